@@ -1,0 +1,309 @@
+import type { MetaTensor } from '@airllm/loader';
+import { GraphError } from '../errors';
+import type { RopeSpec } from '../rope/spec';
+import type { Block, Graph, StateSpec, ValueSpec, WeightLayout, WeightSpec } from './graph';
+import type { ActivationName, Op, ValueId, WeightId } from './ops';
+
+/** A value of the graph being recorded. */
+export interface Value {
+  readonly id: ValueId;
+  readonly width: number;
+}
+
+/** Finds the tensor of a name, of that shape, or throws; the model decides prefixes, aliases and meta tensors. */
+export type WeightSource = (name: string, shape: readonly number[]) => MetaTensor;
+
+export interface LinearOptions {
+  /** The projection has a bias tensor. @defaultValue false */
+  readonly bias?: boolean;
+  /** @defaultValue 'out,in' */
+  readonly layout?: 'out,in' | 'in,out';
+  /** Widths of the matrices fused into this one, in stored order. */
+  readonly parts?: readonly number[];
+}
+
+export interface AttentionOptions {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** @defaultValue headDim */
+  readonly valueDim?: number;
+  /** @defaultValue headDim^-0.5 */
+  readonly scale?: number;
+  readonly softcap?: number | undefined;
+  readonly window?: number | undefined;
+}
+
+export interface ExpertsOptions {
+  readonly count: number;
+  readonly topK: number;
+  /** @defaultValue 'softmax' */
+  readonly score?: 'softmax' | 'sigmoid';
+  /** Divide the chosen experts' scores by their sum. */
+  readonly normalise: boolean;
+  /** @defaultValue 1 */
+  readonly scale?: number;
+  /** Records one expert: `name(n)` is the tensor prefix of the expert being recorded. Called once per expert. */
+  readonly expert: (b: GraphBuilder, x: Value, prefix: string) => Value;
+  /** Tensor prefix of expert e. */
+  readonly prefix: (e: number) => string;
+}
+
+/**
+ * Records a forward pass over tensors that are still on disk. Methods read like the modules of transformers; shapes are
+ * checked as they are recorded. One builder makes one block.
+ */
+export class GraphBuilder {
+  readonly #source: WeightSource;
+  readonly #ops: Op[] = [];
+  readonly #values: ValueSpec[] = [];
+  readonly #weights: WeightSpec[] = [];
+  readonly #tensors: MetaTensor[] = [];
+  readonly #states: StateSpec[] = [];
+  readonly #ropes: RopeSpec[] = [];
+  readonly #inputs = new Map<string, ValueId>();
+  readonly #outputs = new Map<string, ValueId>();
+  readonly #experts = new Map<number, MetaTensor[][]>();
+
+  constructor(source: WeightSource) {
+    this.#source = source;
+  }
+
+  /** A value carried in from the block before, by name. */
+  input(name: string, width: number): Value {
+    const value = this.#value(width);
+    this.#inputs.set(name, value.id);
+    return value;
+  }
+
+  /** Carries a value out to the blocks after, by name. */
+  output(name: string, value: Value): void {
+    this.#outputs.set(name, value.id);
+  }
+
+  /** Rows of `[count, width]` picked by the pass (token or position ids), times `scale`. */
+  embed(name: string, count: number, width: number, scale = 1): Value {
+    const weight = this.#weight(name, [count, width], 'rows');
+    return this.#push(width, (out) => ({ op: 'embed', weight, scale, out }));
+  }
+
+  rmsNorm(
+    x: Value,
+    name: string | null,
+    options: { eps: number; groupWidth?: number; weightOffset?: number },
+  ): Value {
+    const groupWidth = options.groupWidth ?? x.width;
+    this.#groups('rmsNorm', x, groupWidth);
+    const weight = name === null ? undefined : this.#weight(`${name}.weight`, [groupWidth], 'vector');
+    return this.#push(x.width, (out) => ({
+      op: 'rmsNorm',
+      x: x.id,
+      ...(weight === undefined ? {} : { weight }),
+      eps: options.eps,
+      groupWidth,
+      weightOffset: options.weightOffset ?? 0,
+      out,
+    }));
+  }
+
+  layerNorm(
+    x: Value,
+    name: string | null,
+    options: { eps: number; bias?: boolean; groupWidth?: number },
+  ): Value {
+    const groupWidth = options.groupWidth ?? x.width;
+    this.#groups('layerNorm', x, groupWidth);
+    const weight = name === null ? undefined : this.#weight(`${name}.weight`, [groupWidth], 'vector');
+    const bias =
+      name === null || options.bias === false ? undefined : this.#weight(`${name}.bias`, [groupWidth], 'vector');
+    return this.#push(x.width, (out) => ({
+      op: 'layerNorm',
+      x: x.id,
+      ...(weight === undefined ? {} : { weight }),
+      ...(bias === undefined ? {} : { bias }),
+      eps: options.eps,
+      groupWidth,
+      out,
+    }));
+  }
+
+  /** `name.weight` applied to x, with `name.bias` where `bias` is set. */
+  linear(x: Value, name: string, width: number, options: LinearOptions = {}): Value {
+    const layout = options.layout ?? 'out,in';
+    const shape = layout === 'out,in' ? [width, x.width] : [x.width, width];
+    const weight = this.#weight(`${name}.weight`, shape, layout, options.parts);
+    const bias = options.bias ? this.#weight(`${name}.bias`, [width], 'vector') : undefined;
+    return this.#push(width, (out) => ({
+      op: 'linear',
+      x: x.id,
+      weight,
+      ...(bias === undefined ? {} : { bias }),
+      out,
+    }));
+  }
+
+  rope(x: Value, spec: RopeSpec, options: { headDim: number; pairing?: 'half' | 'interleaved' }): Value {
+    this.#groups('rope', x, options.headDim);
+    if (spec.dim > options.headDim || spec.dim % 2 !== 0) {
+      throw new GraphError('rope', `rotary width ${spec.dim} must be even and at most the head width ${options.headDim}`);
+    }
+    const json = JSON.stringify(spec);
+    let rope = this.#ropes.findIndex((other) => JSON.stringify(other) === json);
+    if (rope < 0) rope = this.#ropes.push(spec) - 1;
+    return this.#push(x.width, (out) => ({
+      op: 'rope',
+      x: x.id,
+      rope,
+      headDim: options.headDim,
+      pairing: options.pairing ?? 'half',
+      out,
+    }));
+  }
+
+  /** Appends k and v to a state of this block and attends with q. */
+  attention(q: Value, k: Value, v: Value, options: AttentionOptions): Value {
+    const { heads, kvHeads, headDim } = options;
+    const valueDim = options.valueDim ?? headDim;
+    this.#width('attention', 'q', q, heads * headDim);
+    this.#width('attention', 'k', k, kvHeads * headDim);
+    this.#width('attention', 'v', v, kvHeads * valueDim);
+    if (heads % kvHeads !== 0) throw new GraphError('attention', `${heads} heads cannot share ${kvHeads} key heads`);
+    const window = options.window === undefined ? {} : { window: options.window };
+    const state = this.#states.push({ kind: 'kv', kvHeads, keyDim: headDim, valueDim, ...window }) - 1;
+    return this.#push(heads * valueDim, (out) => ({
+      op: 'attention',
+      q: q.id,
+      k: k.id,
+      v: v.id,
+      state,
+      heads,
+      scale: options.scale ?? headDim ** -0.5,
+      ...(options.softcap === undefined ? {} : { softcap: options.softcap }),
+      ...window,
+      out,
+    }));
+  }
+
+  activation(x: Value, kind: ActivationName): Value {
+    return this.#push(x.width, (out) => ({ op: 'activation', kind, x: x.id, out }));
+  }
+
+  /** act(gate) · up */
+  gated(gate: Value, up: Value, kind: ActivationName): Value {
+    this.#width('gated', 'up', up, gate.width);
+    return this.#push(gate.width, (out) => ({ op: 'gated', kind, gate: gate.id, up: up.id, out }));
+  }
+
+  add(a: Value, b: Value): Value {
+    this.#width('add', 'b', b, a.width);
+    return this.#push(a.width, (out) => ({ op: 'add', a: a.id, b: b.id, out }));
+  }
+
+  mul(a: Value, b: Value): Value {
+    this.#width('mul', 'b', b, a.width);
+    return this.#push(a.width, (out) => ({ op: 'mul', a: a.id, b: b.id, out }));
+  }
+
+  scale(x: Value, by: number): Value {
+    return this.#push(x.width, (out) => ({ op: 'scale', x: x.id, by, out }));
+  }
+
+  softcap(x: Value, cap: number): Value {
+    return this.#push(x.width, (out) => ({ op: 'softcap', x: x.id, cap, out }));
+  }
+
+  /** Cuts a fused projection into values of the given widths, in order. */
+  split(x: Value, widths: readonly number[]): Value[] {
+    const total = widths.reduce((sum, width) => sum + width, 0);
+    if (total !== x.width) throw new GraphError('split', `parts of ${widths.join(' + ')} do not make ${x.width}`);
+    let from = 0;
+    return widths.map((width) => {
+      const at = from;
+      from += width;
+      return this.#push(width, (out) => ({ op: 'slice', x: x.id, from: at, out }));
+    });
+  }
+
+  /** Routed experts: chooses by `logits`, runs the chosen ones on x and adds their weighted outputs in router order. */
+  experts(x: Value, logits: Value, options: ExpertsOptions): Value {
+    const { count, topK } = options;
+    this.#width('experts', 'logits', logits, count);
+    if (topK < 1 || topK > count) throw new GraphError('experts', `cannot choose ${topK} of ${count} experts`);
+    const ids = this.#value(topK, 'i32');
+    const weights = this.#value(topK);
+    this.#ops.push({
+      op: 'route',
+      logits: logits.id,
+      topK,
+      score: options.score ?? 'softmax',
+      normalise: options.normalise,
+      scale: options.scale ?? 1,
+      ids: ids.id,
+      weights: weights.id,
+    });
+    const blocks = Array.from({ length: count }, (_, e) => this.#expert(options, e, x.width));
+    const graph = blocks[0]!.graph;
+    const odd = blocks.findIndex((block) => block.graph.key !== graph.key);
+    if (odd > 0) throw new GraphError('experts', `expert ${options.prefix(odd)} differs in shape or dtype from the first`);
+    const width = graph.values[graph.outputs.get('y')!]!.width;
+    const slots = this.#value(topK * width);
+    this.#experts.set(
+      this.#ops.length,
+      blocks.map((block) => [...block.weights]),
+    );
+    this.#ops.push({ op: 'expert', x: x.id, ids: ids.id, topK, expertCount: count, graph, slots: slots.id });
+    return this.#push(width, (out) => ({ op: 'combine', slots: slots.id, weights: weights.id, topK, out }));
+  }
+
+  /** Ends recording. */
+  build(name: string): Block {
+    const parts = {
+      ops: this.#ops,
+      values: this.#values,
+      weights: this.#weights,
+      states: this.#states,
+      ropes: this.#ropes,
+    };
+    const key = JSON.stringify([parts, [...this.#inputs], [...this.#outputs]], (property, value) =>
+      // A sub-graph is told by its own key; its maps do not survive JSON.
+      property === 'graph' ? (value as Graph).key : value,
+    );
+    const graph: Graph = { ...parts, inputs: this.#inputs, outputs: this.#outputs, key };
+    return { name, graph, weights: this.#tensors, experts: this.#experts };
+  }
+
+  #expert(options: ExpertsOptions, e: number, width: number): Block {
+    const prefix = options.prefix(e);
+    const b = new GraphBuilder(this.#source);
+    b.output('y', options.expert(b, b.input('x', width), prefix));
+    return b.build(prefix);
+  }
+
+  #value(width: number, type: ValueSpec['type'] = 'f32'): Value {
+    return { id: this.#values.push({ width, type }) - 1, width };
+  }
+
+  #push(width: number, make: (out: ValueId) => Op): Value {
+    const value = this.#value(width);
+    this.#ops.push(make(value.id));
+    return value;
+  }
+
+  #weight(name: string, shape: readonly number[], layout: WeightLayout, parts?: readonly number[]): WeightId {
+    const tensor = this.#source(name, shape);
+    this.#tensors.push(tensor);
+    return this.#weights.push({ dtype: tensor.dtype, shape, layout, ...(parts ? { parts } : {}) }) - 1;
+  }
+
+  #width(op: string, what: string, value: Value, expected: number): void {
+    if (value.width !== expected) {
+      throw new GraphError(op, `${what} has width ${value.width}, expected ${expected}`);
+    }
+  }
+
+  #groups(op: string, x: Value, groupWidth: number): void {
+    if (x.width % groupWidth !== 0) {
+      throw new GraphError(op, `width ${x.width} is not a multiple of the group width ${groupWidth}`);
+    }
+  }
+}

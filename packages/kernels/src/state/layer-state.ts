@@ -1,0 +1,4 @@
+import type { KvState } from './kv-state';
+
+/** What one sequence keeps for one op of one block between passes; one class per `StateSpec` kind. */
+export type LayerState = KvState;
