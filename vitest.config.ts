@@ -1,11 +1,20 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import CountReporter from './.ci/counts.mjs';
 
 // Tests run on the sources of every package, so a change is seen without a build. What runs in a worker thread or
 // in the native library comes from dist (see each package's "imports").
 const packages = fileURLToPath(new URL('./packages', import.meta.url));
 
+// `npm test` sums the results of all packages.
+const countsFile = process.env.AIRLLM_TEST_COUNTS;
+
 export default defineConfig({
   resolve: { alias: [{ find: /^@airllm\/([a-z]+)$/, replacement: `${packages}/$1/src/index.ts` }] },
-  test: { include: ['**/*.test.ts'], exclude: ['**/node_modules/**', '**/dist/**'], testTimeout: 60_000 },
+  test: {
+    include: ['**/*.test.ts'],
+    exclude: ['**/node_modules/**', '**/dist/**'],
+    testTimeout: 60_000,
+    reporters: ['default', ...(countsFile ? [new CountReporter(countsFile)] : [])],
+  },
 });

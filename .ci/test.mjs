@@ -1,0 +1,49 @@
+// `npm test`: builds everything, runs every package's tests one package after the other, and ends with the sum.
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { formatCounts, readCounts, sumCounts } from './counts.mjs';
+import { install, pnpm, verbose } from './toolchain.mjs';
+
+export async function test(filters) {
+  let counts;
+  try {
+    await install();
+    counts = await runTests(filters);
+  } catch (error) {
+    console.error(`error: ${error.message}`);
+    counts = { passed: 0, failed: 1, skipped: 0 };
+  }
+  console.log(formatCounts(counts));
+  return counts.failed === 0 ? 0 : 1;
+}
+
+async function runTests(filters) {
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'airllm-test-'));
+  try {
+    console.error('Building …');
+    const built = await pnpm(['exec', 'turbo', 'run', 'build', ...filters, '--output-logs=new-only'], {
+      output: verbose ? 'stderr' : 'on failure',
+    });
+    if (built !== 0) throw new Error(`the build ended with ${built}; its output is above`);
+
+    const file = path.join(dir, 'counts');
+    const env = { AIRLLM_TEST_COUNTS: file };
+    // One package at a time: two suites on two cores starve each other's timing checks. --continue: count them all.
+    const turbo = ['exec', 'turbo', 'run', 'test', ...filters, '--concurrency=1', '--continue', '--log-order=stream'];
+    const statuses = [await pnpm(turbo, { env })];
+    if (filters.length === 0) {
+      statuses.push(await pnpm(['exec', 'vitest', 'run', '--config', '../vitest.config.ts', '--root', '.ci'], { env }));
+    }
+
+    const counts = sumCounts(readCounts(file));
+    // A suite that died before it could report must not pass for one without failures.
+    if (counts.failed === 0 && statuses.some((status) => status !== 0)) {
+      console.error('error: a test run failed without reporting a failed test; its output is above');
+      counts.failed++;
+    }
+    return counts;
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
