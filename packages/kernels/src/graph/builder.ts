@@ -13,6 +13,15 @@ export interface Value {
 /** Finds the tensor of a name, of that shape, or throws; the model decides prefixes, aliases and meta tensors. */
 export type WeightSource = (name: string, shape: readonly number[]) => MetaTensor;
 
+export interface EmbedOptions {
+  /** @defaultValue 'token' */
+  readonly by?: 'token' | 'position';
+  /** Added to the token or position. @defaultValue 0 */
+  readonly shift?: number;
+  /** @defaultValue 1 */
+  readonly scale?: number;
+}
+
 export interface LinearOptions {
   /** The projection has a bias tensor. @defaultValue false */
   readonly bias?: boolean;
@@ -81,10 +90,11 @@ export class GraphBuilder {
     this.#outputs.set(name, value.id);
   }
 
-  /** Rows of `[count, width]` picked by the pass (token or position ids), times `scale`. */
-  embed(name: string, count: number, width: number, scale = 1): Value {
-    const weight = this.#weight(name, [count, width], 'rows');
-    return this.#push(width, (out) => ({ op: 'embed', weight, scale, out }));
+  /** Rows of `[count, width]` picked by each row's token or position (plus `shift`), times `scale`. */
+  embed(name: string, count: number, width: number, options: EmbedOptions = {}): Value {
+    const weight = this.#weight(`${name}.weight`, [count, width], 'rows');
+    const { by = 'token', shift = 0, scale = 1 } = options;
+    return this.#push(width, (out) => ({ op: 'embed', weight, by, shift, scale, out }));
   }
 
   rmsNorm(

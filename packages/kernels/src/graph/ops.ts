@@ -18,6 +18,9 @@ export type ActivationName = 'silu' | 'gelu' | 'gelu_tanh' | 'gelu_quick' | 'rel
 export interface EmbedOp {
   readonly op: 'embed';
   readonly weight: WeightId;
+  /** Which of the row's numbers picks the weight row; `shift` is added to it. Whoever gathers the rows needs to know. */
+  readonly by: 'token' | 'position';
+  readonly shift: number;
   readonly scale: number;
   readonly out: ValueId;
 }
