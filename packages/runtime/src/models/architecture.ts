@@ -1,0 +1,15 @@
+import type { ConfigReader } from './config-reader';
+import type { ModelBuilder } from './builder';
+import type { ModelConfig } from './model';
+
+/**
+ * One `model_type`: how its config.json is read and what its forward pass is. It knows nothing of quantisation,
+ * streaming, batching or devices.
+ */
+export interface Architecture<C extends ModelConfig = ModelConfig> {
+  readonly modelType: string;
+  /** Throws `UnsupportedConfigError` naming the key for every value the forward pass does not implement. */
+  readConfig(config: ConfigReader): C;
+  /** Records the model: one embedding, layers in order, one head. */
+  forward(model: ModelBuilder, config: C): void;
+}

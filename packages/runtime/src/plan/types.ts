@@ -1,0 +1,71 @@
+import type { Part } from '@airllm/kernels';
+import type { Extent } from '@airllm/loader';
+
+/** Bytes of one weight (or of a slice of it) that a segment needs. */
+export interface WeightExtent {
+  /** Index in the (sub-)graph's weights. */
+  readonly weight: number;
+  readonly extent: Extent;
+}
+
+/** The smallest run of ops whose weights are loaded together. */
+export interface Segment {
+  readonly index: number;
+  /** Index in `[...model.layers, model.head]`. */
+  readonly block: number;
+  readonly part: Part;
+  readonly weights: readonly WeightExtent[];
+  /** Bytes of its buffer: the extents as the reader lays them, alignment included. */
+  readonly bytes: number;
+  /** Present where `part` is one `expert` op: the parts of each expert, loaded only when it is chosen. */
+  readonly experts?: readonly (readonly ExpertSegment[])[];
+}
+
+/** One part of one routed expert. */
+export interface ExpertSegment {
+  readonly part: Part;
+  readonly weights: readonly WeightExtent[];
+  readonly bytes: number;
+}
+
+/** What a plan is made from. All sizes are bytes. */
+export interface PlanOptions {
+  /** Cap for the whole process. @defaultValue unlimited */
+  readonly memory?: number;
+  /** Cap for pinned weights, ring and expert slots only. @defaultValue what `memory` leaves */
+  readonly weightsMemory?: number;
+  /** Node, code, tokenizer and other users of the process; counts against `memory`. */
+  readonly processBytes: number;
+  /** Positions of state to hold room for, over all sequences. */
+  readonly contextLength: number;
+  /** Rows of the widest pass wanted; fewer where memory is short. @defaultValue 512 */
+  readonly maxRows?: number;
+  /** Start alignment and length granularity of reads: 4096 for direct readers, else 1. */
+  readonly readAlignment: number;
+}
+
+/** Where every byte goes; a pure function of model and options, made once. */
+export interface Plan {
+  readonly segments: readonly Segment[];
+  /** `pinned[i]`: segment i stays in memory once read. */
+  readonly pinned: readonly boolean[];
+  readonly maxRows: number;
+  readonly bytes: {
+    readonly weights: number;
+    readonly pinned: number;
+    readonly ring: number;
+    readonly experts: number;
+    readonly state: number;
+    /** Workspace, carried values, logits, gathered embedding rows, rope tables. */
+    readonly activations: number;
+    readonly process: number;
+    /** All of the above that count against `memory`. */
+    readonly total: number;
+  };
+  /** LRU slots for routed experts: how many, and bytes of each. */
+  readonly expertSlots: { readonly count: number; readonly bytes: number };
+  /** Bytes read from disk in one pass of a dense model (upper bound with every expert chosen for MoE). */
+  readonly streamedBytes: number;
+  /** Smallest `memory` and `weightsMemory` that would still work. */
+  readonly floor: { readonly memory: number; readonly weightsMemory: number };
+}
