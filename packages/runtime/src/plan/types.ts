@@ -50,6 +50,8 @@ export interface Plan {
   /** `pinned[i]`: segment i stays in memory once read. */
   readonly pinned: readonly boolean[];
   readonly maxRows: number;
+  /** Rows of a pass that may want logits: the vocabulary makes them large. */
+  readonly logitRows: number;
   readonly bytes: {
     readonly weights: number;
     readonly pinned: number;

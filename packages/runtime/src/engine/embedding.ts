@@ -1,0 +1,108 @@
+import type { EmbedOp, WeightBytes } from '@airllm/kernels';
+import { type Extent, HostBuffer, type Reader } from '@airllm/loader';
+import { RowError } from '../errors';
+import type { Model } from '../models/model';
+import type { Row } from './rows';
+
+/** Rows read at once: bounds the staging memory beside the gathered rows. */
+const STAGED_ROWS = 64;
+
+interface Table {
+  readonly op: EmbedOp;
+  readonly extent: Extent;
+  readonly count: number;
+  readonly rowBytes: number;
+  /** Where this table's rows are gathered. */
+  readonly offset: number;
+}
+
+/**
+ * Picks the rows of the embedding tables that a pass needs, one read each: a table of gigabytes is never loaded whole.
+ */
+export class EmbeddingRows {
+  readonly #reader: Reader;
+  readonly #tables: readonly Table[];
+  readonly #gathered: HostBuffer;
+  readonly #staging: HostBuffer;
+  readonly #span: number;
+
+  constructor(model: Model, reader: Reader, maxRows: number) {
+    const { graph, weights } = model.embedding;
+    let offset = 0;
+    this.#reader = reader;
+    this.#tables = graph.ops
+      .filter((op): op is EmbedOp => op.op === 'embed')
+      .map((op) => {
+        const tensor = weights[op.weight]!;
+        if (tensor.extent === undefined) throw new RowError(`${tensor.name} has no bytes: the model is on meta`);
+        const count = tensor.shape[0]!;
+        const table = { op, extent: tensor.extent, count, rowBytes: tensor.byteLength / count, offset };
+        offset += Math.ceil((table.rowBytes * maxRows) / 64) * 64;
+        return table;
+      });
+    this.#span = Math.max(...this.#tables.map((table) => rowSpan(reader, table)));
+    this.#gathered = HostBuffer.allocate(Math.max(offset, 1), { label: 'embedding rows' });
+    this.#staging = HostBuffer.allocate(this.#span * Math.min(maxRows, STAGED_ROWS), { label: 'embedding staging' });
+  }
+
+  /** Weights for the embedding graph: row r of each is row r of the pass. */
+  async gather(rows: readonly Row[]): Promise<readonly (WeightBytes | undefined)[]> {
+    const weights: (WeightBytes | undefined)[] = [];
+    for (const table of this.#tables) {
+      await this.#gatherTable(table, rows);
+      weights[table.op.weight] = { buffer: this.#gathered, offset: table.offset };
+    }
+    return weights;
+  }
+
+  dispose(): void {
+    this.#gathered.dispose();
+    this.#staging.dispose();
+  }
+
+  async #gatherTable(table: Table, rows: readonly Row[]): Promise<void> {
+    const places = new Map<number, number[]>();
+    rows.forEach((row, r) => {
+      const index = rowIndex(table, row);
+      const known = places.get(index);
+      if (known) known.push(r);
+      else places.set(index, [r]);
+    });
+    const wanted = [...places];
+    for (let from = 0; from < wanted.length; from += STAGED_ROWS) {
+      const batch = wanted.slice(from, from + STAGED_ROWS);
+      await settled(batch.map(([index, targets], i) => this.#copyRow(table, index, targets, i * this.#span)));
+    }
+  }
+
+  async #copyRow(table: Table, index: number, targets: readonly number[], at: number): Promise<void> {
+    const { file, offset } = table.extent;
+    const extent = { file, offset: offset + index * table.rowBytes, length: table.rowBytes };
+    const start = await this.#reader.read(extent, this.#staging, at);
+    const bytes = this.#staging.bytes(start, table.rowBytes);
+    for (const r of targets) this.#gathered.bytes(table.offset + r * table.rowBytes, table.rowBytes).set(bytes);
+  }
+}
+
+/** Row of the table this row of the pass wants; a vector input has no token, and row 0 stands in for it. */
+function rowIndex(table: Table, row: Row): number {
+  const number = table.op.by === 'position' ? row.position : typeof row.input === 'number' ? row.input : 0;
+  const index = number + table.op.shift;
+  if (!Number.isInteger(index) || index < 0 || index >= table.count) {
+    const what = table.op.by === 'position' ? 'position' : 'token id';
+    throw new RowError(`${what} ${number} is outside the model's table of ${table.count} rows`);
+  }
+  return index;
+}
+
+/** Largest buffer a row can take, wherever it starts. */
+function rowSpan(reader: Reader, table: Table): number {
+  const { extent, rowBytes } = table;
+  const probe = (offset: number) => reader.span({ file: extent.file, offset, length: rowBytes });
+  return Math.max(probe(0), probe(4095), probe(extent.offset), probe(extent.offset + rowBytes));
+}
+
+async function settled(work: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(work);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}

@@ -1,0 +1,287 @@
+import {
+  type Block,
+  BlockPool,
+  type Executor,
+  type PassRows,
+  type Program,
+  type RunCall,
+  type WeightBytes,
+} from '@airllm/kernels';
+import { DisposedError, HostBuffer, type Reader } from '@airllm/loader';
+import type { Model } from '../models/model';
+import type { Plan, Segment } from '../plan/types';
+import { EmbeddingRows } from './embedding';
+import { ExpertCache } from './expert-cache';
+import { type PackedRows, packRows, cutPasses, type Row } from './rows';
+import { runExperts } from './run-experts';
+import { Sequence } from './sequence';
+import { type PlacedWeight, Streamer } from './streamer';
+
+export interface EngineOptions {
+  readonly model: Model;
+  readonly plan: Plan;
+  /** Stays the caller's: the engine does not dispose it. */
+  readonly executor: Executor;
+  /** Stays the caller's: the engine does not close it. */
+  readonly reader: Reader;
+}
+
+export interface EngineStats {
+  readonly passes: number;
+  readonly rows: number;
+  /** Bytes that came from the drive. */
+  readonly bytesRead: number;
+  /** Milliseconds spent waiting for weights, and in kernels. */
+  readonly waitMs: number;
+  readonly computeMs: number;
+}
+
+export interface StepOptions {
+  /** Ends the step between two segments; `step` rejects with its reason and no row counts as run. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A block with its program, and the states' place in a sequence. */
+interface Stage {
+  readonly block: Block;
+  readonly program: Program;
+  readonly layer: number | null;
+}
+
+/** What stays the same for all segments of one pass. */
+interface Pass {
+  readonly packed: PackedRows;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Runs rows through a model whose weights stream past. It knows rows and segments; prompts, sampling and text are
+ * others' business. Steps are taken one at a time, in the order they were asked for.
+ */
+export class Engine {
+  readonly model: Model;
+  readonly plan: Plan;
+  readonly #executor: Executor;
+  readonly #stages: readonly Stage[];
+  readonly #embedding: Program;
+  readonly #embeddingRows: EmbeddingRows;
+  readonly #streamer: Streamer;
+  readonly #experts: ExpertCache;
+  readonly #pool: BlockPool;
+  readonly #workspace: HostBuffer;
+  readonly #carry: ReadonlyMap<string, HostBuffer>;
+  readonly #headCarry: ReadonlyMap<string, HostBuffer>;
+  #queue: Promise<unknown> = Promise.resolve();
+  #broken = false;
+  #disposed = false;
+  #passes = 0;
+  #rows = 0;
+  #computeMs = 0;
+
+  constructor(options: EngineOptions) {
+    const { model, plan, executor, reader } = options;
+    this.model = model;
+    this.plan = plan;
+    this.#executor = executor;
+    this.#stages = [...model.layers, model.head].map((block, i) => ({
+      block,
+      program: executor.compile(block.graph),
+      layer: i < model.layers.length ? i : null,
+    }));
+    this.#embedding = executor.compile(model.embedding.graph);
+    this.#embeddingRows = new EmbeddingRows(model, reader, plan.maxRows);
+    this.#streamer = new Streamer(plan, reader);
+    this.#experts = new ExpertCache(plan.expertSlots, reader);
+    this.#pool = new BlockPool({ limitBytes: plan.bytes.state });
+    this.#workspace = HostBuffer.allocate(this.#workspaceBytes(), { label: 'workspace' });
+    this.#carry = carryBuffers([model.embedding, ...model.layers], plan.maxRows);
+    this.#headCarry = carryBuffers([model.head], plan.logitRows);
+  }
+
+  /** An empty sequence; dispose it when it is done. */
+  createSequence(): Sequence {
+    if (this.#disposed) throw new DisposedError('engine');
+    return new Sequence(this.model, this.#pool);
+  }
+
+  get stats(): EngineStats {
+    const { bytesRead, waitMs } = this.#streamer.stats;
+    return {
+      passes: this.#passes,
+      rows: this.#rows,
+      bytesRead,
+      waitMs: waitMs + this.#experts.waitMs,
+      computeMs: this.#computeMs,
+    };
+  }
+
+  /**
+   * Runs rows of any number of sequences and returns the logits `[vocabSize]` of those that want them, in order. Takes
+   * as many passes as the plan's row capacity asks for. Rows of one sequence must continue it without a gap.
+   */
+  step(rows: readonly Row[], options: StepOptions = {}): Promise<Float32Array[]> {
+    const result = this.#queue.then(async () => {
+      const logits: Float32Array[] = [];
+      for (const pass of cutPasses(rows, this.plan.maxRows, this.plan.logitRows)) {
+        logits.push(...(await this.#pass(pass, options.signal)));
+      }
+      return logits;
+    });
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+
+  /** Waits for the step being run, then frees everything. Idempotent. */
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#queue;
+    await this.#streamer.dispose();
+    this.#experts.dispose();
+    this.#embeddingRows.dispose();
+    this.#pool.dispose();
+    this.#workspace.dispose();
+    for (const buffer of [...this.#carry.values(), ...this.#headCarry.values()]) buffer.dispose();
+  }
+
+  async #pass(rows: readonly Row[], signal: AbortSignal | undefined): Promise<Float32Array[]> {
+    if (this.#disposed) throw new DisposedError('engine');
+    signal?.throwIfAborted();
+    const pass: Pass = { packed: packRows(rows), signal };
+    this.#reserve(rows);
+    try {
+      if (this.#broken) await this.#streamer.restart();
+      this.#broken = true;
+      await this.#embed(rows, pass);
+      const logits = await this.#run(rows, pass);
+      this.#broken = false;
+      this.#passes++;
+      this.#rows += rows.length;
+      for (const row of rows) row.sequence.advance(row.position + 1);
+      return logits;
+    } catch (error) {
+      for (const { sequence } of rows) sequence.truncate(sequence.length);
+      throw error;
+    }
+  }
+
+  #reserve(rows: readonly Row[]): void {
+    for (const { sequence, position } of rows) sequence.reserve(position + 1);
+  }
+
+  async #embed(rows: readonly Row[], pass: Pass): Promise<void> {
+    const weights = await this.#embeddingRows.gather(rows);
+    const part = { from: 0, to: this.model.embedding.graph.ops.length };
+    await this.#compute(this.#embedding, { ...this.#call(pass.packed), part, weights, states: [] });
+    const hidden = this.#carry.get('hidden')!;
+    rows.forEach(({ input }, r) => {
+      if (typeof input !== 'number') hidden.float32(r * input.length * 4, input.length).set(input);
+    });
+  }
+
+  async #run(rows: readonly Row[], pass: Pass): Promise<Float32Array[]> {
+    const head = this.#stages.length - 1;
+    const wanting = rows.flatMap((row, r) => (row.wantsLogits ? [r] : []));
+    const headRows = packRows(wanting.map((r) => rows[r]!)).rows;
+    let routes: Int32Array | undefined;
+    let entered = false;
+    for (const segment of this.plan.segments) {
+      pass.signal?.throwIfAborted();
+      const stage = this.#stages[segment.block]!;
+      if (segment.block !== head) {
+        routes = await this.#runSegment(segment, stage, this.#layerCall(stage, pass.packed), routes);
+        continue;
+      }
+      if (!entered) this.#gatherHidden(wanting);
+      entered = true;
+      const call = { ...this.#headCall(headRows), states: [] };
+      await this.#runSegment(segment, stage, call, undefined);
+    }
+    return this.#logits(wanting.length);
+  }
+
+  /** Runs one segment, and returns the experts chosen if it ends at a router. */
+  async #runSegment(
+    segment: Segment,
+    stage: Stage,
+    call: Omit<RunCall, 'part' | 'weights'>,
+    routes: Int32Array | undefined,
+  ): Promise<Int32Array | undefined> {
+    if (segment.experts !== undefined) {
+      await runExperts(this.#experts, segment, routes!, (part, weights) =>
+        this.#compute(stage.program, { ...call, part, weights: byIndex(weights) }),
+      );
+      return undefined;
+    }
+    const weights = await this.#streamer.acquire(segment);
+    if (call.rows.count > 0) {
+      routes = await this.#compute(stage.program, { ...call, part: segment.part, weights: byIndex(weights) });
+    }
+    this.#streamer.release();
+    return routes;
+  }
+
+  async #compute(program: Program, call: RunCall): Promise<Int32Array | undefined> {
+    const start = performance.now();
+    const { routes } = await program.run(call);
+    this.#computeMs += performance.now() - start;
+    return routes;
+  }
+
+  #call(packed: PackedRows): Pick<RunCall, 'rows' | 'carry' | 'workspace' | 'maxRows'> {
+    return { rows: packed.rows, carry: this.#carry, workspace: this.#workspace, maxRows: this.plan.maxRows };
+  }
+
+  #layerCall(stage: Stage, packed: PackedRows): Omit<RunCall, 'part' | 'weights'> {
+    const states = stage.block.graph.states.map((_, s) =>
+      packed.sequences.map((sequence) => sequence.states[stage.layer!]![s]!),
+    );
+    return { ...this.#call(packed), states };
+  }
+
+  #headCall(rows: PassRows): Pick<RunCall, 'rows' | 'carry' | 'workspace' | 'maxRows'> {
+    return { rows, carry: this.#headCarry, workspace: this.#workspace, maxRows: this.plan.logitRows };
+  }
+
+  /** Moves the hidden rows that want logits together, at the head's entrance. */
+  #gatherHidden(wanting: readonly number[]): void {
+    const width = this.model.config.hiddenSize;
+    const from = this.#carry.get('hidden')!;
+    const to = this.#headCarry.get('hidden')!;
+    wanting.forEach((r, i) => {
+      to.float32(i * width * 4, width).set(from.float32(r * width * 4, width));
+    });
+  }
+
+  #logits(count: number): Float32Array[] {
+    const width = this.model.config.vocabSize;
+    const buffer = this.#headCarry.get('logits')!;
+    return Array.from({ length: count }, (_, i) => buffer.float32(i * width * 4, width).slice());
+  }
+
+  #workspaceBytes(): number {
+    const { maxRows, logitRows } = this.plan;
+    return Math.max(
+      64,
+      this.#embedding.workspaceBytes(maxRows),
+      ...this.#stages.map((stage) => stage.program.workspaceBytes(stage.layer === null ? logitRows : maxRows)),
+    );
+  }
+}
+
+function byIndex(weights: readonly PlacedWeight[]): (WeightBytes | undefined)[] {
+  const sparse: (WeightBytes | undefined)[] = [];
+  for (const placed of weights) sparse[placed.weight] = placed;
+  return sparse;
+}
+
+/** One buffer per name that blocks hand on to each other. */
+function carryBuffers(blocks: readonly Block[], maxRows: number): ReadonlyMap<string, HostBuffer> {
+  const widths = new Map<string, number>();
+  for (const { graph } of blocks) {
+    for (const [name, value] of [...graph.inputs, ...graph.outputs]) widths.set(name, graph.values[value]!.width);
+  }
+  return new Map(
+    [...widths].map(([name, width]) => [name, HostBuffer.allocate(4 * maxRows * width, { label: `carried ${name}` })]),
+  );
+}

@@ -1,0 +1,61 @@
+import { type BlockPool, createState, type LayerState } from '@airllm/kernels';
+import { DisposedError } from '@airllm/loader';
+import type { Model } from '../models/model';
+
+/** One text being read or written: what every layer keeps of it, and how long it is. */
+export class Sequence {
+  /** By layer, then by the layer graph's states. */
+  readonly states: readonly (readonly LayerState[])[];
+  #length = 0;
+  #disposed = false;
+
+  constructor(model: Model, pool: BlockPool) {
+    this.states = model.layers.map((layer) => layer.graph.states.map((spec) => createState(pool, spec)));
+  }
+
+  /** Positions that were run. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Makes room for positions below `length` in every layer; on failure nothing has grown. */
+  reserve(length: number): void {
+    if (this.#disposed) throw new DisposedError('sequence');
+    const before = this.#length;
+    try {
+      for (const state of this.#all()) state.reserve(length);
+    } catch (error) {
+      for (const state of this.#all()) state.truncate(before);
+      throw error;
+    }
+  }
+
+  /** Records that positions below `length` were run and gives back what no later row will see. */
+  advance(length: number): void {
+    this.#length = Math.max(this.#length, length);
+    for (const state of this.#all()) {
+      if (state.spec.window !== undefined) state.release(Math.max(0, this.#length - state.spec.window + 1));
+    }
+  }
+
+  /** Forgets positions from `length` on. Past a sliding window only 0 works, see `KvState.truncate`. */
+  truncate(length: number): void {
+    for (const state of this.#all()) state.truncate(length);
+    this.#length = Math.min(this.#length, length);
+  }
+
+  /** Gives the memory back. Idempotent. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const state of this.#all()) state.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #all(): readonly LayerState[] {
+    return this.states.flat();
+  }
+}

@@ -1,0 +1,182 @@
+import type { WeightBytes } from '@airllm/kernels';
+import { DisposedError, HostBuffer, type Reader } from '@airllm/loader';
+import type { Plan, Segment, WeightExtent } from '../plan/types';
+import { Ring } from './ring';
+
+/** Bytes of reads kept in flight: enough for a drive's queue, small beside the ring. */
+const IN_FLIGHT_BYTES = 128 * 1024 * 1024;
+
+export interface StreamerStats {
+  /** Bytes that came from the drive, padding included. */
+  readonly bytesRead: number;
+  /** Milliseconds the engine stood waiting for weights. */
+  readonly waitMs: number;
+}
+
+/** A read that was started for one turn of the cycle. */
+interface Load {
+  readonly weights: Promise<readonly PlacedWeight[]>;
+  readonly inRing: boolean;
+}
+
+/** A weight where the reader put it. */
+export interface PlacedWeight extends WeightBytes {
+  readonly weight: number;
+}
+
+/**
+ * Brings the segments of a plan into memory in the order they run, over and over. Pinned segments are read once, on
+ * their first turn; the others pass through the ring, read ahead as far as it has room, also across the end of a pass
+ * into the next one. Turns count segments since the streamer was opened: turn = pass · cycle length + place in cycle.
+ */
+export class Streamer {
+  readonly #reader: Reader;
+  readonly #cycle: readonly Segment[];
+  readonly #pinnedAt: ReadonlyMap<number, number>;
+  readonly #pinned: HostBuffer | null;
+  readonly #ringBuffer: HostBuffer | null;
+  readonly #ring: Ring;
+  readonly #loaded = new Map<number, readonly PlacedWeight[]>();
+  readonly #loads = new Map<number, Load>();
+  readonly #waiting = new Set<Promise<unknown>>();
+  #inFlight = 0;
+  /** Next turn to be run, and next turn to be read. */
+  #turn = 0;
+  #ahead = 0;
+  #waitMs = 0;
+  #disposed = false;
+
+  constructor(plan: Plan, reader: Reader) {
+    this.#reader = reader;
+    this.#cycle = plan.segments.filter((segment) => segment.experts === undefined);
+    const pinned = this.#cycle.filter((segment) => plan.pinned[segment.index]);
+    const places = new Map<number, number>();
+    let bytes = 0;
+    for (const segment of pinned) {
+      places.set(segment.index, bytes);
+      bytes += segment.bytes;
+    }
+    this.#pinnedAt = places;
+    this.#pinned = bytes > 0 ? HostBuffer.allocate(bytes, { label: 'pinned weights' }) : null;
+    this.#ring = new Ring(plan.bytes.ring);
+    this.#ringBuffer = plan.bytes.ring > 0 ? HostBuffer.allocate(plan.bytes.ring, { label: 'weight ring' }) : null;
+  }
+
+  get stats(): StreamerStats {
+    return { bytesRead: this.#reader.stats.bytesRead, waitMs: this.#waitMs };
+  }
+
+  /** Weights of the segment whose turn it is; `release` must follow before the next one is asked for. */
+  async acquire(segment: Segment): Promise<readonly PlacedWeight[]> {
+    if (this.#disposed) throw new DisposedError('streamer');
+    const expected = this.#segmentAt(this.#turn);
+    if (expected !== segment) throw new Error(`segment ${segment.index} out of turn: ${expected.index} is next`);
+    this.#readAhead();
+    const resident = this.#loaded.get(segment.index);
+    if (resident) return resident;
+    const load = this.#loads.get(this.#turn);
+    if (!load) throw new Error(`segment ${segment.index} of ${segment.bytes} bytes does not fit the ring`);
+    const start = performance.now();
+    try {
+      return await load.weights;
+    } finally {
+      this.#waitMs += performance.now() - start;
+    }
+  }
+
+  /** Gives the current segment's place back and goes on to the next turn. */
+  release(): void {
+    const load = this.#loads.get(this.#turn);
+    this.#loads.delete(this.#turn);
+    if (load?.inRing) this.#ring.give();
+    this.#turn++;
+    this.#readAhead();
+  }
+
+  /** Forgets a pass that was broken off: the next `acquire` starts a pass anew. Pinned segments stay. */
+  async restart(): Promise<void> {
+    await this.#settle();
+    this.#loads.clear();
+    this.#ring.clear();
+    this.#turn = 0;
+    this.#ahead = 0;
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#settle();
+    this.#loads.clear();
+    this.#loaded.clear();
+    this.#pinned?.dispose();
+    this.#ringBuffer?.dispose();
+  }
+
+  async #settle(): Promise<void> {
+    await Promise.allSettled([...this.#waiting]);
+  }
+
+  #segmentAt(turn: number): Segment {
+    return this.#cycle[turn % this.#cycle.length]!;
+  }
+
+  /** Starts reads for the turns to come while there is room for them. */
+  #readAhead(): void {
+    // Never a whole cycle ahead: a segment must not be in memory twice.
+    while (!this.#disposed && this.#ahead < this.#turn + this.#cycle.length) {
+      const segment = this.#segmentAt(this.#ahead);
+      if (!this.#loaded.has(segment.index) && !this.#start(segment)) return;
+      this.#ahead++;
+    }
+  }
+
+  #start(segment: Segment): boolean {
+    // The segment whose turn it is must be read, whatever else is in flight.
+    if (this.#ahead > this.#turn && this.#inFlight + segment.bytes > IN_FLIGHT_BYTES) return false;
+    const pinnedAt = this.#pinnedAt.get(segment.index);
+    const at = pinnedAt ?? this.#ring.take(segment.bytes);
+    if (at === null) return false;
+    const buffer = pinnedAt === undefined ? this.#ringBuffer! : this.#pinned!;
+    const weights = this.#read(segment, buffer, at).then((placed) => {
+      if (pinnedAt !== undefined) this.#loaded.set(segment.index, placed);
+      return placed;
+    });
+    this.#loads.set(this.#ahead, { weights, inRing: pinnedAt === undefined });
+    return true;
+  }
+
+  #read(segment: Segment, buffer: HostBuffer, at: number): Promise<readonly PlacedWeight[]> {
+    this.#inFlight += segment.bytes;
+    const read = readWeights(this.#reader, segment.weights, buffer, at).finally(() => {
+      this.#inFlight -= segment.bytes;
+      this.#waiting.delete(read);
+      this.#readAhead();
+    });
+    this.#waiting.add(read);
+    // Whoever acquires the segment meets the error; until then it must not count as unhandled.
+    read.catch(() => {});
+    return read;
+  }
+}
+
+/** Reads extents one after the other into a buffer, each at the next place its alignment allows. */
+export async function readWeights(
+  reader: Reader,
+  weights: readonly WeightExtent[],
+  buffer: HostBuffer,
+  at: number,
+): Promise<readonly PlacedWeight[]> {
+  let place = at;
+  const reads = weights.map(async ({ weight, extent }) => {
+    const start = place;
+    place += reader.span(extent);
+    const offset = await reader.read(extent, buffer, start);
+    return { weight, buffer, offset };
+  });
+  // All must have stopped writing before an error lets anyone reuse the place.
+  const settled = await Promise.allSettled(reads);
+  return settled.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
+}
