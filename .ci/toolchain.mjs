@@ -60,6 +60,21 @@ export function run(command, args, { output = 'inherit', cwd = root, env = {}, s
   });
 }
 
+/** Runs a command to its end and returns what it printed. */
+export function capture(command, args, { cwd = root, env = process.env, shell = false } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd, env, shell, stdio: ['ignore', 'pipe', 'pipe'] });
+    const texts = { stdout: '', stderr: '' };
+    for (const stream of ['stdout', 'stderr']) {
+      child[stream].setEncoding('utf8').on('data', (text) => {
+        texts[stream] += text;
+      });
+    }
+    child.on('error', reject);
+    child.on('close', (code, signal) => resolve({ status: code ?? signal, ...texts }));
+  });
+}
+
 /**
  * Runs pnpm. npm puts that pnpm first on the PATH of what it starts, which turbo and publint rely on: they call it by
  * name, and a machine may have none or another one.
