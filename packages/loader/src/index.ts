@@ -1,1 +1,32 @@
-export {};
+export type { ElementArray } from './decode';
+export { DTYPES, type DType, dtypeBits, elementCount, isDType, tensorBytes } from './dtype';
+export {
+  AirllmError,
+  AllocationError,
+  DisposedError,
+  FormatError,
+  isMarked,
+  LibraryError,
+  MissingFileError,
+  MissingTensorError,
+  mark,
+  OptionError,
+  ReadError,
+  UnsupportedCheckpointError,
+  WriteError,
+} from './errors';
+export type { Extent } from './extent';
+export {
+  addressOf,
+  type ForeignFunction,
+  type ForeignLibrary,
+  type ForeignType,
+  foreignAvailable,
+  loadLibrary,
+  viewMemory,
+} from './foreign';
+export { HostBuffer, type HostBufferOptions, type Lease } from './host-buffer';
+export { HostTensor, type HostTensorFields } from './host-tensor';
+export { type MaterializeOptions, MetaTensor, type MetaTensorFields } from './meta-tensor';
+export type { Reader, ReaderKind, ReaderStats, ReadOptions } from './reader';
+export { openReader, type ReaderOptions } from './readers/open-reader';

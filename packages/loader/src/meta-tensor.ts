@@ -1,0 +1,83 @@
+import type { DType } from './dtype';
+import { elementCount, tensorBytes } from './dtype';
+import { isMarked, MissingTensorError, mark } from './errors';
+import type { Extent } from './extent';
+import { HostBuffer } from './host-buffer';
+import { HostTensor } from './host-tensor';
+import type { Reader } from './reader';
+import { withSharedReader } from './readers/shared-reader';
+
+export interface MetaTensorFields {
+  readonly name: string;
+  readonly dtype: DType;
+  /** Outermost dimension first; `[]` is a scalar. */
+  readonly shape: readonly number[];
+  /** Where the bytes lie, if anywhere. */
+  readonly extent?: Extent | undefined;
+}
+
+export interface MaterializeOptions {
+  /** Read into this buffer instead of a new one; it stays the caller's. */
+  into?: HostBuffer | undefined;
+  /** Byte offset within `into` (default 0); a direct reader wants multiples of 4096. */
+  at?: number | undefined;
+  /** Default: a plain reader that is shared by such calls and closed soon after the last. */
+  reader?: Reader | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Name, dtype and shape of a tensor without its bytes: PyTorch's meta device. */
+export class MetaTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly device = 'meta';
+  readonly extent?: Extent;
+  readonly byteLength: number;
+  readonly elementCount: number;
+
+  /** Throws `OptionError` for an impossible shape. */
+  constructor(fields: MetaTensorFields) {
+    mark(this, 'MetaTensor');
+    this.name = fields.name;
+    this.dtype = fields.dtype;
+    this.shape = fields.shape;
+    if (fields.extent !== undefined) this.extent = fields.extent;
+    this.byteLength = tensorBytes(fields.dtype, fields.shape);
+    this.elementCount = elementCount(fields.shape);
+  }
+
+  static isInstance(value: unknown): value is MetaTensor {
+    return isMarked(value, 'MetaTensor');
+  }
+
+  /**
+   * Brings the bytes into a host buffer. Without `into`, disposing the result frees them.
+   * Throws `MissingTensorError` if the tensor lies nowhere, `ReadError`, `DisposedError`, or the signal's reason.
+   */
+  async materialize(options: MaterializeOptions = {}): Promise<HostTensor> {
+    const { extent } = this;
+    if (extent === undefined) {
+      throw new MissingTensorError({
+        tensor: this.name,
+        reason: 'it has no bytes: the model was made from a configuration alone; open a checkpoint to read weights',
+      });
+    }
+    if (options.reader !== undefined) return this.#read(extent, options.reader, options);
+    return withSharedReader((reader) => this.#read(extent, reader, options));
+  }
+
+  async #read(extent: Extent, reader: Reader, options: MaterializeOptions): Promise<HostTensor> {
+    const owned = options.into === undefined;
+    const at = options.at ?? 0;
+    const buffer = options.into ?? HostBuffer.allocate(at + reader.span(extent), { label: `tensor ${this.name}` });
+    try {
+      const byteOffset = await reader.read(extent, buffer, at, { signal: options.signal });
+      const { name, dtype, shape } = this;
+      return new HostTensor({ name, dtype, shape, buffer, byteOffset, ownsBuffer: owned });
+    } catch (error) {
+      if (owned) buffer.dispose();
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,40 @@
+import type { Extent } from './extent';
+import type { HostBuffer } from './host-buffer';
+
+/**
+ * How bytes get from the drive into memory: `direct` past the page cache (O_DIRECT), `plain` through it, `mmap` copied
+ * out of a mapping (for random access to single tensors; never for streaming).
+ */
+export type ReaderKind = 'direct' | 'plain' | 'mmap';
+
+export interface ReadOptions {
+  /** Takes back requests not begun yet; the read rejects with its reason once none is running. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface ReaderStats {
+  /** Bytes brought so far, alignment included. */
+  readonly bytesRead: number;
+  /** Requests answered so far. */
+  readonly requests: number;
+  /** Wall-clock milliseconds during which at least one request was being answered. */
+  readonly busyMs: number;
+}
+
+/** Brings extents of files into host buffers, on threads of its own. One reader serves any number of files. */
+export interface Reader {
+  readonly kind: ReaderKind;
+  /** Bytes of buffer a read of this extent occupies: for `direct` the 4 KiB-aligned superset of the extent. */
+  span(extent: Extent): number;
+  /**
+   * Reads an extent to `at` and resolves to the offset within `into` of its first byte (`at` itself unless `direct`,
+   * which wants `at` in multiples of 4096). Several reads may be in flight; the buffer is leased meanwhile.
+   * Throws `ReadError` (never delivers zeros for bytes it could not read), `OptionError`, `DisposedError`.
+   */
+  read(extent: Extent, into: HostBuffer, at: number, options?: ReadOptions): Promise<number>;
+  /** How this file is really read: `direct` falls back to `plain` where the drive does not know it. */
+  kindOf(file: string): Promise<ReaderKind>;
+  readonly stats: ReaderStats;
+  /** Waits for the requests being answered, rejects the ones not begun, ends the threads. Idempotent. */
+  close(): Promise<void>;
+}

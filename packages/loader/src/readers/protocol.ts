@@ -1,0 +1,72 @@
+/** What the host and a reader thread say to each other. Memory travels as addresses, never as copies. */
+
+/** Where the bytes go: native memory, or (without the foreign function interface) a SharedArrayBuffer. */
+export type Target = { readonly address: bigint } | { readonly buffer: SharedArrayBuffer; readonly start: number };
+
+export interface OpenRequest {
+  readonly op: 'open';
+  readonly path: string;
+  /** `direct-or-plain` falls back where the drive does not know direct I/O. */
+  readonly mode: 'direct' | 'direct-or-plain' | 'plain' | 'mmap';
+  /** Devices (st_dev) already known to refuse direct I/O. */
+  readonly plainDevices: readonly number[];
+}
+
+export interface OpenReply {
+  readonly fd: number;
+  readonly direct: boolean;
+  readonly size: number;
+  readonly device: number;
+  /** Of the mapping, if one was asked for and the file is not empty. */
+  readonly mapping: bigint | undefined;
+}
+
+export interface ReadRequest {
+  readonly op: 'read';
+  readonly fd: number;
+  readonly direct: boolean;
+  readonly offset: number;
+  /** Bytes to ask for; block-aligned if direct, so it may reach past the end of the file. */
+  readonly length: number;
+  /** Bytes that must arrive. */
+  readonly needed: number;
+  readonly target: Target;
+  /** Take the bytes out of the page cache again once they are copied. */
+  readonly dropCache: boolean;
+}
+
+export interface CopyRequest {
+  readonly op: 'copy';
+  readonly fd: number;
+  readonly mapping: bigint;
+  readonly offset: number;
+  readonly length: number;
+  readonly needed: number;
+  readonly target: Target;
+}
+
+export interface CloseRequest {
+  readonly op: 'close';
+  readonly fd: number;
+  readonly mapping: bigint | undefined;
+  readonly size: number;
+}
+
+export type Request = OpenRequest | ReadRequest | CopyRequest | CloseRequest;
+
+export interface Failure {
+  /** The system's name; undefined where the file simply ended. */
+  readonly errno: string | undefined;
+  readonly message: string;
+  /** Bytes that had arrived. */
+  readonly found: number;
+}
+
+export interface HostMessage {
+  readonly id: number;
+  readonly request: Request;
+}
+
+export type ThreadMessage =
+  | { readonly id: number; readonly value: OpenReply | number; readonly failure?: undefined }
+  | { readonly id: number; readonly failure: Failure };
