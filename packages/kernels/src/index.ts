@@ -1,1 +1,44 @@
-export {};
+export { createExecutor, type ExecutorOptions } from './create-executor';
+export { ExecutorUnavailableError, GraphError, StateError, StateFullError } from './errors';
+export type { Executor, ExecutorInfo, ExecutorName, Program, RunCall, RunResult, WeightBytes } from './executor';
+export {
+  type AttentionOptions,
+  type ExpertsOptions,
+  GraphBuilder,
+  type LinearOptions,
+  type Value,
+  type WeightSource,
+} from './graph/builder';
+export type { Block, Graph, KvStateSpec, Part, StateSpec, ValueSpec, WeightLayout, WeightSpec } from './graph/graph';
+export {
+  type ActivationName,
+  type ActivationOp,
+  type AttentionOp,
+  type BinaryOp,
+  type CombineOp,
+  type EmbedOp,
+  type ExpertOp,
+  type GatedOp,
+  type LayerNormOp,
+  type LinearOp,
+  type Op,
+  type OpName,
+  opInputs,
+  opOutputs,
+  opWeights,
+  type RmsNormOp,
+  type RopeOp,
+  type RouteOp,
+  type ScaleOp,
+  type SliceOp,
+  type SoftcapOp,
+  type ValueId,
+  type WeightId,
+} from './graph/ops';
+export { ropeAngles } from './rope/angles';
+export type { RopeScaling, RopeSpec } from './rope/spec';
+export type { PassRows } from './rows';
+export { BlockPool, type BlockPoolOptions } from './state/block-pool';
+export { BLOCK_POSITIONS, kvBlockBytes } from './state/kv-layout';
+export { KvState } from './state/kv-state';
+export { createState, type LayerState } from './state/layer-state';

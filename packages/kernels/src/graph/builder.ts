@@ -97,11 +97,7 @@ export class GraphBuilder {
     return this.#push(width, (out) => ({ op: 'embed', weight, by, shift, scale, out }));
   }
 
-  rmsNorm(
-    x: Value,
-    name: string | null,
-    options: { eps: number; groupWidth?: number; weightOffset?: number },
-  ): Value {
+  rmsNorm(x: Value, name: string | null, options: { eps: number; groupWidth?: number; weightOffset?: number }): Value {
     const groupWidth = options.groupWidth ?? x.width;
     this.#groups('rmsNorm', x, groupWidth);
     const weight = name === null ? undefined : this.#weight(`${name}.weight`, [groupWidth], 'vector');
@@ -116,11 +112,7 @@ export class GraphBuilder {
     }));
   }
 
-  layerNorm(
-    x: Value,
-    name: string | null,
-    options: { eps: number; bias?: boolean; groupWidth?: number },
-  ): Value {
+  layerNorm(x: Value, name: string | null, options: { eps: number; bias?: boolean; groupWidth?: number }): Value {
     const groupWidth = options.groupWidth ?? x.width;
     this.#groups('layerNorm', x, groupWidth);
     const weight = name === null ? undefined : this.#weight(`${name}.weight`, [groupWidth], 'vector');
@@ -155,7 +147,10 @@ export class GraphBuilder {
   rope(x: Value, spec: RopeSpec, options: { headDim: number; pairing?: 'half' | 'interleaved' }): Value {
     this.#groups('rope', x, options.headDim);
     if (spec.dim > options.headDim || spec.dim % 2 !== 0) {
-      throw new GraphError('rope', `rotary width ${spec.dim} must be even and at most the head width ${options.headDim}`);
+      throw new GraphError(
+        'rope',
+        `rotary width ${spec.dim} must be even and at most the head width ${options.headDim}`,
+      );
     }
     const json = JSON.stringify(spec);
     let rope = this.#ropes.findIndex((other) => JSON.stringify(other) === json);
@@ -254,7 +249,8 @@ export class GraphBuilder {
     const blocks = Array.from({ length: count }, (_, e) => this.#expert(options, e, x.width));
     const graph = blocks[0]!.graph;
     const odd = blocks.findIndex((block) => block.graph.key !== graph.key);
-    if (odd > 0) throw new GraphError('experts', `expert ${options.prefix(odd)} differs in shape or dtype from the first`);
+    if (odd > 0)
+      throw new GraphError('experts', `expert ${options.prefix(odd)} differs in shape or dtype from the first`);
     const width = graph.values[graph.outputs.get('y')!]!.width;
     const slots = this.#value(topK * width);
     this.#experts.set(

@@ -1,3 +1,5 @@
+import type { Graph } from './graph';
+
 /**
  * The closed set of operations a graph is made of. Activations are float32 `[rows, width]`; an op never looks at
  * another row except through a state (attention). Every op can be lowered to plain ONNX operators.
@@ -145,8 +147,9 @@ export interface SliceOp {
 
 /**
  * Top-k routing: scores = softmax or sigmoid over all experts' logits; the k largest (ties to the lower id), largest
- * first; weights are their scores, divided by their sum where `normalise`, times `scale`. A part must end here: the
- * streamer fetches the experts that were chosen.
+ * first; weights are their scores, divided by their sum where `normalise`, times `scale`. Both scores grow with the
+ * logit, so the choice is made by logit: no rounding of exp can change it. A part must end here: the streamer fetches
+ * the experts that were chosen.
  */
 export interface RouteOp {
   readonly op: 'route';
@@ -171,7 +174,7 @@ export interface ExpertOp {
   readonly ids: ValueId;
   readonly topK: number;
   readonly expertCount: number;
-  readonly graph: import('./graph').Graph;
+  readonly graph: Graph;
   /** `[rows, topK · width]` */
   readonly slots: ValueId;
 }

@@ -1,0 +1,35 @@
+import { ExecutorUnavailableError } from './errors';
+import type { Executor } from './executor';
+import { ReferenceExecutor } from './reference/reference-executor';
+
+export interface ExecutorOptions {
+  /** `auto`: native where its library is found, else reference with a warning. @defaultValue 'auto' */
+  readonly executor?: 'auto' | 'native' | 'reference';
+  /** Threads of the native executor. @defaultValue what the machine has */
+  readonly threads?: number;
+  /** Takes the one line that says why a slower executor was chosen. @defaultValue console.warn */
+  readonly onWarning?: (message: string) => void;
+}
+
+/** Opens the executor that runs graphs. Throws {@link ExecutorUnavailableError} where the named one cannot run here. */
+export async function createExecutor(options: ExecutorOptions = {}): Promise<Executor> {
+  switch (options.executor ?? 'auto') {
+    case 'reference':
+      return new ReferenceExecutor();
+    case 'native':
+      return openNative(options);
+    case 'auto':
+      try {
+        return openNative(options);
+      } catch (error) {
+        if (!ExecutorUnavailableError.isInstance(error)) throw error;
+        const warn = options.onWarning ?? console.warn;
+        warn(`airllm: using the slow reference executor, because native is not available: ${error.reason}`);
+        return new ReferenceExecutor();
+      }
+  }
+}
+
+function openNative(_options: ExecutorOptions): Executor {
+  throw new ExecutorUnavailableError({ executor: 'native', reason: 'there is no native library for this platform' });
+}
