@@ -8,6 +8,8 @@ import type { ModelConfig } from './model';
  */
 export interface Architecture<C extends ModelConfig = ModelConfig> {
   readonly modelType: string;
+  /** Tensors that checkpoints of this type may hold and the forward pass does not use (saved buffers). */
+  readonly ignoredTensors?: readonly RegExp[];
   /** Throws `UnsupportedConfigError` naming the key for every value the forward pass does not implement. */
   readConfig(config: ConfigReader): C;
   /** Records the model: one embedding, layers in order, one head. */

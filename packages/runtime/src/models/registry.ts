@@ -1,0 +1,74 @@
+import type { Checkpoint, DType } from '@airllm/loader';
+import { UnsupportedConfigError } from '../errors';
+import type { Architecture } from './architecture';
+import { ModelBuilder } from './builder';
+import { ConfigReader } from './config-reader';
+import { gemma3Text } from './gemma3_text';
+import { gpt2 } from './gpt2';
+import { llama } from './llama';
+import { ministral } from './ministral';
+import { mistral } from './mistral';
+import { mixtral } from './mixtral';
+import type { Model, ModelConfig } from './model';
+import { phi3 } from './phi3';
+import { qwen2 } from './qwen2';
+import { qwen3 } from './qwen3';
+import { CheckpointSource, MetaSource, type TensorSource } from './tensor-source';
+
+// biome-ignore lint/suspicious/noExplicitAny: each architecture reads and takes its own config; the pair is never split.
+type AnyArchitecture = Architecture<any>;
+
+/** Every architecture, sorted by `model_type`. A test holds this list against the folder. */
+export const ARCHITECTURES: readonly AnyArchitecture[] = [
+  gemma3Text,
+  gpt2,
+  llama,
+  ministral,
+  mistral,
+  mixtral,
+  phi3,
+  qwen2,
+  qwen3,
+];
+
+/** Keys of quantised checkpoints: how their tensors are to be read is not known here yet. */
+const QUANTISATION_KEYS = ['quantization_config', 'quantization'] as const;
+
+/** The architecture of a `model_type`, or undefined. */
+export function architectureOf(modelType: string): AnyArchitecture | undefined {
+  return ARCHITECTURES.find((architecture) => architecture.modelType === modelType);
+}
+
+/**
+ * Reads a config.json. Throws `UnsupportedConfigError` for a model type or a value that is not implemented and
+ * `ConfigError` for one that makes no sense; both name the key.
+ */
+export function readConfig(rawConfig: unknown): ModelConfig {
+  const config = new ConfigReader(rawConfig);
+  return requireArchitecture(config).readConfig(config);
+}
+
+/**
+ * Builds a model from its config.json, over the tensors of a checkpoint or, with `{ dtype }`, over none: then every
+ * weight is on meta. Reads no weights. Throws what `readConfig` throws, and `ModelTensorError` naming the tensors that
+ * do not fit the config.
+ */
+export function buildModel(rawConfig: unknown, source: Pick<Checkpoint, 'tensors'> | { readonly dtype: DType }): Model {
+  const config = new ConfigReader(rawConfig);
+  const architecture = requireArchitecture(config);
+  for (const key of QUANTISATION_KEYS) config.refuse(key);
+  const read = architecture.readConfig(config);
+  const tensors: TensorSource =
+    'tensors' in source ? new CheckpointSource(source.tensors) : new MetaSource(source.dtype);
+  const builder = new ModelBuilder(architecture.modelType, tensors, architecture.ignoredTensors);
+  architecture.forward(builder, read);
+  return builder.build(read);
+}
+
+function requireArchitecture(config: ConfigReader): AnyArchitecture {
+  const modelType = config.raw.model_type;
+  const architecture = typeof modelType === 'string' ? architectureOf(modelType) : undefined;
+  if (architecture) return architecture;
+  const supported = ARCHITECTURES.map((known) => known.modelType);
+  throw new UnsupportedConfigError({ key: 'model_type', found: modelType, supported });
+}
