@@ -1,15 +1,18 @@
 import {
+  BLOCK_POSITIONS,
   type Block,
   BlockPool,
   type Executor,
   type PassRows,
   type Program,
   type RunCall,
+  stateBlockBytes,
   type WeightBytes,
 } from '@airllm/kernels';
 import { DisposedError, HostBuffer, type Reader } from '@airllm/loader';
 import type { Model } from '../models/model';
 import type { Plan, Segment } from '../plan/types';
+import { Admission } from './admission';
 import { EmbeddingRows } from './embedding';
 import { ExpertCache } from './expert-cache';
 import { type PackedRows, packRows, cutPasses, type Row } from './rows';
@@ -68,6 +71,7 @@ export class Engine {
   readonly #streamer: Streamer;
   readonly #experts: ExpertCache;
   readonly #pool: BlockPool;
+  readonly #admission: Admission;
   readonly #workspace: HostBuffer;
   readonly #carry: ReadonlyMap<string, HostBuffer>;
   readonly #headCarry: ReadonlyMap<string, HostBuffer>;
@@ -93,15 +97,23 @@ export class Engine {
     this.#streamer = new Streamer(plan, reader);
     this.#experts = new ExpertCache(plan.expertSlots, reader);
     this.#pool = new BlockPool({ limitBytes: plan.bytes.state });
+    this.#admission = new Admission(plan.bytes.state);
     this.#workspace = HostBuffer.allocate(this.#workspaceBytes(), { label: 'workspace' });
     this.#carry = carryBuffers([model.embedding, ...model.layers], plan.maxRows);
     this.#headCarry = carryBuffers([model.head], plan.logitRows);
   }
 
-  /** An empty sequence; dispose it when it is done. */
-  createSequence(): Sequence {
-    if (this.#disposed) throw new DisposedError('engine');
-    return new Sequence(this.model, this.#pool);
+  /**
+   * An empty sequence that may grow to `maxLength` positions, as soon as the plan's state memory has room for it beside
+   * the others. Dispose it when it is done. Rejects with the signal's reason.
+   */
+  async openSequence(maxLength: number, options: StepOptions = {}): Promise<Sequence> {
+    const leave = await this.#admission.enter(this.#stateBytes(maxLength), options.signal);
+    if (this.#disposed) {
+      leave();
+      throw new DisposedError('engine');
+    }
+    return new Sequence(this.model, this.#pool, leave);
   }
 
   get stats(): EngineStats {
@@ -257,6 +269,15 @@ export class Engine {
     const width = this.model.config.vocabSize;
     const buffer = this.#headCarry.get('logits')!;
     return Array.from({ length: count }, (_, i) => buffer.float32(i * width * 4, width).slice());
+  }
+
+  /** State a sequence of that length needs at most; a window's ring holds its rows to come beside the window. */
+  #stateBytes(length: number): number {
+    const specs = this.model.layers.flatMap((layer) => layer.graph.states);
+    return specs.reduce((sum, spec) => {
+      const kept = Math.min(length, (spec.window ?? Number.POSITIVE_INFINITY) + this.plan.maxRows + BLOCK_POSITIONS);
+      return sum + Math.ceil(kept / BLOCK_POSITIONS) * stateBlockBytes(spec);
+    }, 0);
   }
 
   #workspaceBytes(): number {

@@ -7,9 +7,11 @@ export class Sequence {
   /** By layer, then by the layer graph's states. */
   readonly states: readonly (readonly LayerState[])[];
   #length = 0;
+  readonly #onDispose: () => void;
   #disposed = false;
 
-  constructor(model: Model, pool: BlockPool) {
+  constructor(model: Model, pool: BlockPool, onDispose: () => void = () => {}) {
+    this.#onDispose = onDispose;
     this.states = model.layers.map((layer) => layer.graph.states.map((spec) => createState(pool, spec)));
   }
 
@@ -49,6 +51,7 @@ export class Sequence {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const state of this.#all()) state.dispose();
+    this.#onDispose();
   }
 
   [Symbol.dispose](): void {

@@ -1,0 +1,119 @@
+import { createExecutor, type ExecutorName } from '@airllm/kernels';
+import { openCheckpoint, openReader, type DType, type Reader } from '@airllm/loader';
+import { Engine } from '../engine';
+import { loadGenerationDefaults } from '../generate/generation-config';
+import { buildModel, type Model } from '../models';
+import { planResidency } from '../plan';
+import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
+import { type ByteSize, parseByteSize } from './byte-size';
+import { LanguageModel } from './language-model';
+import { defaultMemory, processBytes } from './process-memory';
+import { type ResolveModelOptions, resolveModel } from './resolve-model';
+
+export interface FromPretrainedOptions extends ResolveModelOptions {
+  /** Most memory the whole process may take. @defaultValue what it has and nine tenths of what is free */
+  readonly memory?: ByteSize | undefined;
+  /** Caps pinned weights, ring and expert slots only. @defaultValue what `memory` leaves */
+  readonly weightsMemory?: ByteSize | undefined;
+  /** Positions to hold states for. @defaultValue what the model was made for, at most 4096 */
+  readonly contextLength?: number | undefined;
+  /** Rows of the widest pass. @defaultValue 512, fewer where memory is short */
+  readonly maxRows?: number | undefined;
+  /** @defaultValue 'auto': native where its library is there, else reference */
+  readonly executor?: 'auto' | ExecutorName | undefined;
+  /** @defaultValue as many as the machine runs at once */
+  readonly threads?: number | undefined;
+  /** @defaultValue 'auto': direct where the drive allows it */
+  readonly reader?: 'auto' | 'direct' | 'plain' | undefined;
+  /** Told what a person should know, a line each. @defaultValue stderr */
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+const DEFAULT_CONTEXT = 4096;
+const DIRECT_ALIGNMENT = 4096;
+
+/** Opens models as transformers' class of that name does. */
+export class AutoModel {
+  private constructor() {}
+
+  /**
+   * Opens a model folder or a repository of the local Hugging Face cache. Reads headers only: weights follow with the
+   * first pass, as far as the plan keeps them.
+   * Throws `ModelNotFoundError`, `FormatError`, `ConfigError`, `UnsupportedConfigError`, `ModelTensorError`,
+   * `BudgetError`, `ExecutorUnavailableError`, `OptionError`, `TokenizerError`.
+   */
+  static async fromPretrained(source: string, options: FromPretrainedOptions = {}): Promise<LanguageModel> {
+    const { dir } = await resolveModel(source, options);
+    const [checkpoint, text, defaults] = await Promise.all([
+      openCheckpoint(dir, { signal: options.signal }),
+      loadText(dir),
+      loadGenerationDefaults(dir),
+    ]);
+    const model = buildModel(checkpoint.config, checkpoint);
+    const contextLength = options.contextLength ?? Math.min(model.config.maxPositions, DEFAULT_CONTEXT);
+    const reader = await openReader({ kind: options.reader ?? 'auto' });
+    try {
+      return await assemble(dir, model, reader, contextLength, text, defaults, options);
+    } catch (error) {
+      await reader.close();
+      throw error;
+    }
+  }
+
+  /** The model a config.json describes, every weight on meta: for counts, plans and sizes without any weights. */
+  static fromConfig(config: Readonly<Record<string, unknown>>, options: { dtype?: DType } = {}): Model {
+    return buildModel(config, { dtype: options.dtype ?? 'BF16' });
+  }
+}
+
+type Text = Awaited<ReturnType<typeof loadText>>;
+
+async function loadText(dir: string) {
+  const tokenizer = await loadTokenizer(dir);
+  const [chatTemplate, ends] = await Promise.all([loadChatTemplate(dir), endTokens(dir, tokenizer)]);
+  return { tokenizer, chatTemplate, endTokens: ends };
+}
+
+async function assemble(
+  dir: string,
+  model: Model,
+  reader: Reader,
+  contextLength: number,
+  text: Text,
+  defaults: Awaited<ReturnType<typeof loadGenerationDefaults>>,
+  options: FromPretrainedOptions,
+): Promise<LanguageModel> {
+  const executor = await createExecutor({
+    executor: options.executor ?? 'auto',
+    onWarning: options.onWarning ?? ((message) => process.stderr.write(`${message}\n`)),
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
+  });
+  try {
+    const plan = planResidency(model, {
+      memory: options.memory === undefined ? defaultMemory() : parseByteSize(options.memory, 'memory'),
+      ...(options.weightsMemory === undefined
+        ? {}
+        : { weightsMemory: parseByteSize(options.weightsMemory, 'weightsMemory') }),
+      ...(options.maxRows === undefined ? {} : { maxRows: options.maxRows }),
+      processBytes: processBytes(),
+      contextLength,
+      readAlignment: reader.kind === 'direct' ? DIRECT_ALIGNMENT : 1,
+    });
+    const engine = new Engine({ model, plan, executor, reader });
+    const info = {
+      modelType: model.config.modelType,
+      dir,
+      parameterCount: model.parameterCount,
+      executor: executor.info.name,
+      isa: executor.info.isa,
+      threads: executor.info.threads,
+      contextLength,
+      reader: reader.kind,
+      plan,
+    };
+    return new LanguageModel({ info, session: { engine, contextLength, defaults, ...text }, executor, reader });
+  } catch (error) {
+    await executor.dispose();
+    throw error;
+  }
+}

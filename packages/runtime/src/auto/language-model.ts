@@ -1,0 +1,114 @@
+import type { Executor, ExecutorName } from '@airllm/kernels';
+import { DisposedError, type Reader } from '@airllm/loader';
+import type { Engine } from '../engine';
+import { continuationRows } from '../generate/continuation';
+import { generate, stream } from '../generate/generate';
+import type { GenerationSession } from '../generate/session';
+import type { GenerateRequest, GenerateResult, StreamEvent } from '../generate/types';
+import type { Plan } from '../plan/types';
+import type { ChatTemplate, Tokenizer } from '../text';
+
+/** What runs, for people and for the record. */
+export interface ModelInfo {
+  readonly modelType: string;
+  /** Folder the weights are read from. */
+  readonly dir: string;
+  readonly parameterCount: number;
+  readonly executor: ExecutorName;
+  /** Instruction set, e.g. `avx512`. */
+  readonly isa: string;
+  readonly threads: number;
+  readonly contextLength: number;
+  /** How the weights are read: `direct`, `plain` or `mmap`. */
+  readonly reader: string;
+  readonly plan: Plan;
+}
+
+/** What a loaded model owns; made by `AutoModel.fromPretrained`. */
+export interface ModelParts {
+  readonly info: ModelInfo;
+  readonly session: GenerationSession;
+  readonly executor: Executor;
+  readonly reader: Reader;
+}
+
+/** A model ready to generate. Any number of calls may run at once; each gets the bytes it would have got alone. */
+export class LanguageModel {
+  readonly info: ModelInfo;
+  readonly #session: GenerationSession;
+  readonly #executor: Executor;
+  readonly #reader: Reader;
+  #disposal: Promise<void> | undefined;
+
+  constructor({ info, session, executor, reader }: ModelParts) {
+    this.info = info;
+    this.#session = session;
+    this.#executor = executor;
+    this.#reader = reader;
+  }
+
+  /** Null for a folder without tokenizer files. */
+  get tokenizer(): Tokenizer | null {
+    return this.#session.tokenizer;
+  }
+
+  /** Null for a model that was not made for chats. */
+  get chatTemplate(): ChatTemplate | null {
+    return this.#session.chatTemplate;
+  }
+
+  /** For programs that bring their own rows. */
+  get engine(): Engine {
+    return this.#session.engine;
+  }
+
+  /** Generates to the end. Throws as {@link LanguageModel.stream}. */
+  async generate(request: GenerateRequest): Promise<GenerateResult> {
+    return generate(this.#live(), request);
+  }
+
+  /**
+   * Generates and hands on text as it becomes final, then one `finish` event. Leaving the loop ends the work.
+   * Throws `OptionError`, `ContextLengthError`, `MissingTokenizerError`, `MissingChatTemplateError`,
+   * `ChatTemplateError`, `ReadError`, `DisposedError`, and the signal's reason.
+   */
+  stream(request: GenerateRequest): AsyncGenerator<StreamEvent, void> {
+    return stream(this.#live(), request);
+  }
+
+  /** Logits after every token of a fresh sequence, row-major `[ids.length, vocabSize]`. */
+  async logits(ids: readonly number[], options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
+    const { engine } = this.#live();
+    const { vocabSize } = engine.model.config;
+    using sequence = await engine.openSequence(ids.length, options);
+    const rows = continuationRows(sequence, ids, engine.model.config);
+    const logits = await engine.step(
+      rows.map((row) => ({ ...row, wantsLogits: true })),
+      options,
+    );
+    const all = new Float32Array(ids.length * vocabSize);
+    logits.forEach((row, i) => {
+      all.set(row, i * vocabSize);
+    });
+    return all;
+  }
+
+  /** Waits for the segment being run, then frees all memory and threads. Idempotent; later use throws. */
+  dispose(): Promise<void> {
+    this.#disposal ??= (async () => {
+      await this.#session.engine.dispose();
+      await this.#reader.close();
+      await this.#executor.dispose();
+    })();
+    return this.#disposal;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  #live(): GenerationSession {
+    if (this.#disposal) throw new DisposedError('model');
+    return this.#session;
+  }
+}

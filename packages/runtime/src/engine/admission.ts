@@ -1,0 +1,55 @@
+/** Lets users in while the sum of what they need fits, in the order they came. */
+export class Admission {
+  readonly #limit: number;
+  readonly #queue: { readonly need: number; readonly enter: () => void }[] = [];
+  #used = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /**
+   * Waits for room and resolves to the function that gives it back (idempotent). A need above the limit counts as the
+   * limit: alone, anybody gets in. Rejects with the signal's reason.
+   */
+  async enter(need: number, signal?: AbortSignal): Promise<() => void> {
+    signal?.throwIfAborted();
+    const bytes = Math.min(need, this.#limit);
+    if (this.#queue.length > 0 || this.#used + bytes > this.#limit) await this.#wait(bytes, signal);
+    else this.#used += bytes;
+    let open = true;
+    return () => {
+      if (!open) return;
+      open = false;
+      this.#used -= bytes;
+      this.#admit();
+    };
+  }
+
+  #wait(need: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const entry = {
+        need,
+        enter: () => {
+          signal?.removeEventListener('abort', abort);
+          resolve();
+        },
+      };
+      const abort = () => {
+        this.#queue.splice(this.#queue.indexOf(entry), 1);
+        reject(signal!.reason);
+        this.#admit();
+      };
+      this.#queue.push(entry);
+      signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  #admit(): void {
+    while (this.#queue.length > 0 && this.#used + this.#queue[0]!.need <= this.#limit) {
+      const { need, enter } = this.#queue.shift()!;
+      this.#used += need;
+      enter();
+    }
+  }
+}

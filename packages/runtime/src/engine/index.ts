@@ -1,0 +1,4 @@
+export { Engine, type EngineOptions, type EngineStats, type StepOptions } from './engine';
+export type { Row } from './rows';
+export { Sequence } from './sequence';
+export { Streamer, type StreamerStats } from './streamer';

@@ -1,0 +1,58 @@
+import { OptionError } from '@airllm/loader';
+import { expect, test } from 'vitest';
+import { readGenerationDefaults } from './generation-config';
+import { resolveGeneration } from './options';
+
+const method = (options: Parameters<typeof resolveGeneration>[0], raw: unknown = {}) =>
+  resolveGeneration(options, readGenerationDefaults(raw)).sampling.method;
+
+test('greedy unless something asks for sampling', () => {
+  expect(method({})).toBe('greedy');
+  expect(method({}, { do_sample: true })).toBe('random');
+  expect(method({ topP: 0.9 })).toBe('random');
+  expect(method({ seed: 1 })).toBe('random');
+  expect(method({ repetitionPenalty: 1.1 })).toBe('greedy');
+});
+
+test('temperature 0 and doSample: false are greedy, whatever the model recommends', () => {
+  expect(method({ temperature: 0 }, { do_sample: true })).toBe('greedy');
+  expect(method({ doSample: false, topK: 5 }, { do_sample: true })).toBe('greedy');
+  expect(method({ temperature: 0, topP: 0.5, doSample: true })).toBe('greedy');
+});
+
+test('options win over generation_config.json, which wins over transformers’ defaults', () => {
+  const raw = { temperature: 0.6, top_k: 20, top_p: 0.95, repetition_penalty: 1.1, min_p: null };
+  const { sampling } = resolveGeneration({ topK: 5 }, readGenerationDefaults(raw));
+  expect(sampling).toEqual({
+    method: 'random',
+    temperature: 0.6,
+    topK: 5,
+    topP: 0.95,
+    minP: 0,
+    repetitionPenalty: 1.1,
+  });
+  expect(resolveGeneration({}, {}).sampling.topK).toBe(50);
+});
+
+test('a value out of range is refused by the name of its option', () => {
+  for (const options of [
+    { temperature: -1 },
+    { topP: 0 },
+    { topP: 1.5 },
+    { topK: 1.5 },
+    { minP: 2 },
+    { repetitionPenalty: 0 },
+    { seed: -1 },
+    { maxNewTokens: 0 },
+    { stop: '' },
+    { temperature: Number.NaN },
+  ]) {
+    const [option] = Object.keys(options);
+    try {
+      resolveGeneration(options, {});
+      expect.unreachable();
+    } catch (error) {
+      expect(OptionError.isInstance(error) && error.option).toBe(option);
+    }
+  }
+});

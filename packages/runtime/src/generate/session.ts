@@ -1,0 +1,16 @@
+import type { Engine } from '../engine/engine';
+import type { ChatTemplate, Tokenizer } from '../text';
+import type { GenerationDefaults } from './generation-config';
+
+/** Everything a generation works with; what a loaded model consists of. */
+export interface GenerationSession {
+  readonly engine: Engine;
+  /** Positions one sequence may have. */
+  readonly contextLength: number;
+  /** Absent for a folder without one: then only `ids` can be given, and no text comes back. */
+  readonly tokenizer: Tokenizer | null;
+  readonly chatTemplate: ChatTemplate | null;
+  /** Tokens that end a text. */
+  readonly endTokens: ReadonlySet<number>;
+  readonly defaults: GenerationDefaults;
+}

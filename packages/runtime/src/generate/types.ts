@@ -1,0 +1,60 @@
+import type { ChatMessage, RenderChatOptions } from '../text';
+import type { LimitOptions, SamplingOptions } from './options';
+
+/** What to go on from: exactly one of `prompt`, `messages` and `ids`. */
+export type Prompt =
+  /** Plain text, never put through a chat template; the tokenizer's own special tokens are added. */
+  | { readonly prompt: string; readonly messages?: never; readonly ids?: never }
+  /** A chat, always put through the model's template. */
+  | { readonly messages: readonly ChatMessage[]; readonly prompt?: never; readonly ids?: never }
+  /** Token ids, taken as they are. */
+  | { readonly ids: readonly number[]; readonly prompt?: never; readonly messages?: never };
+
+export interface GenerateOptions extends SamplingOptions, LimitOptions {
+  /** For `messages`: tools, documents, further variables of the template. */
+  readonly chat?: Pick<RenderChatOptions, 'tools' | 'documents' | 'continueFinalMessage' | 'template' | 'variables'>;
+  /** Keeps the logits `[vocabSize]` each token was chosen from. @defaultValue false */
+  readonly returnLogits?: boolean | undefined;
+  /** Ends the work between two segments; the call rejects with its reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export type GenerateRequest = Prompt & GenerateOptions;
+
+/** `eos`: the model ended the text. `stop`: a stop string did. `length`: the token limit or the context did. */
+export type FinishReason = 'eos' | 'stop' | 'length';
+
+export interface Usage {
+  readonly promptTokens: number;
+  readonly newTokens: number;
+}
+
+/** Where the time went, for this call alone. */
+export interface GenerateStats {
+  /** Seconds from the call to its first token. */
+  readonly firstTokenSeconds: number;
+  /** New tokens per second after the first. 0 if there was only one. */
+  readonly tokensPerSecond: number;
+  readonly totalSeconds: number;
+  /** Bytes that came from the drive while this call ran. */
+  readonly bytesRead: number;
+  /** The seed the tokens were drawn with. */
+  readonly seed: number;
+}
+
+export interface GenerateResult {
+  /** What was generated, without special tokens and without the stop string. Empty for a model without tokenizer. */
+  readonly text: string;
+  /** Every token that was generated, the end token included. */
+  readonly ids: readonly number[];
+  readonly finishReason: FinishReason;
+  readonly usage: Usage;
+  readonly stats: GenerateStats;
+  /** With `returnLogits`: parallel to `ids`. */
+  readonly logits?: readonly Float32Array[];
+}
+
+/** What a stream brings: text that is final (possibly none yet) with the tokens that made it, then one `finish`. */
+export type StreamEvent =
+  | { readonly type: 'text'; readonly text: string; readonly ids: readonly number[] }
+  | ({ readonly type: 'finish' } & GenerateResult);
