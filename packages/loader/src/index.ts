@@ -1,3 +1,9 @@
+export {
+  type Checkpoint,
+  type OpenCheckpointOptions,
+  openCheckpoint,
+} from './checkpoint/open-checkpoint';
+export { type CheckpointIndex, openCheckpointIndex } from './checkpoint/open-checkpoint-index';
 export type { ElementArray } from './decode';
 export { DTYPES, type DType, dtypeBits, elementCount, isDType, tensorBytes } from './dtype';
 export {
@@ -30,3 +36,7 @@ export { HostTensor, type HostTensorFields } from './host-tensor';
 export { type MaterializeOptions, MetaTensor, type MetaTensorFields } from './meta-tensor';
 export type { Reader, ReaderKind, ReaderStats, ReadOptions } from './reader';
 export { openReader, type ReaderOptions } from './readers/open-reader';
+export { openSafetensors, type SafetensorsFile } from './safetensors/open-safetensors';
+export { isPadding } from './safetensors/padding';
+export type { HeaderTensor, SafetensorsHeader } from './safetensors/parse-header';
+export { readSafetensorsHeader } from './safetensors/read-header';

@@ -1,0 +1,78 @@
+import { readdir, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { errnoName, MissingFileError, ReadError, UnsupportedCheckpointError } from '../errors';
+import { type LayeredManifest, MANIFEST_FILE, readManifest } from './manifest';
+import { readWeightIndex, type WeightIndex } from './weight-index';
+
+/** How a checkpoint's weights are laid out on disk. */
+export type CheckpointLayout =
+  | { readonly layout: 'single'; readonly dir: string; readonly file: string }
+  | { readonly layout: 'sharded'; readonly dir: string; readonly index: WeightIndex }
+  | { readonly layout: 'layered'; readonly dir: string; readonly manifest: LayeredManifest };
+
+const INDEX_SUFFIX = '.safetensors.index.json';
+const WEIGHT_FILE = /\.(safetensors|bin|gguf|pt|pth|ckpt|h5|msgpack|npz|onnx|tflite)$|\.index\.json$/;
+
+/**
+ * Finds a checkpoint's layout from a folder, a safetensors file, or an index. As transformers does, `model.safetensors`
+ * goes before an index. Throws `MissingFileError`, `UnsupportedCheckpointError`, `FormatError`.
+ */
+export async function findLayout(dirOrFile: string): Promise<CheckpointLayout> {
+  const path = resolve(dirOrFile);
+  if (!(await isDirectory(path))) return fileLayout(path);
+  const manifest = await readManifest(join(path, MANIFEST_FILE));
+  if (manifest !== null) return { layout: 'layered', dir: path, manifest };
+  const names = (await readdir(path)).sort();
+  if (names.includes('model.safetensors')) return single(path, 'model.safetensors');
+  const index = theIndex(names);
+  if (index !== undefined) return { layout: 'sharded', dir: path, index: await readWeightIndex(join(path, index)) };
+  const files = names.filter((name) => name.endsWith('.safetensors'));
+  if (files.length === 1) return single(path, files[0]!);
+  throw unsupported(path, names, files);
+}
+
+/** The index of a folder: the usual name, else the only one (transformers' variants: `model.fp16.safetensors…`). */
+export function theIndex(names: readonly string[], suffix: string = INDEX_SUFFIX): string | undefined {
+  const indexes = names.filter((name) => name.endsWith(suffix));
+  return indexes.find((name) => name === `model${INDEX_SUFFIX}`) ?? (indexes.length === 1 ? indexes[0] : undefined);
+}
+
+async function fileLayout(path: string): Promise<CheckpointLayout> {
+  const name = basename(path);
+  if (name.endsWith(INDEX_SUFFIX)) {
+    return { layout: 'sharded', dir: dirname(path), index: await readWeightIndex(path) };
+  }
+  if (name.endsWith('.safetensors')) return single(dirname(path), name);
+  throw new UnsupportedCheckpointError({
+    dir: dirname(path),
+    found: [name],
+    reason: `${name} is neither a folder nor a .safetensors file nor a ${INDEX_SUFFIX} file`,
+  });
+}
+
+function single(dir: string, name: string): CheckpointLayout {
+  return { layout: 'single', dir, file: join(dir, name) };
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (cause) {
+    if (errnoName(cause) === 'ENOENT') throw new MissingFileError({ file: path, neededBy: path, cause });
+    throw new ReadError({ file: path, offset: 0, expected: 0, found: 0, errno: errnoName(cause), cause });
+  }
+}
+
+function unsupported(dir: string, names: readonly string[], safetensors: readonly string[]): Error {
+  const found = names.filter((name) => WEIGHT_FILE.test(name));
+  return new UnsupportedCheckpointError({ dir, found, reason: reasonFor(found, safetensors) });
+}
+
+function reasonFor(found: readonly string[], safetensors: readonly string[]): string {
+  const list = found.length > 5 ? `${found.slice(0, 5).join(', ')} and ${found.length - 5} more` : found.join(', ');
+  if (found.length === 0) return 'no weights here: expected model.safetensors or model.safetensors.index.json';
+  if (safetensors.length > 1) {
+    return `several .safetensors files (${list}) but no model${INDEX_SUFFIX} that says which belong together: add it`;
+  }
+  return `only ${list} here; only safetensors can be opened: convert it, or download the safetensors version`;
+}
