@@ -28,7 +28,7 @@ const { check, summary } = createChecks();
 
 try {
   const built = await check('build', async () => {
-    const status = await pnpm(['exec', 'turbo', 'run', 'build', '--output-logs=new-only'], { output: 'on failure' });
+    const status = await pnpm(['exec', 'turbo', 'run', 'build'], { output: 'on failure' });
     if (status !== 0) throw new Error(`turbo run build ended with ${status}`);
   });
   // npm reads `#` in the path of a tarball as the start of a fragment, so these lie in a plain folder.
