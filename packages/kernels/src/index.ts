@@ -35,6 +35,7 @@ export {
   type ValueId,
   type WeightId,
 } from './graph/ops';
+export { layoutWorkspace, type WorkspaceLayout } from './graph/workspace';
 export { ropeAngles } from './rope/angles';
 export type { RopeScaling, RopeSpec } from './rope/spec';
 export type { PassRows } from './rows';
