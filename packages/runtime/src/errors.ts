@@ -1,15 +1,4 @@
-import { AirllmError } from '@airllm/loader';
-
-// Classes of ESM and CJS copies must know each other, which `instanceof` does not.
-const marker = (kind: string) => Symbol.for(`@airllm/${kind}`);
-
-function mark(error: object, kind: string): void {
-  Object.defineProperty(error, marker(kind), { value: true });
-}
-
-function isMarked(value: unknown, kind: string): boolean {
-  return typeof value === 'object' && value !== null && marker(kind) in value;
-}
+import { AirllmError, isMarked, mark } from '@airllm/loader';
 
 /** A value of config.json is missing, of the wrong kind, or contradicts another. */
 export class ConfigError extends AirllmError {
@@ -149,4 +138,73 @@ function shown(value: unknown): string {
   if (value === undefined) return 'nothing';
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
+
+/** A row of a pass cannot be run: its token or position is not one the model has. */
+export class RowError extends AirllmError {
+  constructor(reason: string) {
+    super('ERR_ROW', reason);
+    mark(this, 'RowError');
+  }
+
+  static override isInstance(error: unknown): error is RowError {
+    return isMarked(error, 'RowError');
+  }
+}
+
+/** Prompt and new tokens do not fit the context that was planned for. */
+export class ContextLengthError extends AirllmError {
+  readonly promptTokens: number;
+  readonly newTokens: number;
+  readonly contextLength: number;
+
+  constructor(facts: { promptTokens: number; newTokens: number; contextLength: number }) {
+    super(
+      'ERR_CONTEXT_LENGTH',
+      `${facts.promptTokens} prompt tokens and ${facts.newTokens} new ones do not fit a context of ` +
+        `${facts.contextLength}: shorten the prompt, lower maxNewTokens, or open the model with a larger contextLength`,
+    );
+    mark(this, 'ContextLengthError');
+    this.promptTokens = facts.promptTokens;
+    this.newTokens = facts.newTokens;
+    this.contextLength = facts.contextLength;
+  }
+
+  static override isInstance(error: unknown): error is ContextLengthError {
+    return isMarked(error, 'ContextLengthError');
+  }
+}
+
+/** Text was given to a model whose folder has no tokenizer. */
+export class MissingTokenizerError extends AirllmError {
+  constructor() {
+    super(
+      'ERR_MISSING_TOKENIZER',
+      'the model has no tokenizer.json, so text cannot be turned into tokens: give ids, or add its tokenizer files',
+    );
+    mark(this, 'MissingTokenizerError');
+  }
+
+  static override isInstance(error: unknown): error is MissingTokenizerError {
+    return isMarked(error, 'MissingTokenizerError');
+  }
+}
+
+/** No model where the caller pointed. */
+export class ModelNotFoundError extends AirllmError {
+  /** The folder or repository id that was asked for. */
+  readonly source: string;
+
+  constructor(facts: { source: string; reason: string }) {
+    super(
+      'ERR_MODEL_NOT_FOUND',
+      `${quoted(facts.source)}: ${facts.reason}; give a folder with config.json and safetensors, or a repository that has been downloaded`,
+    );
+    mark(this, 'ModelNotFoundError');
+    this.source = facts.source;
+  }
+
+  static override isInstance(error: unknown): error is ModelNotFoundError {
+    return isMarked(error, 'ModelNotFoundError');
+  }
 }

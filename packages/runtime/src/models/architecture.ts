@@ -1,5 +1,5 @@
-import type { ConfigReader } from './config-reader';
 import type { ModelBuilder } from './builder';
+import type { ConfigReader } from './config-reader';
 import type { ModelConfig } from './model';
 
 /**

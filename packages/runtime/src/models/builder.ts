@@ -69,7 +69,9 @@ export class ModelBuilder {
       throw new ModelTensorError({ modelType: config.modelType, ...problems });
     }
     if (!this.#embedding || !this.#head || this.#layers.length !== config.layerCount) {
-      throw new Error(`${config.modelType}: forward() must record an embedding, ${config.layerCount} layers and a head`);
+      throw new Error(
+        `${config.modelType}: forward() must record an embedding, ${config.layerCount} layers and a head`,
+      );
     }
     let parameterCount = 0;
     for (const [name, tensor] of this.#tensors) if (!this.#copies.has(name)) parameterCount += tensor.elementCount;

@@ -32,8 +32,16 @@ export const qwen3: Architecture<LlamaConfig> = {
 function attention(b: GraphBuilder, x: Value, config: LlamaConfig, index: number): Value {
   const { headCount: heads, kvHeadCount: kvHeads, headDim, rope, bias } = config;
   const perHead = { eps: config.normEps, groupWidth: headDim };
-  const q = b.rmsNorm(b.linear(x, 'self_attn.q_proj', heads * headDim, { bias: bias.qkv }), 'self_attn.q_norm', perHead);
-  const k = b.rmsNorm(b.linear(x, 'self_attn.k_proj', kvHeads * headDim, { bias: bias.qkv }), 'self_attn.k_norm', perHead);
+  const q = b.rmsNorm(
+    b.linear(x, 'self_attn.q_proj', heads * headDim, { bias: bias.qkv }),
+    'self_attn.q_norm',
+    perHead,
+  );
+  const k = b.rmsNorm(
+    b.linear(x, 'self_attn.k_proj', kvHeads * headDim, { bias: bias.qkv }),
+    'self_attn.k_norm',
+    perHead,
+  );
   const v = b.linear(x, 'self_attn.v_proj', kvHeads * headDim, { bias: bias.qkv });
   const seen = b.attention(b.rope(q, rope, { headDim }), b.rope(k, rope, { headDim }), v, {
     heads,

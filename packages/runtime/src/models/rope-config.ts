@@ -139,7 +139,8 @@ function yarn(parameters: ConfigReader, context: RopeContext): RopeScaling {
   const factor = parameters.number('factor', { default: context.maxPositions / original, min: Number.MIN_VALUE });
   const mscale = parameters.optionalNumber('mscale');
   const mscaleAllDim = parameters.optionalNumber('mscale_all_dim');
-  const derived = mscale && mscaleAllDim ? yarnScale(factor, mscale) / yarnScale(factor, mscaleAllDim) : yarnScale(factor);
+  const derived =
+    mscale && mscaleAllDim ? yarnScale(factor, mscale) / yarnScale(factor, mscaleAllDim) : yarnScale(factor);
   return {
     type: 'yarn',
     factor,

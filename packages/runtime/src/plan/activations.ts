@@ -1,0 +1,73 @@
+import { type Block, type Graph, layoutWorkspace } from '@airllm/kernels';
+import type { Model } from '../models/model';
+import { worstSpan } from './segments';
+
+/** Rows of a pass whose logits are computed together: with a vocabulary of 256k, 16 rows are 16 MiB. */
+const MAX_LOGIT_ROWS = 16;
+/** Embedding rows read at once; the engine stages each in a span of its own. */
+const STAGED_ROWS = 64;
+
+export function logitRowsOf(maxRows: number): number {
+  return Math.min(maxRows, MAX_LOGIT_ROWS);
+}
+
+/**
+ * Bytes of everything that depends on how many rows a pass has, as a function of that number: workspace, values carried
+ * between blocks, gathered embedding rows, rotary tables, row descriptions, and logits (with a copy for whoever samples).
+ */
+export function activationBytes(model: Model, readAlignment: number): (maxRows: number) => number {
+  const body = [model.embedding, ...model.layers];
+  const bodyColumns = workspaceColumns(body);
+  const headColumns = workspaceColumns([model.head]);
+  const bodyCarry = carryColumns(body);
+  const headCarry = carryColumns([model.head]);
+  const ropes = ropeColumns(body);
+  const { row, span } = embeddingRow(model.embedding, readAlignment);
+  return (maxRows) => {
+    const logitRows = logitRowsOf(maxRows);
+    const workspace = 4 * Math.max(maxRows * bodyColumns, logitRows * headColumns);
+    const carried = 4 * (maxRows * bodyCarry + logitRows * headCarry);
+    const logits = 4 * logitRows * model.config.vocabSize;
+    const embedding = maxRows * row + Math.min(maxRows, STAGED_ROWS) * span;
+    // Rows are described by four int32 each, once for the pass and once for the head.
+    const perRow = 4 * (ropes + 8);
+    return workspace + carried + logits + embedding + maxRows * perRow;
+  };
+}
+
+function distinctGraphs(blocks: readonly Block[]): Graph[] {
+  return [...new Map(blocks.map(({ graph }) => [graph.key, graph])).values()];
+}
+
+function workspaceColumns(blocks: readonly Block[]): number {
+  return Math.max(0, ...distinctGraphs(blocks).map((graph) => layoutWorkspace(graph).totalColumns));
+}
+
+/** One buffer per name that blocks hand on to each other. */
+function carryColumns(blocks: readonly Block[]): number {
+  const widths = new Map<string, number>();
+  for (const { graph } of blocks) {
+    for (const [name, value] of [...graph.inputs, ...graph.outputs]) widths.set(name, graph.values[value]!.width);
+  }
+  return [...widths.values()].reduce((sum, width) => sum + width, 0);
+}
+
+function ropeColumns(blocks: readonly Block[]): number {
+  const dims = new Map<string, number>();
+  for (const graph of distinctGraphs(blocks)) for (const rope of graph.ropes) dims.set(JSON.stringify(rope), rope.dim);
+  return [...dims.values()].reduce((sum, dim) => sum + dim, 0);
+}
+
+/** Bytes of one gathered row over all tables, and the most one of them occupies as it is read. */
+function embeddingRow(block: Block, readAlignment: number): { row: number; span: number } {
+  const rows = block.graph.ops.flatMap((op) => {
+    if (op.op !== 'embed') return [];
+    const tensor = block.weights[op.weight]!;
+    return [tensor.byteLength / tensor.shape[0]!];
+  });
+  return {
+    // Gathered tables start at multiples of 64 bytes.
+    row: rows.reduce((sum, bytes) => sum + bytes + 64, 0),
+    span: Math.max(0, ...rows.map((bytes) => worstSpan(bytes, readAlignment))),
+  };
+}

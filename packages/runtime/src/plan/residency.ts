@@ -1,0 +1,230 @@
+import { OptionError } from '@airllm/loader';
+import { BudgetError } from '../errors';
+import type { Model } from '../models/model';
+import { activationBytes, logitRowsOf } from './activations';
+import { choosePinned } from './pinned';
+import { cutSegments } from './segments';
+import { stateBytes } from './state-bytes';
+import type { ExpertSegment, Plan, PlanOptions, Segment } from './types';
+
+const MIB = 1024 * 1024;
+
+/** Segments of this size keep a drive busy (four 16 MiB requests each) and take little from what could be pinned. */
+const LARGEST_SEGMENT = 64 * MIB;
+/** Below this a drive's requests get small, and the segments of a 405B model many. */
+const SMALLEST_SEGMENT = 16 * MIB;
+/** A small model is cut into about this many segments at most, down to a page each. */
+const MOST_SEGMENTS = 1024;
+const PAGE = 4096;
+
+const DEFAULT_MAX_ROWS = 512;
+/** Passes get narrower before a plan fails, but not below this. */
+const LEAST_ROWS = 16;
+/** Share of what state and process leave that activations may take before passes get narrower. */
+const ACTIVATION_SHARE = 1 / 4;
+
+/** How many segments the ring holds, and the share of the weights' memory it may take; tried in order. */
+const RING_RULES = [
+  { segments: 4, share: 1 / 8 },
+  { segments: 4, share: 1 / 2 },
+  { segments: 2, share: 1 },
+] as const;
+
+/** Slots that running experts needs: one computes while the next is read. */
+const LEAST_EXPERT_SLOTS = 2;
+
+/** The model cut into segments of at most some size. */
+interface Cut {
+  readonly segments: readonly Segment[];
+  /** All segments but routed experts. */
+  readonly staticBytes: number;
+  readonly largest: number;
+  readonly experts: { readonly parts: number; readonly bytes: number; readonly largest: number };
+}
+
+/** What the weights' memory is spent on. */
+interface Layout {
+  readonly cut: Cut;
+  readonly ring: number;
+  readonly slots: number;
+}
+
+/**
+ * Divides memory: activations, state and process first, the rest for weights. If all weights fit, all stay. If not, a
+ * ring that is a small share of it streams, and the rest is a fixed pinned set, spread evenly through the cycle so that
+ * the drive never pauses (an LRU would hit nothing: the scan is cyclic). Routed experts get least-recently-used slots
+ * from what the static weights leave. Pure: the same input gives the same plan.
+ *
+ * Throws `BudgetError`, which names the option and the smallest value that would work.
+ */
+export function planResidency(model: Model, options: PlanOptions): Plan {
+  check(options);
+  const cuts = cutter(model, options.readAlignment);
+  const activations = activationBytes(model, options.readAlignment);
+  const { processBytes, contextLength, memory = Infinity } = options;
+  const besides = (rows: number) => processBytes + stateBytes(model, contextLength, rows) + activations(rows);
+  const granted = (rows: number) => Math.min(memory - besides(rows), options.weightsMemory ?? Infinity);
+
+  const candidates = rowCandidates(options.maxRows ?? DEFAULT_MAX_ROWS);
+  const least = candidates.at(-1)!;
+  const floorWeights = Math.min(...cuts.sizes.map((size) => leastWeights(cuts.at(size))));
+  const floor = { memory: besides(least) + floorWeights, weightsMemory: floorWeights };
+  if (options.weightsMemory !== undefined && options.weightsMemory < floor.weightsMemory) {
+    throw new BudgetError({
+      option: 'weightsMemory',
+      found: options.weightsMemory,
+      floor: floor.weightsMemory,
+      contextLength,
+    });
+  }
+  if (memory < floor.memory) {
+    throw new BudgetError({ option: 'memory', found: memory, floor: floor.memory, contextLength });
+  }
+
+  const comfortable = (rows: number) =>
+    activations(rows) <= ACTIVATION_SHARE * (memory - processBytes - stateBytes(model, contextLength, rows));
+  const maxRows =
+    candidates.find((rows) => everything(cuts.at(LARGEST_SEGMENT), granted(rows)) !== undefined) ??
+    candidates.find((rows) => comfortable(rows) && granted(rows) >= floorWeights) ??
+    candidates.find((rows) => granted(rows) >= floorWeights)!;
+  const layout = layOut(cuts, granted(maxRows));
+  const state = stateBytes(model, contextLength, maxRows);
+  return assemble(layout, granted(maxRows), {
+    maxRows,
+    state,
+    activations: activations(maxRows),
+    process: processBytes,
+    floor,
+  });
+}
+
+function check(options: PlanOptions): void {
+  const { readAlignment, maxRows = DEFAULT_MAX_ROWS } = options;
+  if (!Number.isInteger(Math.log2(readAlignment))) {
+    throw new OptionError({ option: 'readAlignment', expected: 'a power of two', found: readAlignment });
+  }
+  if (!Number.isSafeInteger(maxRows) || maxRows < 1) {
+    throw new OptionError({ option: 'maxRows', expected: 'a whole number of at least 1', found: maxRows });
+  }
+  for (const option of ['memory', 'weightsMemory', 'processBytes', 'contextLength'] as const) {
+    const found = options[option];
+    if (found !== undefined && !(found >= 0)) {
+      throw new OptionError({ option, expected: 'a number of at least 0', found });
+    }
+  }
+}
+
+/** Halving from what is wanted to the least that is sensible. */
+function rowCandidates(maxRows: number): number[] {
+  const candidates = [maxRows];
+  for (let rows = maxRows; rows > LEAST_ROWS; candidates.push(rows)) rows = Math.max(LEAST_ROWS, Math.floor(rows / 2));
+  return candidates;
+}
+
+/** Cuts of a model by segment size, each made once, and the sizes worth trying, largest first. */
+function cutter(model: Model, readAlignment: number): { sizes: readonly number[]; at: (size: number) => Cut } {
+  const known = new Map<number, Cut>();
+  const at = (size: number): Cut => {
+    const made = known.get(size) ?? measure(cutSegments(model, { segmentBytes: size, readAlignment }));
+    known.set(size, made);
+    return made;
+  };
+  const total = [...model.tensors.values()].reduce((sum, tensor) => sum + tensor.byteLength, 0);
+  const smallest = Math.min(SMALLEST_SEGMENT, Math.max(PAGE, Math.floor(total / MOST_SEGMENTS)));
+  const sizes = [LARGEST_SEGMENT];
+  while (sizes.at(-1)! > smallest) sizes.push(Math.max(smallest, sizes.at(-1)! / 2));
+  return { sizes, at };
+}
+
+function measure(segments: readonly Segment[]): Cut {
+  const parts = segments.flatMap((segment) => segment.experts?.flat() ?? []);
+  const max = (items: readonly (Segment | ExpertSegment)[]) =>
+    items.reduce((most, { bytes }) => Math.max(most, bytes), 0);
+  return {
+    segments,
+    staticBytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
+    largest: max(segments),
+    experts: { parts: parts.length, bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0), largest: max(parts) },
+  };
+}
+
+function leastSlots(cut: Cut): number {
+  return Math.min(LEAST_EXPERT_SLOTS, cut.experts.parts);
+}
+
+/** Least memory a cut can run in: two segments in the ring (or all of them), two experts. */
+function leastWeights(cut: Cut): number {
+  return Math.min(2 * cut.largest, cut.staticBytes) + leastSlots(cut) * cut.experts.largest;
+}
+
+/** The layout that never streams, if it fits. */
+function everything(cut: Cut, bytes: number): Layout | undefined {
+  const slots = cut.experts.parts;
+  return cut.staticBytes + slots * cut.experts.largest <= bytes ? { cut, ring: 0, slots } : undefined;
+}
+
+/** All static weights pinned, and experts in the slots that are left. */
+function expertsOnly(cut: Cut, bytes: number): Layout | undefined {
+  const { largest } = cut.experts;
+  if (largest === 0 && cut.staticBytes <= bytes) return { cut, ring: 0, slots: 0 };
+  if (largest === 0 || cut.staticBytes + leastSlots(cut) * largest > bytes) return undefined;
+  return { cut, ring: 0, slots: Math.min(cut.experts.parts, Math.floor((bytes - cut.staticBytes) / largest)) };
+}
+
+function layOut(cuts: ReturnType<typeof cutter>, bytes: number): Layout {
+  const all = everything(cuts.at(LARGEST_SEGMENT), bytes);
+  if (all) return all;
+  // Experts are looked up by size of their slots: large parts, as long as a fair number of them fits.
+  for (const size of cuts.sizes) {
+    const layout = expertsOnly(cuts.at(size), bytes);
+    if (layout) return layout;
+  }
+  for (const rule of RING_RULES) {
+    for (const size of cuts.sizes) {
+      const cut = cuts.at(size);
+      const ring = rule.segments * cut.largest;
+      const slots = leastSlots(cut);
+      if (ring + slots * cut.experts.largest <= rule.share * bytes) return { cut, ring, slots };
+    }
+  }
+  throw new Error('unreachable: the caller checked the floor');
+}
+
+function assemble(
+  layout: Layout,
+  bytes: number,
+  rest: {
+    maxRows: number;
+    state: number;
+    activations: number;
+    process: number;
+    floor: Plan['floor'];
+  },
+): Plan {
+  const { cut, ring, slots } = layout;
+  const experts = slots * cut.experts.largest;
+  const held = slots === cut.experts.parts;
+  const chosen = ring === 0 ? cut.segments.map(() => true) : choosePinned(cut.segments, bytes - ring - experts);
+  const pinned = cut.segments.map((segment, i) => (segment.experts === undefined ? chosen[i]! : held));
+  const pinnedBytes = cut.segments.reduce((sum, segment, i) => sum + (pinned[i] ? segment.bytes : 0), 0);
+  const { maxRows, state, activations, process, floor } = rest;
+  return {
+    segments: cut.segments,
+    pinned,
+    maxRows,
+    logitRows: logitRowsOf(maxRows),
+    bytes: {
+      weights: cut.staticBytes + cut.experts.bytes,
+      pinned: pinnedBytes,
+      ring,
+      experts,
+      state,
+      activations,
+      process,
+      total: pinnedBytes + ring + experts + state + activations + process,
+    },
+    expertSlots: { count: slots, bytes: cut.experts.largest },
+    streamedBytes: cut.staticBytes - pinnedBytes + (held ? 0 : cut.experts.bytes),
+    floor,
+  };
+}

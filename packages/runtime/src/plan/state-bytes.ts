@@ -1,0 +1,28 @@
+import { BLOCK_POSITIONS, type KvStateSpec, kvBlockBytes, type StateSpec } from '@airllm/kernels';
+import type { Model } from '../models/model';
+
+/**
+ * Bytes of all layers' states for one sequence of `length` positions: 2 · length · layers · kv heads · head dim · 4,
+ * rounded up to blocks of 32 positions. A layer with a window keeps what the oldest row of a pass of `maxRows` rows
+ * still sees, and a block at either end that is partly used.
+ */
+export function stateBytes(model: Pick<Model, 'layers'>, length: number, maxRows: number): number {
+  let bytes = 0;
+  for (const { graph } of model.layers) {
+    for (const state of graph.states) bytes += stateBlocks(state, length, maxRows) * kvBlockBytes(state);
+  }
+  return bytes;
+}
+
+/** Bytes that one more position adds while nothing is given back yet. */
+export function stateBytesPerPosition(model: Pick<Model, 'layers'>): number {
+  return model.layers
+    .flatMap(({ graph }) => graph.states)
+    .reduce((sum, state: StateSpec) => sum + kvBlockBytes(state) / BLOCK_POSITIONS, 0);
+}
+
+function stateBlocks(state: KvStateSpec, length: number, maxRows: number): number {
+  const all = Math.ceil(length / BLOCK_POSITIONS);
+  if (state.window === undefined) return all;
+  return Math.min(all, Math.ceil((state.window + maxRows) / BLOCK_POSITIONS) + 1);
+}
