@@ -26,9 +26,10 @@ export async function findLayout(dirOrFile: string): Promise<CheckpointLayout> {
   if (names.includes('model.safetensors')) return single(path, 'model.safetensors');
   const index = theIndex(names);
   if (index !== undefined) return { layout: 'sharded', dir: path, index: await readWeightIndex(join(path, index)) };
-  const files = names.filter((name) => name.endsWith('.safetensors'));
-  if (files.length === 1) return single(path, files[0]!);
-  throw unsupported(path, names, files);
+  const found = names.filter((name) => WEIGHT_FILE.test(name) && name !== 'training_args.bin');
+  // Beside weights of another kind, a file of an unexpected name is hardly the model.
+  if (found.length === 1 && found[0]!.endsWith('.safetensors')) return single(path, found[0]!);
+  throw new UnsupportedCheckpointError({ dir: path, found, reason: reasonFor(found) });
 }
 
 /** The index of a folder: the usual name, else the only one (transformers' variants: `model.fp16.safetensors…`). */
@@ -63,16 +64,12 @@ async function isDirectory(path: string): Promise<boolean> {
   }
 }
 
-function unsupported(dir: string, names: readonly string[], safetensors: readonly string[]): Error {
-  const found = names.filter((name) => WEIGHT_FILE.test(name));
-  return new UnsupportedCheckpointError({ dir, found, reason: reasonFor(found, safetensors) });
-}
-
-function reasonFor(found: readonly string[], safetensors: readonly string[]): string {
+function reasonFor(found: readonly string[]): string {
+  const safetensors = found.filter((name) => name.endsWith('.safetensors'));
   const list = found.length > 5 ? `${found.slice(0, 5).join(', ')} and ${found.length - 5} more` : found.join(', ');
   if (found.length === 0) return 'no weights here: expected model.safetensors or model.safetensors.index.json';
-  if (safetensors.length > 1) {
+  if (safetensors.length > 1 && safetensors.length === found.length) {
     return `several .safetensors files (${list}) but no model${INDEX_SUFFIX} that says which belong together: add it`;
   }
-  return `only ${list} here; only safetensors can be opened: convert it, or download the safetensors version`;
+  return `found ${list}, but no model.safetensors: convert it, or download the safetensors version`;
 }
