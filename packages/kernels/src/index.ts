@@ -3,6 +3,7 @@ export { ExecutorUnavailableError, GraphError, StateError, StateFullError } from
 export type { Executor, ExecutorInfo, ExecutorName, Program, RunCall, RunResult, WeightBytes } from './executor';
 export {
   type AttentionOptions,
+  type EmbedOptions,
   type ExpertsOptions,
   GraphBuilder,
   type LinearOptions,

@@ -1,0 +1,44 @@
+import type { GraphBuilder } from '../graph/builder';
+import type { PassRows } from '../rows';
+import type { TestDType } from '../testing/encode';
+
+/** What a formula may look at, decoded. */
+export interface Given {
+  readonly rows: PassRows;
+  readonly ids: Int32Array;
+  /** Row r of an input. */
+  input(name: string, r: number): Float32Array;
+  /** A weight's values, row-major. */
+  weight(name: string): Float32Array;
+}
+
+/** A small graph with an independent definition of what it computes. */
+export interface Case {
+  readonly name: string;
+  readonly rows: PassRows;
+  /** Formats of the weights, each a test. @defaultValue F32 alone, for ops without weights */
+  readonly dtypes?: readonly TestDType[];
+  /** Largest difference allowed, over the largest expected magnitude of the row (at least 1). */
+  readonly tolerance: number;
+  /** Records ops from inputs to the output `y`. */
+  readonly record: (b: GraphBuilder) => void;
+  /** The formula in float64: row r of `y`. */
+  readonly expected: (given: Given) => (r: number) => ArrayLike<number>;
+  /** Inputs that are not random. */
+  readonly inputs?: Readonly<Record<string, readonly (readonly number[])[]>>;
+  /** Rows to check, where computing all would take long. @defaultValue all */
+  readonly checkedRows?: readonly number[];
+}
+
+export const WEIGHT_DTYPES: readonly TestDType[] = ['F32', 'F16', 'BF16'];
+
+/** [f(0), …, f(n - 1)] */
+export function vector<T>(n: number, f: (i: number) => T): T[] {
+  return Array.from({ length: n }, (_, i) => f(i));
+}
+
+export function sum(n: number, f: (i: number) => number): number {
+  let total = 0;
+  for (let i = 0; i < n; i++) total += f(i);
+  return total;
+}

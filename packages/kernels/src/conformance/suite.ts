@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Executor } from '../executor';
+import { ReferenceExecutor } from '../reference/reference-executor';
+import { attentionCases } from './attention-cases';
+import { type BlockCase, blockCases } from './block-cases';
+import { type Case, WEIGHT_DTYPES } from './case';
+import { expectSameBytes, rowError } from './compare';
+import { elementwiseCases } from './elementwise-cases';
+import { embedCases } from './embed-cases';
+import { expertCases } from './experts-cases';
+import { linearCases } from './linear-cases';
+import { normCases } from './norm-cases';
+import { ropeCases } from './rope-cases';
+import { PreparedCase, type RunOptions } from './run-case';
+
+/** A case an executor does not pass, and why that is right. */
+export interface Exception {
+  /** Start of the test's name. */
+  readonly name: string;
+  readonly reason: string;
+}
+
+const OPS: Readonly<Record<string, readonly Case[]>> = {
+  embed: embedCases,
+  norm: normCases,
+  linear: linearCases,
+  rope: ropeCases,
+  attention: attentionCases,
+  elementwise: elementwiseCases,
+  experts: expertCases,
+};
+
+/** Thread counts whose bytes must be equal. */
+const THREADS = [1, 3];
+
+/**
+ * What every executor must do: each op within a tolerance of a formula written down independently, whole layers within
+ * a tolerance of the reference executor, and all of it with bytes that depend neither on how rows are put into passes,
+ * nor on threads, nor on where a block is cut.
+ */
+export function executorConformance(
+  name: string,
+  makeExecutor: (options: { threads: number }) => Promise<Executor>,
+  exceptions: readonly Exception[] = [],
+): void {
+  describe(`executor ${name}`, () => {
+    const executors: Executor[] = [];
+    const first = () => executors[0]!;
+    const test = (title: string, run: () => Promise<void>) => {
+      const exception = exceptions.find((other) => title.startsWith(other.name));
+      if (exception === undefined) it(title, run);
+      else it.skip(`${title} (exception: ${exception.reason})`, run);
+    };
+
+    beforeAll(async () => {
+      for (const threads of THREADS) executors.push(await makeExecutor({ threads }));
+    });
+    afterAll(async () => {
+      for (const executor of executors) await executor.dispose();
+    });
+
+    for (const [op, cases] of Object.entries(OPS)) {
+      describe(op, () => {
+        for (const each of cases) {
+          for (const dtype of each.dtypes ?? ['F32']) {
+            test(`${each.name}, ${dtype}`, () =>
+              withCase(new PreparedCase(each, dtype), async (prepared) => {
+                const whole = await prepared.run(first(), { cut: 'whole', chunk: each.rows.count });
+                expectFormula(each, prepared, whole);
+                await expectInvariant(prepared, executors, whole, each.rows.count);
+              }));
+          }
+        }
+      });
+    }
+
+    describe('layers', () => {
+      for (const each of blockCases) {
+        for (const dtype of WEIGHT_DTYPES) {
+          test(`${each.name}, ${dtype}`, () =>
+            withCase(new PreparedCase(each, dtype), async (prepared) => {
+              const whole = await prepared.run(first(), { cut: 'whole', chunk: each.rows.count });
+              await expectReference(each, prepared, whole);
+              await expectInvariant(prepared, executors, whole, each.rows.count);
+            }));
+        }
+      }
+    });
+  });
+}
+
+async function withCase(prepared: PreparedCase, run: (prepared: PreparedCase) => Promise<void>): Promise<void> {
+  try {
+    await run(prepared);
+  } finally {
+    prepared.dispose();
+  }
+}
+
+function expectFormula(each: Case, prepared: PreparedCase, found: Float32Array): void {
+  const expected = each.expected(prepared.given);
+  const width = found.length / each.rows.count;
+  for (const r of each.checkedRows ?? Array.from({ length: each.rows.count }, (_, n) => n)) {
+    const row = expected(r);
+    expect(row.length).toBe(width);
+    expect(rowError(found.subarray(r * width, (r + 1) * width), row), `row ${r}`).toBeLessThanOrEqual(each.tolerance);
+  }
+}
+
+async function expectReference(each: BlockCase, prepared: PreparedCase, found: Float32Array): Promise<void> {
+  const reference = new ReferenceExecutor();
+  const expected = await prepared.run(reference, { cut: 'whole', chunk: each.rows.count });
+  // Rounding of some ten ops in a row.
+  expect(rowError(found, expected)).toBeLessThanOrEqual(2e-5);
+  await reference.dispose();
+}
+
+/** The same bytes in other passes, cut elsewhere, on other numbers of threads. */
+async function expectInvariant(
+  prepared: PreparedCase,
+  executors: readonly Executor[],
+  whole: Float32Array,
+  count: number,
+): Promise<void> {
+  // A row at a time is slow for long sequences, where 97 meets no border of blocks or partials.
+  const chunk = count > 150 ? 97 : 1;
+  const runs: RunOptions[] = [
+    { cut: 'ops', chunk: count },
+    { cut: 'slices', chunk: count },
+    { cut: 'whole', chunk },
+  ];
+  if (count > 7 && count <= 150) runs.push({ cut: 'slices', chunk: 7 });
+  for (const [i, executor] of executors.entries()) {
+    const more: RunOptions[] = i === 0 ? runs : [{ cut: 'whole', chunk: count }, ...runs.slice(1)];
+    for (const options of more) {
+      const found = await prepared.run(executor, options);
+      const threads = executor.info.threads;
+      expectSameBytes(found, whole, `cut ${options.cut}, ${options.chunk} rows a pass, ${threads} threads`);
+    }
+  }
+}
