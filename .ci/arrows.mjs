@@ -31,7 +31,8 @@ const folderArrows = {
 };
 
 const sourceFile = /\.[cm]?tsx?$/;
-const testFile = /\.(test|bench)\.[cm]?tsx?$/;
+/** Tests, and the helpers and suites that only tests use. */
+const testFile = /\.(test|bench)\.[cm]?tsx?$|[\\/]src[\\/](testing|conformance)[\\/]/;
 const builtins = new Set(builtinModules);
 
 /** @returns {{ file: string, line: number, message: string }[]} */
@@ -88,7 +89,9 @@ function checkImport(root, member, found, report) {
     // Tests may run READMEs and read fixtures of the repository's tooling; nothing published may.
     if (found.test && isInside(path.join(root, '.ci'), target)) return;
     if (!isInside(member.dir, target)) return say(`'${found.specifier}' leaves the package; import it by its name`);
-    if (!found.test) checkFolderArrow(member, found, target, say);
+    if (found.test) return;
+    if (testFile.test(target)) return say(`'${found.specifier}' is for tests`);
+    checkFolderArrow(member, found, target, say);
     return;
   }
   if (found.specifier.startsWith('#') || found.specifier.startsWith('node:')) return;

@@ -45,6 +45,8 @@ test('a tree that follows the table has no problems', () => {
   write('packages/runtime/src/text/text.ts', "import '../errors';");
   write('packages/runtime/src/errors.ts', 'export {};');
   write('packages/runtime/src/text/text.test.ts', "import 'vitest';", "import '../engine/engine';");
+  write('packages/runtime/src/text/b.test.ts', "import '../testing/helper';");
+  write('packages/runtime/src/testing/helper.ts', "import 'vitest';", "import '../engine/engine';");
   write('.ci/readme.ts', 'export {};');
   write('packages/loader/src/readme.test.ts', "import '../../../.ci/readme';");
   add('apps/splitter-pipeline', '@airllm/shard');
@@ -91,6 +93,12 @@ describe('between packages', () => {
     write(`packages/${file}`, '// first line', line);
     expect(found()).toEqual([expect.stringMatching(message)]);
     expect(found()[0]).toContain(`packages/${file}:2: `);
+  });
+
+  test('a source that uses what is for tests', () => {
+    write('packages/loader/src/testing/helper.ts', 'export {};');
+    write('packages/loader/src/a.ts', "export { x } from './testing/helper';");
+    expect(found()).toEqual([expect.stringMatching(/a\.ts:1: '\.\/testing\/helper' is for tests/)]);
   });
 
   test('a dependency nobody imports, and one the table forbids', () => {
