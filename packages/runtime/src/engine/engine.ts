@@ -1,16 +1,15 @@
 import {
-  BLOCK_POSITIONS,
   type Block,
   BlockPool,
   type Executor,
   type PassRows,
   type Program,
   type RunCall,
-  stateBlockBytes,
   type WeightBytes,
 } from '@airllm/kernels';
 import { DisposedError, HostBuffer, type Reader } from '@airllm/loader';
 import type { Model } from '../models/model';
+import { stateBytes } from '../plan/state-bytes';
 import type { Plan, Segment } from '../plan/types';
 import { Admission } from './admission';
 import { EmbeddingRows } from './embedding';
@@ -108,7 +107,7 @@ export class Engine {
    * the others. Dispose it when it is done. Rejects with the signal's reason.
    */
   async openSequence(maxLength: number, options: StepOptions = {}): Promise<Sequence> {
-    const leave = await this.#admission.enter(this.#stateBytes(maxLength), options.signal);
+    const leave = await this.#admission.enter(stateBytes(this.model, maxLength, this.plan.maxRows), options.signal);
     if (this.#disposed) {
       leave();
       throw new DisposedError('engine');
@@ -269,15 +268,6 @@ export class Engine {
     const width = this.model.config.vocabSize;
     const buffer = this.#headCarry.get('logits')!;
     return Array.from({ length: count }, (_, i) => buffer.float32(i * width * 4, width).slice());
-  }
-
-  /** State a sequence of that length needs at most; a window's ring holds its rows to come beside the window. */
-  #stateBytes(length: number): number {
-    const specs = this.model.layers.flatMap((layer) => layer.graph.states);
-    return specs.reduce((sum, spec) => {
-      const kept = Math.min(length, (spec.window ?? Number.POSITIVE_INFINITY) + this.plan.maxRows + BLOCK_POSITIONS);
-      return sum + Math.ceil(kept / BLOCK_POSITIONS) * stateBlockBytes(spec);
-    }, 0);
   }
 
   #workspaceBytes(): number {
