@@ -1,1 +1,24 @@
-export {};
+export {
+  ConversionOverflowError,
+  NoSpaceError,
+  type ShardProblem,
+  SourceChangedError,
+  TargetError,
+  TargetLockedError,
+  VerifyError,
+} from './errors';
+export {
+  type Manifest,
+  type ManifestExtra,
+  type ManifestFile,
+  type ManifestTensor,
+  readManifest,
+  type SourceDescription,
+  type SourceFile,
+} from './manifest';
+export type { ShardOptions, SplitOptions } from './options';
+export { type FileRole, type Place, placeTensor } from './plan/place';
+export type { ShardDType } from './plan/plan';
+export type { ShardProgress } from './progress';
+export { type SplitReport, splitCheckpoint } from './split';
+export { type VerifyOptions, type VerifyReport, verifyShards } from './verify';

@@ -1,0 +1,59 @@
+import { availableParallelism } from 'node:os';
+import { OptionError } from '@airllm/loader';
+import { type ShardDType, STORED_DTYPE } from './plan/plan';
+import type { ShardProgress } from './progress';
+
+/** What splitting and verifying have in common. */
+export interface ShardOptions {
+  /** Aborting rejects with the signal's reason. A split keeps its finished files and resumes from them. */
+  signal?: AbortSignal | undefined;
+  /** Told at most ten times a second. An error it throws ends the work. */
+  onProgress?: ((progress: ShardProgress) => void) | undefined;
+  /** Files worked on at a time, 1 to 16, each by a thread with 16 MiB of buffers. Default: 2 to 4, by the processors. */
+  concurrency?: number | undefined;
+}
+
+export interface SplitOptions extends ShardOptions {
+  /**
+   * Converts float32, float16 and bfloat16 tensors to this type, rounding to nearest even. Other types are kept.
+   * Default: every tensor keeps its stored bytes.
+   */
+  dtype?: ShardDType | undefined;
+  /** Discards what an earlier run left in the target instead of resuming it. Default false. */
+  restart?: boolean | undefined;
+  /**
+   * `'after-verify'` removes the source's weight files (of links also what they point to) once every byte of the
+   * target has been read back and found right. Default: the source is never touched.
+   */
+  deleteSource?: 'after-verify' | undefined;
+}
+
+/** Options with their defaults filled in. */
+export interface ResolvedSplitOptions {
+  readonly dtype: ShardDType | null;
+  readonly restart: boolean;
+  readonly deleteSource: boolean;
+  readonly concurrency: number;
+  readonly signal: AbortSignal | undefined;
+  readonly onProgress: ((progress: ShardProgress) => void) | undefined;
+}
+
+/** Throws `OptionError`. */
+export function resolveSplitOptions(options: SplitOptions): ResolvedSplitOptions {
+  const { dtype = null, restart = false, deleteSource, signal, onProgress } = options;
+  if (dtype !== null && !Object.hasOwn(STORED_DTYPE, dtype)) {
+    throw new OptionError({ option: 'dtype', expected: Object.keys(STORED_DTYPE).join(', '), found: dtype });
+  }
+  if (deleteSource !== undefined && deleteSource !== 'after-verify') {
+    throw new OptionError({ option: 'deleteSource', expected: "'after-verify' or nothing", found: deleteSource });
+  }
+  const concurrency = resolveConcurrency(options.concurrency);
+  return { dtype, restart, deleteSource: deleteSource !== undefined, concurrency, signal, onProgress };
+}
+
+/** Throws `OptionError`. */
+export function resolveConcurrency(value: number | undefined): number {
+  if (value === undefined) return Math.min(4, Math.max(2, availableParallelism()));
+  if (Number.isInteger(value) && value >= 1 && value <= 16) return value;
+  throw new OptionError({ option: 'concurrency', expected: 'a whole number from 1 to 16', found: value });
+}
