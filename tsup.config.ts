@@ -1,5 +1,12 @@
 import { defineConfig, type Options } from 'tsup';
 
+const types: Extract<Options['dts'], object> = {
+  // Types come from the built packages here, not from their sources as in the editor.
+  compilerOptions: { paths: {} },
+  // Symbol.dispose is in no lib up to es2024, and a user without @types/node would not have it.
+  banner: '/// <reference lib="esnext.disposable" />',
+};
+
 /** The one build every package shares: ESM and CJS with types from `src/index.ts`. */
 export function library(options: Options = {}) {
   return defineConfig({
@@ -11,8 +18,7 @@ export function library(options: Options = {}) {
     sourcemap: true,
     // `node:` must stay: without it some bundlers resolve userland packages of the same name.
     removeNodeProtocol: false,
-    // Types come from the built packages here, not from their sources as in the editor.
-    dts: { compilerOptions: { paths: {} } },
     ...options,
+    dts: { ...types, ...(typeof options.dts === 'object' ? options.dts : {}) },
   });
 }
