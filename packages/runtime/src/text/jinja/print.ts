@@ -1,4 +1,4 @@
-import { Float, Namespace, TemplateFault, Tuple, typeName, Undefined, type Value } from './values.js';
+import { Float, Generator, Markup, Namespace, TemplateFault, Tuple, typeName, Undefined, type Value } from './values';
 
 /** `repr(float)`: the shortest digits, with a point, and an exponent below 1e-4 and from 1e16. */
 export function floatText(value: number): string {
@@ -20,6 +20,7 @@ function intText(value: number): string {
 /** `str(value)`, which is also what `{{ value }}` prints. */
 export function str(value: Value): string {
   if (typeof value === 'string') return value;
+  if (value instanceof Markup) return value.text;
   if (value instanceof Undefined) return '';
   return repr(value);
 }
@@ -32,6 +33,8 @@ export function repr(value: Value): string {
   if (typeof value === 'string') return quoted(value);
   if (value instanceof Float) return floatText(value.value);
   if (value instanceof Undefined) return 'Undefined';
+  if (value instanceof Markup) return `Markup(${quoted(value.text)})`;
+  if (value instanceof Generator) return '<generator object>';
   if (value instanceof Tuple) return value.length === 1 ? `(${repr(value[0]!)},)` : `(${value.map(repr).join(', ')})`;
   if (Array.isArray(value)) return `[${value.map(repr).join(', ')}]`;
   if (value instanceof Map) return `{${[...value].map(([key, item]) => `${repr(key)}: ${repr(item)}`).join(', ')}}`;
@@ -82,9 +85,10 @@ export function toJson(value: Value, options: JsonOptions = {}, depth = 0): stri
   if (value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'number') return intText(value);
   if (typeof value === 'string') return jsonString(value, ensureAscii);
+  if (value instanceof Markup) return jsonString(value.text, ensureAscii);
   if (value instanceof Float) return jsonFloat(value.value);
   const inner = (item: Value) => toJson(item, options, depth + 1);
-  if (Array.isArray(value)) return wrap('[', [...value].map(inner), ']');
+  if (Array.isArray(value) && !(value instanceof Generator)) return wrap('[', [...value].map(inner), ']');
   if (value instanceof Map) {
     const entries = [...value].map(([key, item]) => [jsonKey(key), item] as const);
     if (sortKeys) entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
@@ -96,6 +100,7 @@ export function toJson(value: Value, options: JsonOptions = {}, depth = 0): stri
 
 function jsonKey(key: Value): string {
   if (typeof key === 'string') return key;
+  if (key instanceof Markup) return key.text;
   if (key === null || typeof key === 'boolean') return String(key);
   if (typeof key === 'number') return intText(key);
   if (key instanceof Float) return jsonFloat(key.value);

@@ -8,6 +8,7 @@ export type Value =
   | boolean
   | null
   | Float
+  | Markup
   | Undefined
   | Tuple
   | Namespace
@@ -39,6 +40,28 @@ export class Tuple extends Array<Value> {
   }
 }
 
+/**
+ * What `map`, `select` and their like give: it can be looped over, but has no length and is true even when empty.
+ * (Python's can be looped over only once, which no template relies on.)
+ */
+export class Generator extends Array<Value> {
+  static fromItems(items: Iterable<Value>): Generator {
+    const generator = new Generator();
+    for (const item of items) generator.push(item);
+    return generator;
+  }
+}
+
+/** Text from `|safe`: plain text that is added to it is escaped for HTML, even though nothing else is. */
+export class Markup {
+  constructor(readonly text: string) {}
+}
+
+/** The value with Markup seen as the string it is. */
+export function plain(value: Value): Value {
+  return value instanceof Markup ? value.text : value;
+}
+
 /** `namespace(...)`: the one object a template may assign fields of. */
 export class Namespace {
   readonly fields = new Map<string, Value>();
@@ -61,6 +84,8 @@ export function typeName(value: Value): string {
   if (typeof value === 'number') return 'int';
   if (typeof value === 'function') return 'function';
   if (value instanceof Float) return 'float';
+  if (value instanceof Markup) return 'Markup';
+  if (value instanceof Generator) return 'generator';
   if (value instanceof Tuple) return 'tuple';
   if (Array.isArray(value)) return 'list';
   if (value instanceof Map) return 'dict';
@@ -71,7 +96,9 @@ export function typeName(value: Value): string {
 /** JSON-like data as template values; functions and other objects are refused by name. */
 export function fromJs(input: unknown, path = 'value'): Value {
   if (input === null || typeof input === 'string' || typeof input === 'boolean') return input;
-  if (typeof input === 'number') return Number.isInteger(input) ? input : new Float(input);
+  // From 1e21 on JSON from JavaScript has an exponent, which Python reads as a float.
+  if (typeof input === 'number') return Number.isInteger(input) && Math.abs(input) < 1e21 ? input : new Float(input);
+  if (typeof input === 'bigint') return Number(input);
   if (input === undefined) return new Undefined(path);
   if (Array.isArray(input)) return input.map((item, i) => fromJs(item, `${path}[${i}]`));
   if (typeof input === 'object') {
@@ -98,13 +125,16 @@ export function numberLike(result: number, ...operands: Value[]): Value {
 
 export function truthy(value: Value): boolean {
   if (value === null || value instanceof Undefined) return false;
-  if (Array.isArray(value)) return value.length > 0;
+  if (Array.isArray(value)) return value.length > 0 || value instanceof Generator;
+  if (value instanceof Markup) return value.text !== '';
   if (value instanceof Map) return value.size > 0;
   if (value instanceof Float) return value.value !== 0;
   return typeof value === 'object' || typeof value === 'function' ? true : Boolean(value);
 }
 
-export function equals(a: Value, b: Value): boolean {
+export function equals(left: Value, right: Value): boolean {
+  const a = plain(left);
+  const b = plain(right);
   if (a === b) return true;
   const x = numeric(a);
   if (x !== undefined) return x === numeric(b);
@@ -121,7 +151,9 @@ export function equals(a: Value, b: Value): boolean {
 }
 
 /** Python's ordering: numbers, strings by code point, lists and tuples item by item; anything else is a TypeError. */
-export function compare(a: Value, b: Value): number {
+export function compare(left: Value, right: Value): number {
+  const a = plain(left);
+  const b = plain(right);
   const x = numeric(a);
   const y = numeric(b);
   if (x !== undefined && y !== undefined) return Math.sign(x - y);
@@ -154,7 +186,8 @@ function hashKey(key: Value): Value {
   return key;
 }
 
-function findKey(dict: Map<Value, Value>, key: Value): Value | undefined {
+function findKey(dict: Map<Value, Value>, wrapped: Value): Value | undefined {
+  const key = plain(wrapped);
   if (dict.has(key)) return key;
   const wanted = hashKey(key);
   if (typeof wanted === 'string' || wanted === null) return undefined;
@@ -172,7 +205,8 @@ export function getKey(dict: Map<Value, Value>, key: Value): Value | undefined {
 }
 
 export function setKey(dict: Map<Value, Value>, key: Value, value: Value): void {
-  dict.set(findKey(dict, key) ?? key, value);
+  const found = findKey(dict, key);
+  dict.set(found === undefined ? plain(key) : found, value);
 }
 
 /** The characters of a string as Python counts them: code points. */
@@ -182,6 +216,7 @@ export function codePoints(text: string): string[] {
 
 /** The items `for` would visit; a dict gives its keys, a string its characters, an undefined value none. */
 export function iterate(value: Value): Value[] {
+  if (value instanceof Markup) return codePoints(value.text);
   if (Array.isArray(value)) return value;
   if (typeof value === 'string') return codePoints(value);
   if (value instanceof Map) return [...value.keys()];
@@ -191,13 +226,16 @@ export function iterate(value: Value): Value[] {
 
 export function lengthOf(value: Value): number {
   if (value instanceof Map) return value.size;
-  if (Array.isArray(value)) return value.length;
+  if (Array.isArray(value) && !(value instanceof Generator)) return value.length;
   if (typeof value === 'string') return codePoints(value).length;
+  if (value instanceof Markup) return codePoints(value.text).length;
   if (value instanceof Undefined) return 0;
   throw new TemplateFault(`object of type '${typeName(value)}' has no len()`);
 }
 
-export function contains(container: Value, item: Value): boolean {
+export function contains(wrapped: Value, wrappedItem: Value): boolean {
+  const container = plain(wrapped);
+  const item = plain(wrappedItem);
   if (typeof container === 'string') {
     if (typeof item === 'string') return container.includes(item);
     throw new TemplateFault(`'in <string>' requires string as left operand, not ${typeName(item)}`);

@@ -1,0 +1,14 @@
+export { ChatTemplate, chatTemplateSources, loadChatTemplate } from './chat-template';
+export type { EndTokenSources } from './end-tokens';
+export { endTokens, loadEndTokens } from './end-tokens';
+export type { ChatTemplateReason } from './errors';
+export { ChatTemplateError, MissingChatTemplateError, TokenizerError } from './errors';
+export type { ChatContentPart, ChatMessage, RenderChatOptions } from './render-chat';
+export { renderChat } from './render-chat';
+export type { SpecialTokens } from './special-tokens';
+export { namedSpecialTokens } from './special-tokens';
+export { StopStrings } from './stop-strings';
+export type { TextStreamOptions } from './text-stream';
+export { TextStream } from './text-stream';
+export type { DecodeOptions, EncodeOptions, TokenizerFiles } from './tokenizer';
+export { createTokenizer, loadTokenizer, Tokenizer } from './tokenizer';

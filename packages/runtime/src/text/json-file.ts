@@ -1,0 +1,42 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { TokenizerError } from './errors';
+
+export type JsonObject = Record<string, unknown>;
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A text file of a model folder, or undefined where it does not exist. */
+export async function readTextFile(dir: string, name: string, signal?: AbortSignal): Promise<string | undefined> {
+  try {
+    return await readFile(path.join(dir, name), { encoding: 'utf8', ...(signal && { signal }) });
+  } catch (error) {
+    signal?.throwIfAborted();
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * A JSON object from a file of a model folder, or undefined where the file does not exist.
+ *
+ * @throws TokenizerError where the file is not a JSON object.
+ */
+export async function readJsonFile(dir: string, name: string, signal?: AbortSignal): Promise<JsonObject | undefined> {
+  const text = await readTextFile(dir, name, signal);
+  return text === undefined ? undefined : parseJsonObject(text, path.join(dir, name));
+}
+
+export function parseJsonObject(text: string, file: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new TokenizerError({ file, reason: `not JSON (${(cause as Error).message}); download it again`, cause });
+  }
+  if (!isJsonObject(value)) throw new TokenizerError({ file, reason: 'expected a JSON object' });
+  return value;
+}
