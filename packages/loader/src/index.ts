@@ -36,7 +36,13 @@ export { HostTensor, type HostTensorFields } from './host-tensor';
 export { type MaterializeOptions, MetaTensor, type MetaTensorFields } from './meta-tensor';
 export type { Reader, ReaderKind, ReaderStats, ReadOptions } from './reader';
 export { openReader, type ReaderOptions } from './readers/open-reader';
-export type { LayoutOptions, PlacedTensor, TensorSpec } from './safetensors/layout-header';
+export {
+  type HeaderLayout,
+  type LayoutOptions,
+  layoutHeader,
+  type PlacedTensor,
+  type TensorSpec,
+} from './safetensors/layout-header';
 export { openSafetensors, type SafetensorsFile } from './safetensors/open-safetensors';
 export { isPadding } from './safetensors/padding';
 export type { HeaderTensor, SafetensorsHeader } from './safetensors/parse-header';
