@@ -7,7 +7,15 @@ import os from 'node:os';
 import path from 'node:path';
 import { createChecks } from './pack/checks.mjs';
 import { folderSize, installWithNpm, installWithPnpm } from './pack/consumer.mjs';
-import { checkImports, checkTwoCopies, compareGenerations, generate, runHelp } from './pack/programs.mjs';
+import {
+  canUse,
+  checkImports,
+  checkTwoCopies,
+  checkUse,
+  compareGenerations,
+  generate,
+  runHelp,
+} from './pack/programs.mjs';
 import { checkContents, closure, lint, packAll, packRefusesEmpty, platform, platformFolder } from './pack/tarballs.mjs';
 import { checkReadmePrograms, checkTypes } from './pack/types.mjs';
 import { install, pnpm, root } from './toolchain.mjs';
@@ -66,6 +74,7 @@ async function checkTarballs(tarballs) {
     const dir = place(`npm-${path.basename(name)}`);
     if (await check(`npm install ${name} alone`, () => installWithNpm(dir, [name], tarballs))) {
       await checkInstalled(`${name} alone, npm`, dir, [name]);
+      if (canUse(name)) await check(`${name} alone, npm: used from ESM and CJS`, () => useAlone(dir, name));
       if (name === '@airllm/shard') await check('@airllm/shard is small', () => checkShardSize(dir));
     }
     const other = place(`pnpm-${path.basename(name)}`);
@@ -119,6 +128,12 @@ function fixture() {
   const name = usable.find((each) => each.startsWith('llama')) ?? usable[0];
   if (!name) throw new Error(`no checkpoint in ${parent} (looked for <name>/config.json)`);
   return path.join(parent, name);
+}
+
+function useAlone(dir, name) {
+  const model = path.join(dir, 'model');
+  cpSync(fixture(), model, { recursive: true });
+  return checkUse(dir, name, model);
 }
 
 function checkShardSize(dir) {

@@ -62,6 +62,40 @@ export async function checkTwoCopies(dir, names) {
   return stdout.trim();
 }
 
+/** Programs that use a package alone; what its worker threads and foreign calls need must be in the tarball. */
+const bodies = {
+  '@airllm/loader': `
+    const { createHash } = await import('node:crypto');
+    const { tensors } = await openCheckpoint(process.argv[2]);
+    const hash = createHash('sha256');
+    for (const tensor of tensors.values()) {
+      const host = await tensor.materialize();
+      hash.update(tensor.name).update(host.bytes());
+      host.dispose();
+    }
+    console.log(tensors.size + ' tensors ' + hash.digest('hex'));`,
+  '@airllm/shard': `
+    const target = process.argv[2] + '-split-' + KIND;
+    const { filesWritten } = await splitCheckpoint(process.argv[2], target);
+    const { tensors } = await verifyShards(target);
+    console.log(filesWritten + ' files, ' + tensors + ' tensors');`,
+};
+const faces = { '@airllm/loader': 'openCheckpoint', '@airllm/shard': 'splitCheckpoint, verifyShards' };
+
+export const canUse = (name) => name in bodies;
+
+/** Runs a package's program from ESM and from CJS; both must print the same. */
+export async function checkUse(dir, name, model) {
+  const esm = `import { ${faces[name]} } from '${name}';\nconst KIND = 'esm';${bodies[name]}`;
+  const cjs = `const { ${faces[name]} } = require('${name}');\nconst KIND = 'cjs';\n(async () => {${bodies[name]}\n})();`;
+  const first = await program(dir, 'use.mjs', esm, [model]);
+  const second = await program(dir, 'use.cjs', cjs, [model]);
+  if (first.stdout === '' || first.stdout !== second.stdout) {
+    throw new Error(`ESM printed\n${first.stdout}CJS printed\n${second.stdout}`);
+  }
+  return first.stdout.trim().slice(0, 40);
+}
+
 /** Generates greedily from fixed ids; PATH holds Node and nothing that compiles. */
 export async function generate(dir, model, kind) {
   const bin = path.join(dir, 'only-node');
