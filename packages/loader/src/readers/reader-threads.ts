@@ -44,6 +44,7 @@ export class ReaderThreads {
   #busySince = 0;
   #busyMs = 0;
   #answered = 0;
+  #closing = false;
 
   constructor(readonly limit: number) {}
 
@@ -57,6 +58,7 @@ export class ReaderThreads {
 
   /** Resolves to the answer, or to undefined if the job was cancelled before a thread took the request. */
   submit(request: Request, job: Job): Promise<Outcome | undefined> {
+    if (this.#closing && request.op !== 'close') return Promise.resolve(undefined);
     return new Promise((settle) => {
       this.#queue.push({ request, job, settle });
       this.#dispatch();
@@ -71,8 +73,9 @@ export class ReaderThreads {
     for (const entry of taken) entry.settle(undefined);
   }
 
-  /** Takes back everything that has not begun. */
+  /** Takes back everything that has not begun, and begins nothing more; only closing files goes on. */
   cancelAll(): void {
+    this.#closing = true;
     for (const entry of this.#queue.splice(0)) {
       entry.job.cancelled = true;
       entry.settle(undefined);

@@ -1,0 +1,288 @@
+import { appendFileSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, describe, expect, test } from 'vitest';
+import { DisposedError, OptionError, ReadError } from './errors';
+import { foreignAvailable } from './foreign';
+import { HostBuffer } from './host-buffer';
+import type { Reader } from './reader';
+import { openReader, type ReaderOptions } from './readers/open-reader';
+import { patternBytes, temporaryFolder } from './testing/folder';
+import { dist, runNode } from './testing/run-node';
+
+const dir = temporaryFolder();
+/** Not a multiple of the block, so that the tail is an odd one. */
+const SIZE = 3 * 2 ** 20 + 1234;
+const content = patternBytes(SIZE);
+const file = join(dir, 'weights.bin');
+writeFileSync(file, content);
+
+const native = foreignAvailable();
+const kinds: ReaderOptions['kind'][] = native ? ['auto', 'plain', 'mmap'] : ['auto', 'plain'];
+
+const rejection = (promise: Promise<unknown>) =>
+  promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+
+async function withReader(options: ReaderOptions, use: (reader: Reader) => Promise<void>): Promise<void> {
+  const reader = await openReader(options);
+  try {
+    await use(reader);
+  } finally {
+    await reader.close();
+  }
+}
+
+describe.each(kinds)('a reader of kind %s', (kind) => {
+  test('brings any extent, to any place it can, through any number of requests', async () => {
+    const buffer = HostBuffer.allocate(SIZE + 3 * 4096);
+    await withReader({ kind, requestBytes: 64 * 1024 }, async (reader) => {
+      const extents = fc.tuple(fc.nat(SIZE), fc.oneof(fc.nat(9000), fc.nat(SIZE))).map(([offset, length]) => ({
+        file,
+        offset,
+        length: Math.min(length, SIZE - offset),
+      }));
+      const property = fc.asyncProperty(extents, fc.nat(1), async (extent, page) => {
+        const at = page * 4096;
+        const first = await reader.read(extent, buffer, at);
+        expect(first).toBeGreaterThanOrEqual(at);
+        expect(first + extent.length).toBeLessThanOrEqual(at + reader.span(extent));
+        const expected = content.subarray(extent.offset, extent.offset + extent.length);
+        expect(Buffer.compare(buffer.bytes(first, extent.length), expected)).toBe(0);
+      });
+      await fc.assert(property, { numRuns: 60, examples: [[{ file, offset: SIZE - 1, length: 1 }, 0]] });
+    });
+    buffer.dispose();
+  });
+
+  test('many reads in flight do not disturb each other', async () => {
+    await withReader({ kind, requestBytes: 4096 }, async (reader) => {
+      const buffer = HostBuffer.allocate(64 * 16_384);
+      const reads = Array.from({ length: 64 }, (_, i) => {
+        const extent = { file, offset: i * 40_000 + i, length: 8000 };
+        return reader.read(extent, buffer, i * 16_384).then((first) => ({ first, extent }));
+      });
+      for (const { first, extent } of await Promise.all(reads)) {
+        const expected = content.subarray(extent.offset, extent.offset + extent.length);
+        expect(Buffer.compare(buffer.bytes(first, extent.length), expected)).toBe(0);
+      }
+      expect(reader.stats.requests).toBeGreaterThanOrEqual(64 * 2);
+      expect(reader.stats.bytesRead).toBeGreaterThanOrEqual(64 * 8000);
+      expect(reader.stats.busyMs).toBeGreaterThan(0);
+      buffer.dispose();
+    });
+  });
+
+  test('a file that ends too early is an error with the facts, also when it is cut while open', async () => {
+    const cut = join(dir, `cut-${kind}.bin`);
+    writeFileSync(cut, content.subarray(0, 100_000));
+    const buffer = HostBuffer.allocate(200_000);
+    await withReader({ kind }, async (reader) => {
+      const beyond = await rejection(reader.read({ file: cut, offset: 90_000, length: 20_000 }, buffer, 0));
+      expect(ReadError.isInstance(beyond)).toBe(true);
+      expect(beyond).toMatchObject({ file: cut, offset: 90_000, expected: 20_000, found: 10_000, errno: undefined });
+      await reader.read({ file: cut, offset: 0, length: 50_000 }, buffer, 0);
+      truncateSync(cut, 40_000);
+      const late = await rejection(reader.read({ file: cut, offset: 30_000, length: 60_000 }, buffer, 0));
+      expect(ReadError.isInstance(late), String(late)).toBe(true);
+      expect((late as ReadError).found).toBeLessThan((late as ReadError).expected);
+      // The file is looked at anew afterwards.
+      appendFileSync(cut, content.subarray(40_000, 100_000));
+      const first = await reader.read({ file: cut, offset: 30_000, length: 60_000 }, buffer, 0);
+      expect(Buffer.compare(buffer.bytes(first, 60_000), content.subarray(30_000, 90_000))).toBe(0);
+    });
+    buffer.dispose();
+  });
+
+  test('a missing file is an error, and nothing is held afterwards', async () => {
+    const before = HostBuffer.total();
+    const buffer = HostBuffer.allocate(8192);
+    await withReader({ kind }, async (reader) => {
+      const error = await rejection(reader.read({ file: join(dir, 'absent'), offset: 0, length: 1 }, buffer, 0));
+      expect(error).toMatchObject({ code: 'ERR_READ', errno: 'ENOENT' });
+      buffer.dispose();
+    });
+    expect(HostBuffer.total()).toBe(before);
+  });
+
+  test('abort rejects with the reason once no thread writes any more', async () => {
+    const buffer = HostBuffer.allocate(SIZE + 4096);
+    await withReader({ kind, threads: 1, requestBytes: 4096 }, async (reader) => {
+      await reader.read({ file, offset: 0, length: 10 }, buffer, 0);
+      const controller = new AbortController();
+      const reason = new Error('enough');
+      const read = reader.read({ file, offset: 0, length: SIZE }, buffer, 0, { signal: controller.signal });
+      buffer.dispose();
+      setTimeout(() => controller.abort(reason), 1);
+      expect(await rejection(read)).toBe(reason);
+      // The lease is gone with the read: the memory has been given back.
+      expect(() => buffer.leasedAddress).toThrow(DisposedError);
+      expect(reader.stats.requests).toBeLessThan(SIZE / 4096);
+      const other = HostBuffer.allocate(8192);
+      const extent = { file, offset: 0, length: 10 };
+      expect(await rejection(reader.read(extent, other, 0, { signal: AbortSignal.abort(reason) }))).toBe(reason);
+      await reader.read(extent, other, 0);
+      other.dispose();
+    });
+  });
+
+  test.each(['cold', 'warm'])('close lets running requests end, rejects the rest, and is final (%s)', async (start) => {
+    const reader = await openReader({ kind, threads: 1, requestBytes: 4096 });
+    const buffer = HostBuffer.allocate(SIZE + 4096);
+    if (start === 'warm') await reader.read({ file, offset: 0, length: 10 }, buffer, 0);
+    const read = rejection(reader.read({ file, offset: 0, length: SIZE }, buffer, 0));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    await Promise.all([reader.close(), reader.close()]);
+    expect(DisposedError.isInstance(await read)).toBe(true);
+    const after = await rejection(reader.read({ file, offset: 0, length: 1 }, buffer, 0));
+    expect(DisposedError.isInstance(after)).toBe(true);
+    buffer.dispose();
+  });
+
+  test('what cannot be read is refused before anything is', async () => {
+    const buffer = HostBuffer.allocate(100);
+    await withReader({ kind }, async (reader) => {
+      for (const [offset, length, at] of [
+        [-1, 1, 0],
+        [0, -1, 0],
+        [0, 1.5, 0],
+        [0, 1, Number.NaN],
+        [0, SIZE, 0],
+        [0, 1, 4096],
+      ] as const) {
+        const error = await rejection(reader.read({ file, offset, length }, buffer, at));
+        expect(OptionError.isInstance(error), `${offset} ${length} ${at}: ${error}`).toBe(true);
+      }
+      expect(await reader.read({ file, offset: SIZE, length: 0 }, buffer, 0)).toBe(0);
+    });
+    buffer.dispose();
+  });
+});
+
+describe.skipIf(process.platform !== 'linux' || !native)('direct I/O', () => {
+  test('reads whole blocks around the extent', async () => {
+    await withReader({ kind: 'auto' }, async (reader) => {
+      expect(reader.kind).toBe('direct');
+      expect(reader.span({ file, offset: 4095, length: 2 })).toBe(8192);
+      expect(reader.span({ file, offset: 4096, length: 4096 })).toBe(4096);
+      const buffer = HostBuffer.allocate(8192);
+      expect(await reader.read({ file, offset: 4095, length: 2 }, buffer, 0)).toBe(4095);
+      const error = await rejection(reader.read({ file, offset: 0, length: 1 }, buffer, 1));
+      expect(OptionError.isInstance(error)).toBe(true);
+      buffer.dispose();
+    });
+  });
+
+  test('memory that direct I/O refuses is read plainly instead', async () => {
+    await withReader({ kind: 'auto' }, async (reader) => {
+      const buffer = HostBuffer.allocate(3 * 4096);
+      // A real EINVAL from the drive, which the probe of an aligned block cannot foresee.
+      const askew = new Proxy(buffer, {
+        get: (target, key) => {
+          if (key === 'leasedAddress') return target.leasedAddress + 8n;
+          const value: unknown = Reflect.get(target, key, target);
+          return typeof value === 'function' ? value.bind(target) : value;
+        },
+      });
+      const first = await reader.read({ file, offset: 100, length: 4096 }, askew, 0);
+      expect(first).toBe(100);
+      expect(Buffer.compare(buffer.bytes(first + 8, 4096), content.subarray(100, 4196))).toBe(0);
+      buffer.dispose();
+    });
+  });
+
+  test('tmpfs, where many kernels know none, works in any case', async () => {
+    const memory = mkdtempSync('/dev/shm/airllm-');
+    afterAll(() => rmSync(memory, { recursive: true, force: true }));
+    const copy = join(memory, 'weights.bin');
+    writeFileSync(copy, content);
+    await withReader({ kind: 'auto' }, async (reader) => {
+      const buffer = HostBuffer.allocate(SIZE + 8192);
+      const first = await reader.read({ file: copy, offset: 5000, length: SIZE - 5000 }, buffer, 0);
+      expect(Buffer.compare(buffer.bytes(first, SIZE - 5000), content.subarray(5000))).toBe(0);
+      expect(['direct', 'plain']).toContain(await reader.kindOf(copy));
+      buffer.dispose();
+    });
+  });
+});
+
+test('options that make no sense are refused', async () => {
+  for (const options of [{ threads: 0 }, { threads: 65 }, { requestBytes: 0 }, { kind: 'fast' as 'plain' }]) {
+    expect(OptionError.isInstance(await rejection(openReader(options)))).toBe(true);
+  }
+});
+
+test('more files than a process may hold open', async () => {
+  const small = HostBuffer.allocate(8192);
+  await withReader({ threads: 2 }, async (reader) => {
+    for (let i = 0; i < 300; i++) {
+      const path = join(dir, `shard-${i}`);
+      writeFileSync(path, `shard ${i}`);
+      const first = await reader.read({ file: path, offset: 6, length: `${i}`.length }, small, 0);
+      expect(Buffer.from(small.bytes(first, `${i}`.length)).toString()).toBe(`${i}`);
+    }
+  });
+  small.dispose();
+});
+
+test('fs.stat answers within 20 ms while a reader streams at full speed', { retry: 2 }, async () => {
+  // Retried, since a machine that does other things may hold the whole process for a moment.
+  const big = join(dir, 'big.bin');
+  const piece = patternBytes(16 * 2 ** 20);
+  for (let i = 0; i < 20; i++) appendFileSync(big, piece);
+  const { size } = statSync(big);
+  const slot = 32 * 2 ** 20;
+  const buffer = HostBuffer.allocate(4 * slot);
+  await withReader({}, async (reader) => {
+    let streaming = true;
+    const latencies: number[] = [];
+    const watch = (async () => {
+      while (streaming) {
+        const start = performance.now();
+        await stat(file);
+        latencies.push(performance.now() - start);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+    })();
+    const end = performance.now() + 1500;
+    let next = 0;
+    await Promise.all(
+      [0, 1, 2, 3].map(async (i) => {
+        while (performance.now() < end) {
+          const offset = next % size;
+          next += slot;
+          await reader.read({ file: big, offset, length: Math.min(slot, size - offset) }, buffer, i * slot);
+        }
+      }),
+    );
+    streaming = false;
+    await watch;
+    rmSync(big);
+    expect(reader.stats.bytesRead).toBeGreaterThan(size / 10);
+    expect(latencies.length).toBeGreaterThan(20);
+    expect(Math.max(...latencies)).toBeLessThan(20);
+  });
+  buffer.dispose();
+});
+
+describe('the process', () => {
+  const setup = `import { HostBuffer, openReader } from ${JSON.stringify(new URL(`file://${encodeURI(dist).replaceAll('#', '%23')}index.js`).href)};
+    const file = ${JSON.stringify(file)};
+    const buffer = HostBuffer.allocate(${SIZE + 8192});
+    const reader = await openReader({ requestBytes: 4096 });`;
+
+  test('ends although a reader is open and idle', async () => {
+    const run = await runNode(`${setup} await reader.read({ file, offset: 0, length: 5000 }, buffer, 0);
+      console.log('read');`);
+    expect(run).toMatchObject({ code: 0, stdout: 'read\n', timedOut: false });
+  });
+
+  test('waits for a read under way', async () => {
+    const run = await runNode(`${setup} reader.read({ file, offset: 0, length: ${SIZE} }, buffer, 0)
+      .then(() => console.log('done'));`);
+    expect(run).toMatchObject({ code: 0, stdout: 'done\n', timedOut: false });
+  });
+});

@@ -1,0 +1,30 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+
+/** A folder that lives as long as the test file runs. Its name has what breaks careless URLs. */
+export function temporaryFolder(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'airllm loader#'));
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** Bytes with no short period, so that a block read from the wrong place is noticed. */
+export function patternBytes(length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let i = 0, state = 1; i < length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}
+
+/** Writes a safetensors file of any header, right or wrong, without the writer under test. */
+export function writeRaw(path: string, header: string | object, data: Uint8Array = new Uint8Array(0)): string {
+  const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  writeFileSync(path, Buffer.concat([length, json, data]));
+  return path;
+}
