@@ -45,6 +45,17 @@ test('runs a block as a typed module of its package, in the folder given', async
   expect(readdirSync(path.join(dir, '.readme-examples'))).toEqual([]);
 });
 
+test('a block may use what Node 20 cannot parse yet', async () => {
+  const lines = [
+    '{',
+    "  await using model = { ids: [1], [Symbol.asyncDispose]: async () => console.log('disposed') };",
+    '  console.log(model.ids);',
+    '}',
+  ];
+  const [example] = readmeExamples(readme('```ts', ...lines, '```'));
+  expect(await example!.run()).toEqual({ stdout: '[ 1 ]\ndisposed\n', stderr: '' });
+});
+
 test('a block that fails, does not parse or replaces nothing is an error', async () => {
   const [thrower, garbled] = readmeExamples(
     readme('```ts', 'throw new Error("boom");', '```', '```ts', 'const = 1;', '```'),
