@@ -1,15 +1,14 @@
 export { createExecutor, type ExecutorOptions } from './create-executor';
 export { ExecutorUnavailableError, GraphError, StateError, StateFullError } from './errors';
 export type { Executor, ExecutorInfo, ExecutorName, Program, RunCall, RunResult, WeightBytes } from './executor';
-export {
-  type AttentionOptions,
-  type EmbedOptions,
-  type ExpertsOptions,
-  GraphBuilder,
-  type LinearOptions,
-  type Value,
-  type WeightSource,
-} from './graph/builder';
+export { type ExpertsOptions, GraphBuilder } from './graph/builder';
+export type {
+  AttentionOptions,
+  EmbedOptions,
+  LinearOptions,
+  Value,
+  WeightSource,
+} from './graph/builder-options';
 export type { Block, Graph, KvStateSpec, Part, StateSpec, ValueSpec, WeightLayout, WeightSpec } from './graph/graph';
 export {
   type ActivationName,

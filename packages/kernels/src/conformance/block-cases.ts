@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph/builder';
+import type { GraphBuilder } from '../graph/builder';
+import type { Value } from '../graph/builder-options';
 import type { RopeSpec } from '../rope/spec';
 import { passRows, prompt } from '../testing/rows';
 import { vector } from './case';

@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph/builder';
+import type { GraphBuilder } from '../graph/builder';
+import type { Value } from '../graph/builder-options';
 import { prompt } from '../testing/rows';
 import { type Case, type Given, sum, vector, WEIGHT_DTYPES } from './case';
 

@@ -1,47 +1,10 @@
 import type { MetaTensor } from '@airllm/loader';
 import { GraphError } from '../errors';
 import type { RopeSpec } from '../rope/spec';
+import type { AttentionOptions, EmbedOptions, LinearOptions, Value, WeightSource } from './builder-options';
+import { checkCarries, checkExpertGraph, checkParts, checkRope, checkTensor, isWidth } from './checks';
 import type { Block, Graph, StateSpec, ValueSpec, WeightLayout, WeightSpec } from './graph';
 import type { ActivationName, Op, ValueId, WeightId } from './ops';
-
-/** A value of the graph being recorded. */
-export interface Value {
-  readonly id: ValueId;
-  readonly width: number;
-}
-
-/** Finds the tensor of a name, of that shape, or throws; the model decides prefixes, aliases and meta tensors. */
-export type WeightSource = (name: string, shape: readonly number[]) => MetaTensor;
-
-export interface EmbedOptions {
-  /** @defaultValue 'token' */
-  readonly by?: 'token' | 'position';
-  /** Added to the token or position. @defaultValue 0 */
-  readonly shift?: number;
-  /** @defaultValue 1 */
-  readonly scale?: number;
-}
-
-export interface LinearOptions {
-  /** The projection has a bias tensor. @defaultValue false */
-  readonly bias?: boolean;
-  /** @defaultValue 'out,in' */
-  readonly layout?: 'out,in' | 'in,out';
-  /** Widths of the matrices fused into this one, in stored order. */
-  readonly parts?: readonly number[];
-}
-
-export interface AttentionOptions {
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  /** @defaultValue headDim */
-  readonly valueDim?: number;
-  /** @defaultValue headDim^-0.5 */
-  readonly scale?: number;
-  readonly softcap?: number | undefined;
-  readonly window?: number | undefined;
-}
 
 export interface ExpertsOptions {
   readonly count: number;
@@ -52,7 +15,7 @@ export interface ExpertsOptions {
   readonly normalise: boolean;
   /** @defaultValue 1 */
   readonly scale?: number;
-  /** Records one expert: `name(n)` is the tensor prefix of the expert being recorded. Called once per expert. */
+  /** Records one expert on its own builder, from x to its output; called once per expert with its tensor prefix. */
   readonly expert: (b: GraphBuilder, x: Value, prefix: string) => Value;
   /** Tensor prefix of expert e. */
   readonly prefix: (e: number) => string;
@@ -73,6 +36,7 @@ export class GraphBuilder {
   readonly #inputs = new Map<string, ValueId>();
   readonly #outputs = new Map<string, ValueId>();
   readonly #experts = new Map<number, MetaTensor[][]>();
+  readonly #recorded = new WeakSet<Value>();
 
   constructor(source: WeightSource) {
     this.#source = source;
@@ -80,13 +44,16 @@ export class GraphBuilder {
 
   /** A value carried in from the block before, by name. */
   input(name: string, width: number): Value {
-    const value = this.#value(width);
+    if (this.#inputs.has(name)) throw new GraphError('input', `${name} is there already`);
+    const value = this.#value('input', width);
     this.#inputs.set(name, value.id);
     return value;
   }
 
   /** Carries a value out to the blocks after, by name. */
   output(name: string, value: Value): void {
+    this.#own('output', value);
+    if (this.#outputs.has(name)) throw new GraphError('output', `${name} is there already`);
     this.#outputs.set(name, value.id);
   }
 
@@ -94,14 +61,14 @@ export class GraphBuilder {
   embed(name: string, count: number, width: number, options: EmbedOptions = {}): Value {
     const weight = this.#weight(`${name}.weight`, [count, width], 'rows');
     const { by = 'token', shift = 0, scale = 1 } = options;
-    return this.#push(width, (out) => ({ op: 'embed', weight, by, shift, scale, out }));
+    return this.#push(width, [], (out) => ({ op: 'embed', weight, by, shift, scale, out }));
   }
 
   rmsNorm(x: Value, name: string | null, options: { eps: number; groupWidth?: number; weightOffset?: number }): Value {
     const groupWidth = options.groupWidth ?? x.width;
     this.#groups('rmsNorm', x, groupWidth);
     const weight = name === null ? undefined : this.#weight(`${name}.weight`, [groupWidth], 'vector');
-    return this.#push(x.width, (out) => ({
+    return this.#push(x.width, [x], (out) => ({
       op: 'rmsNorm',
       x: x.id,
       ...(weight === undefined ? {} : { weight }),
@@ -118,7 +85,7 @@ export class GraphBuilder {
     const weight = name === null ? undefined : this.#weight(`${name}.weight`, [groupWidth], 'vector');
     const bias =
       name === null || options.bias === false ? undefined : this.#weight(`${name}.bias`, [groupWidth], 'vector');
-    return this.#push(x.width, (out) => ({
+    return this.#push(x.width, [x], (out) => ({
       op: 'layerNorm',
       x: x.id,
       ...(weight === undefined ? {} : { weight }),
@@ -135,7 +102,7 @@ export class GraphBuilder {
     const shape = layout === 'out,in' ? [width, x.width] : [x.width, width];
     const weight = this.#weight(`${name}.weight`, shape, layout, options.parts);
     const bias = options.bias ? this.#weight(`${name}.bias`, [width], 'vector') : undefined;
-    return this.#push(width, (out) => ({
+    return this.#push(width, [x], (out) => ({
       op: 'linear',
       x: x.id,
       weight,
@@ -146,16 +113,11 @@ export class GraphBuilder {
 
   rope(x: Value, spec: RopeSpec, options: { headDim: number; pairing?: 'half' | 'interleaved' }): Value {
     this.#groups('rope', x, options.headDim);
-    if (spec.dim > options.headDim || spec.dim % 2 !== 0) {
-      throw new GraphError(
-        'rope',
-        `rotary width ${spec.dim} must be even and at most the head width ${options.headDim}`,
-      );
-    }
+    checkRope(spec, options.headDim);
     const json = JSON.stringify(spec);
     let rope = this.#ropes.findIndex((other) => JSON.stringify(other) === json);
     if (rope < 0) rope = this.#ropes.push(spec) - 1;
-    return this.#push(x.width, (out) => ({
+    return this.#push(x.width, [x], (out) => ({
       op: 'rope',
       x: x.id,
       rope,
@@ -172,10 +134,12 @@ export class GraphBuilder {
     this.#width('attention', 'q', q, heads * headDim);
     this.#width('attention', 'k', k, kvHeads * headDim);
     this.#width('attention', 'v', v, kvHeads * valueDim);
+    const { window } = options;
+    if (window !== undefined && !isWidth(window)) throw new GraphError('attention', `a window of ${window} positions`);
     if (heads % kvHeads !== 0) throw new GraphError('attention', `${heads} heads cannot share ${kvHeads} key heads`);
-    const window = options.window === undefined ? {} : { window: options.window };
-    const state = this.#states.push({ kind: 'kv', kvHeads, keyDim: headDim, valueDim, ...window }) - 1;
-    return this.#push(heads * valueDim, (out) => ({
+    const windowed = window === undefined ? {} : { window };
+    const state = this.#states.push({ kind: 'kv', kvHeads, keyDim: headDim, valueDim, ...windowed }) - 1;
+    return this.#push(heads * valueDim, [q, k, v], (out) => ({
       op: 'attention',
       q: q.id,
       k: k.id,
@@ -184,37 +148,37 @@ export class GraphBuilder {
       heads,
       scale: options.scale ?? headDim ** -0.5,
       ...(options.softcap === undefined ? {} : { softcap: options.softcap }),
-      ...window,
+      ...windowed,
       out,
     }));
   }
 
   activation(x: Value, kind: ActivationName): Value {
-    return this.#push(x.width, (out) => ({ op: 'activation', kind, x: x.id, out }));
+    return this.#push(x.width, [x], (out) => ({ op: 'activation', kind, x: x.id, out }));
   }
 
   /** act(gate) · up */
   gated(gate: Value, up: Value, kind: ActivationName): Value {
     this.#width('gated', 'up', up, gate.width);
-    return this.#push(gate.width, (out) => ({ op: 'gated', kind, gate: gate.id, up: up.id, out }));
+    return this.#push(gate.width, [gate, up], (out) => ({ op: 'gated', kind, gate: gate.id, up: up.id, out }));
   }
 
   add(a: Value, b: Value): Value {
     this.#width('add', 'b', b, a.width);
-    return this.#push(a.width, (out) => ({ op: 'add', a: a.id, b: b.id, out }));
+    return this.#push(a.width, [a, b], (out) => ({ op: 'add', a: a.id, b: b.id, out }));
   }
 
   mul(a: Value, b: Value): Value {
     this.#width('mul', 'b', b, a.width);
-    return this.#push(a.width, (out) => ({ op: 'mul', a: a.id, b: b.id, out }));
+    return this.#push(a.width, [a, b], (out) => ({ op: 'mul', a: a.id, b: b.id, out }));
   }
 
   scale(x: Value, by: number): Value {
-    return this.#push(x.width, (out) => ({ op: 'scale', x: x.id, by, out }));
+    return this.#push(x.width, [x], (out) => ({ op: 'scale', x: x.id, by, out }));
   }
 
   softcap(x: Value, cap: number): Value {
-    return this.#push(x.width, (out) => ({ op: 'softcap', x: x.id, cap, out }));
+    return this.#push(x.width, [x], (out) => ({ op: 'softcap', x: x.id, cap, out }));
   }
 
   /** Cuts a fused projection into values of the given widths, in order. */
@@ -225,7 +189,7 @@ export class GraphBuilder {
     return widths.map((width) => {
       const at = from;
       from += width;
-      return this.#push(width, (out) => ({ op: 'slice', x: x.id, from: at, out }));
+      return this.#push(width, [x], (out) => ({ op: 'slice', x: x.id, from: at, out }));
     });
   }
 
@@ -233,9 +197,11 @@ export class GraphBuilder {
   experts(x: Value, logits: Value, options: ExpertsOptions): Value {
     const { count, topK } = options;
     this.#width('experts', 'logits', logits, count);
-    if (topK < 1 || topK > count) throw new GraphError('experts', `cannot choose ${topK} of ${count} experts`);
-    const ids = this.#value(topK, 'i32');
-    const weights = this.#value(topK);
+    if (!isWidth(topK) || topK > count) throw new GraphError('experts', `cannot choose ${topK} of ${count} experts`);
+    this.#own('experts', x);
+    this.#own('experts', logits);
+    const ids = this.#value('experts', topK, 'i32');
+    const weights = this.#value('experts', topK);
     this.#ops.push({
       op: 'route',
       logits: logits.id,
@@ -249,20 +215,29 @@ export class GraphBuilder {
     const blocks = Array.from({ length: count }, (_, e) => this.#expert(options, e, x.width));
     const graph = blocks[0]!.graph;
     const odd = blocks.findIndex((block) => block.graph.key !== graph.key);
-    if (odd > 0)
+    if (odd > 0) {
       throw new GraphError('experts', `expert ${options.prefix(odd)} differs in shape or dtype from the first`);
+    }
+    checkExpertGraph(graph);
     const width = graph.values[graph.outputs.get('y')!]!.width;
-    const slots = this.#value(topK * width);
+    const slots = this.#value('experts', topK * width);
     this.#experts.set(
       this.#ops.length,
       blocks.map((block) => [...block.weights]),
     );
     this.#ops.push({ op: 'expert', x: x.id, ids: ids.id, topK, expertCount: count, graph, slots: slots.id });
-    return this.#push(width, (out) => ({ op: 'combine', slots: slots.id, weights: weights.id, topK, out }));
+    return this.#push(width, [slots, weights], (out) => ({
+      op: 'combine',
+      slots: slots.id,
+      weights: weights.id,
+      topK,
+      out,
+    }));
   }
 
   /** Ends recording. */
   build(name: string): Block {
+    checkCarries(this.#inputs, this.#outputs);
     const parts = {
       ops: this.#ops,
       values: this.#values,
@@ -285,18 +260,30 @@ export class GraphBuilder {
     return b.build(prefix);
   }
 
-  #value(width: number, type: ValueSpec['type'] = 'f32'): Value {
-    return { id: this.#values.push({ width, type }) - 1, width };
+  #value(op: string, width: number, type: ValueSpec['type'] = 'f32'): Value {
+    if (!isWidth(width)) throw new GraphError(op, `a value cannot be ${width} wide`);
+    const value: Value = { id: this.#values.push({ width, type }) - 1, width };
+    this.#recorded.add(value);
+    return value;
   }
 
-  #push(width: number, make: (out: ValueId) => Op): Value {
-    const value = this.#value(width);
-    this.#ops.push(make(value.id));
+  /** Records an op that reads `uses` and writes one new value of `width`. */
+  #push(width: number, uses: readonly Value[], make: (out: ValueId) => Op): Value {
+    const op = make(this.#values.length);
+    for (const value of uses) this.#own(op.op, value);
+    const value = this.#value(op.op, width);
+    this.#ops.push(op);
     return value;
+  }
+
+  #own(op: string, value: Value): void {
+    if (!this.#recorded.has(value)) throw new GraphError(op, 'a value of another builder cannot be used here');
   }
 
   #weight(name: string, shape: readonly number[], layout: WeightLayout, parts?: readonly number[]): WeightId {
     const tensor = this.#source(name, shape);
+    checkTensor(tensor, name, shape);
+    checkParts(name, shape, layout, parts);
     this.#tensors.push(tensor);
     return this.#weights.push({ dtype: tensor.dtype, shape, layout, ...(parts ? { parts } : {}) }) - 1;
   }

@@ -1,54 +1,8 @@
-import type { DType, MetaTensor } from '@airllm/loader';
-import type { RopeSpec } from '../rope/spec';
-import type { Op, ValueId } from './ops';
+import type { MetaTensor } from '@airllm/loader';
+import type { Graph } from './ops';
 
-/** How a weight's bytes are arranged, and so how a matrix may be cut. */
-export type WeightLayout =
-  /** Rows picked one by one (embeddings): never loaded whole. */
-  | 'rows'
-  /** One-dimensional: norms, biases. */
-  | 'vector'
-  /** `[out, in]`, PyTorch's Linear: a range of outputs is one contiguous extent. */
-  | 'out,in'
-  /** `[in, out]`, GPT-2's Conv1D: a range of inputs is one contiguous extent. */
-  | 'in,out';
-
-export interface WeightSpec {
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  readonly layout: WeightLayout;
-  /** Row ranges that belong together in a fused matrix (q, k, v; gate, up), in stored order. */
-  readonly parts?: readonly number[];
-}
-
-export interface ValueSpec {
-  readonly width: number;
-  readonly type: 'f32' | 'i32';
-}
-
-/** What a sequence keeps between passes for one op. */
-export interface KvStateSpec {
-  readonly kind: 'kv';
-  readonly kvHeads: number;
-  readonly keyDim: number;
-  readonly valueDim: number;
-  /** Positions older than this many are never read again (sliding window): the state is a ring. */
-  readonly window?: number;
-}
-export type StateSpec = KvStateSpec;
-
-/** A recorded run of ops without names or bytes: layers of one kind share it, and so share one compiled program. */
-export interface Graph {
-  readonly ops: readonly Op[];
-  readonly values: readonly ValueSpec[];
-  readonly weights: readonly WeightSpec[];
-  readonly states: readonly StateSpec[];
-  readonly ropes: readonly RopeSpec[];
-  readonly inputs: ReadonlyMap<string, ValueId>;
-  readonly outputs: ReadonlyMap<string, ValueId>;
-  /** Equal for graphs that compile to the same program. */
-  readonly key: string;
-}
+export type { Graph } from './ops';
+export type { KvStateSpec, StateSpec, ValueSpec, WeightLayout, WeightSpec } from './specs';
 
 /** A graph with the tensors that fill it: one layer (or the embedding, or the head) of a model. */
 export interface Block {

@@ -1,4 +1,5 @@
-import type { Graph } from './graph';
+import type { RopeSpec } from '../rope/spec';
+import type { StateSpec, ValueSpec, WeightSpec } from './specs';
 
 /**
  * The closed set of operations a graph is made of. Activations are float32 `[rows, width]`; an op never looks at
@@ -206,6 +207,19 @@ export type Op =
   | CombineOp;
 
 export type OpName = Op['op'];
+
+/** A recorded run of ops without names or bytes: layers of one kind share it, and so share one compiled program. */
+export interface Graph {
+  readonly ops: readonly Op[];
+  readonly values: readonly ValueSpec[];
+  readonly weights: readonly WeightSpec[];
+  readonly states: readonly StateSpec[];
+  readonly ropes: readonly RopeSpec[];
+  readonly inputs: ReadonlyMap<string, ValueId>;
+  readonly outputs: ReadonlyMap<string, ValueId>;
+  /** Equal for graphs that compile to the same program. */
+  readonly key: string;
+}
 
 /** Values an op reads, in argument order. */
 export function opInputs(op: Op): readonly ValueId[] {

@@ -1,6 +1,6 @@
 import { HostBuffer, MetaTensor } from '@airllm/loader';
 import type { WeightBytes } from '../executor';
-import type { WeightSource } from '../graph/builder';
+import type { WeightSource } from '../graph/builder-options';
 import { encode, rounded, type TestDType } from './encode';
 import { randomValues } from './random';
 

@@ -1,0 +1,41 @@
+import type { MetaTensor } from '@airllm/loader';
+import type { ValueId } from './ops';
+
+/** A value of the graph being recorded. */
+export interface Value {
+  readonly id: ValueId;
+  readonly width: number;
+}
+
+/** Finds the tensor of a name, of that shape, or throws; the model decides prefixes, aliases and meta tensors. */
+export type WeightSource = (name: string, shape: readonly number[]) => MetaTensor;
+
+export interface EmbedOptions {
+  /** @defaultValue 'token' */
+  readonly by?: 'token' | 'position';
+  /** Added to the token or position. @defaultValue 0 */
+  readonly shift?: number;
+  /** @defaultValue 1 */
+  readonly scale?: number;
+}
+
+export interface LinearOptions {
+  /** The projection has a bias tensor. @defaultValue false */
+  readonly bias?: boolean;
+  /** @defaultValue 'out,in' */
+  readonly layout?: 'out,in' | 'in,out';
+  /** Widths of the matrices fused into this one, in stored order. */
+  readonly parts?: readonly number[];
+}
+
+export interface AttentionOptions {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** @defaultValue headDim */
+  readonly valueDim?: number;
+  /** @defaultValue headDim^-0.5 */
+  readonly scale?: number;
+  readonly softcap?: number | undefined;
+  readonly window?: number | undefined;
+}
