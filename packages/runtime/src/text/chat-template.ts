@@ -6,6 +6,12 @@ import { parseTemplate } from './jinja/parse';
 import { isJsonObject, type JsonObject, readJsonFile, readTextFile } from './json-file';
 import { namedSpecialTokens, type SpecialTokens } from './special-tokens';
 
+/** A template as tokenizer_config.json has it: a Jinja source, or several with their names. */
+export type ChatTemplateSource =
+  | string
+  | Readonly<Record<string, string>>
+  | readonly { readonly name: string; readonly template: string }[];
+
 /** A model's chat template: one Jinja source, or several by name (`default`, `tool_use`, `rag`). */
 export class ChatTemplate {
   readonly sources: ReadonlyMap<string, string>;
@@ -13,8 +19,9 @@ export class ChatTemplate {
   readonly specialTokens: SpecialTokens;
   private readonly parsed = new Map<string, Node>();
 
-  constructor(source: string | Readonly<Record<string, string>>, specialTokens: SpecialTokens = {}) {
-    this.sources = new Map(Object.entries(typeof source === 'string' ? { default: source } : source));
+  /** @throws TokenizerError where the source has another shape. */
+  constructor(source: ChatTemplateSource, specialTokens: SpecialTokens = {}) {
+    this.sources = new Map(Object.entries(namedSources(source, 'the chat template')));
     this.specialTokens = specialTokens;
   }
 
@@ -53,18 +60,13 @@ export class ChatTemplate {
   }
 }
 
-/** A `chat_template` value as it stands in JSON: a source, or a list of `{ name, template }`. */
-export function chatTemplateSources(value: unknown, file: string): Record<string, string> | undefined {
-  if (value === undefined || value === null) return undefined;
+function namedSources(value: unknown, file: string): Record<string, string> {
   if (typeof value === 'string') return { default: value };
-  if (Array.isArray(value)) {
-    const entries = value.map((item) => (isJsonObject(item) ? [item.name, item.template] : []));
-    if (entries.every(([name, source]) => typeof name === 'string' && typeof source === 'string')) {
-      return Object.fromEntries(entries) as Record<string, string>;
-    }
-  }
-  if (isJsonObject(value) && Object.values(value).every((source) => typeof source === 'string')) {
-    return value as Record<string, string>;
+  const entries = Array.isArray(value)
+    ? value.map((item) => (isJsonObject(item) ? [item.name, item.template] : []))
+    : Object.entries(isJsonObject(value) ? value : {});
+  if (entries.length > 0 && entries.every(([name, text]) => typeof name === 'string' && typeof text === 'string')) {
+    return Object.fromEntries(entries) as Record<string, string>;
   }
   const reason = 'expected a string or a list of { name, template }';
   throw new TokenizerError({ file, field: 'chat_template', reason });
@@ -97,10 +99,9 @@ async function findSources(
   if (jinja !== undefined) return { ...additional, default: jinja };
   if (Object.keys(additional).length > 0) return additional;
   const json = await readJsonFile(dir, 'chat_template.json', signal);
-  return (
-    chatTemplateSources(json?.chat_template, path.join(dir, 'chat_template.json')) ??
-    chatTemplateSources(config.chat_template, path.join(dir, 'tokenizer_config.json'))
-  );
+  if (json?.chat_template != null) return namedSources(json.chat_template, path.join(dir, 'chat_template.json'));
+  if (config.chat_template == null) return undefined;
+  return namedSources(config.chat_template, path.join(dir, 'tokenizer_config.json'));
 }
 
 const ADDITIONAL = 'additional_chat_templates';

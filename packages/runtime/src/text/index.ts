@@ -1,6 +1,7 @@
-export { ChatTemplate, chatTemplateSources, loadChatTemplate } from './chat-template';
-export type { EndTokenSources } from './end-tokens';
-export { endTokens, loadEndTokens } from './end-tokens';
+export type { ChatTemplateSource } from './chat-template';
+export { ChatTemplate, loadChatTemplate } from './chat-template';
+export type { EndTokenFiles } from './end-tokens';
+export { endTokens } from './end-tokens';
 export type { ChatTemplateReason } from './errors';
 export { ChatTemplateError, MissingChatTemplateError, TokenizerError } from './errors';
 export type { ChatContentPart, ChatMessage, RenderChatOptions } from './render-chat';

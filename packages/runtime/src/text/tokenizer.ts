@@ -198,27 +198,21 @@ function readAddedTokens(
 }
 
 /**
- * The tokenizer of a model folder: tokenizer.json, tokenizer_config.json, special_tokens_map.json.
+ * The tokenizer of a model folder: tokenizer.json, tokenizer_config.json, special_tokens_map.json. Null where there is
+ * no tokenizer.json; other formats, such as sentencepiece's tokenizer.model, are not read.
  *
- * @throws TokenizerError where tokenizer.json is missing or broken, or asks for something that is not implemented.
+ * @throws TokenizerError where a file is broken or asks for something that is not implemented.
  */
 export async function loadTokenizer(
   dir: string,
   options: { signal?: AbortSignal | undefined } = {},
-): Promise<Tokenizer> {
+): Promise<Tokenizer | null> {
   const { signal } = options;
   const [tokenizerConfig, specialTokensMap] = await Promise.all([
     readJsonFile(dir, 'tokenizer_config.json', signal),
     readJsonFile(dir, 'special_tokens_map.json', signal),
   ]);
   const tokenizerJson = await readJsonFile(dir, 'tokenizer.json', signal);
-  const file = path.join(dir, 'tokenizer.json');
-  if (tokenizerJson === undefined) {
-    throw new TokenizerError({
-      file,
-      reason:
-        'no such file; download it, or convert the folder’s own format (such as tokenizer.model) to tokenizer.json',
-    });
-  }
-  return createTokenizer({ tokenizerJson, tokenizerConfig, specialTokensMap }, file);
+  if (tokenizerJson === undefined) return null;
+  return createTokenizer({ tokenizerJson, tokenizerConfig, specialTokensMap }, path.join(dir, 'tokenizer.json'));
 }

@@ -58,26 +58,32 @@ function capture(body: Node[], scope: Scope): string {
 function run(node: Node, scope: Scope, out: string[]): void {
   switch (node.type) {
     case 'Program':
-      return runAll(node.body, scope, out);
+      runAll(node.body, scope, out);
+      break;
     case 'Comment':
-      return;
+      break;
     case 'If':
-      return runAll(truthy(evaluate(node.test, scope)) ? node.body : node.alternate, scope, out);
+      runAll(truthy(evaluate(node.test, scope)) ? node.body : node.alternate, scope, out);
+      break;
     case 'For':
-      return runFor(node, scope, out);
+      runFor(node, scope, out);
+      break;
     case 'Break':
       throw new Break();
     case 'Continue':
       throw new Continue();
     case 'Set':
-      return runSet(node, scope);
+      runSet(node, scope);
+      break;
     case 'Macro':
-      return scope.set(node.name.value, makeMacro(node.name.value, node.args, node.body, scope));
+      scope.set(node.name.value, makeMacro(node.name.value, node.args, node.body, scope));
+      break;
     case 'CallStatement':
-      return runCallBlock(node, scope, out);
+      runCallBlock(node, scope, out);
+      break;
     case 'FilterStatement':
       out.push(str(applyFilter(node.filter, capture(node.body, new Scope(scope)), scope)));
-      return;
+      break;
     default:
       out.push(str(evaluate(node, scope)));
   }
@@ -88,7 +94,7 @@ function runFor(node: Extract<Node, { type: 'For' }>, outer: Scope, out: string[
   const all = iterate(evaluate(select ? select.lhs : node.iterable, outer));
   const items =
     select === undefined ? all : all.filter((item) => truthy(evaluate(select.test, bind(node.loopvar, item, outer))));
-  if (items.length === 0) return runAll(node.defaultBlock, new Scope(outer), out);
+  if (items.length === 0) runAll(node.defaultBlock, new Scope(outer), out);
   let changed: Value | undefined;
   for (const [i, item] of items.entries()) {
     const scope = bind(node.loopvar, item, outer);
@@ -135,13 +141,16 @@ function bind(target: Expression, value: Value, outer: Scope): Scope {
 }
 
 function assign(target: Expression, value: Value, scope: Scope): void {
-  if (target.type === 'Identifier') return scope.set(target.value, value);
+  if (target.type === 'Identifier') {
+    scope.set(target.value, value);
+    return;
+  }
   if (target.type === 'TupleLiteral') {
     const items = iterate(value);
     if (items.length !== target.value.length) {
       throw new TemplateFault(`cannot unpack ${items.length} values into ${target.value.length} names`);
     }
-    target.value.forEach((part, i) => assign(part, items[i]!, scope));
+    for (const [i, part] of target.value.entries()) assign(part, items[i]!, scope);
     return;
   }
   if (target.type === 'MemberExpression' && target.property.type === 'Identifier') {
@@ -155,7 +164,10 @@ function assign(target: Expression, value: Value, scope: Scope): void {
 }
 
 function runSet(node: Extract<Node, { type: 'Set' }>, scope: Scope): void {
-  if (node.value !== null) return assign(node.assignee, evaluate(node.value, scope), scope);
+  if (node.value !== null) {
+    assign(node.assignee, evaluate(node.value, scope), scope);
+    return;
+  }
   let target = node.assignee;
   let value: Value = capture(node.body, new Scope(scope));
   // `{% set x | trim %}...{% endset %}` parses as if `x | trim` were assigned to.

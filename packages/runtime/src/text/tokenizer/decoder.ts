@@ -29,13 +29,13 @@ export class DecoderChain {
 
   /** The text since the last call that is valid as it stands. */
   settle(): string {
-    this.steps.forEach((step, i) => step.settle?.(this.emitters[i]!));
+    for (const [i, step] of this.steps.entries()) step.settle?.(this.emitters[i]!);
     return this.take();
   }
 
   /** The rest of the text. */
   flush(): string {
-    this.steps.forEach((step, i) => step.flush?.(this.emitters[i]!));
+    for (const [i, step] of this.steps.entries()) step.flush?.(this.emitters[i]!);
     return this.take();
   }
 

@@ -69,7 +69,7 @@ export function checkId(id: unknown, token: string, file: string): asserts id is
 function listVocabulary(model: JsonObject, file: string): Vocabulary {
   const vocab = new Vocabulary();
   if (!Array.isArray(model.vocab)) throw new TokenizerError({ file, field: 'model.vocab', reason: 'expected a list' });
-  model.vocab.forEach(([token]: [string], id) => vocab.add(token, id));
+  for (const [id, [token]] of (model.vocab as [string, number][]).entries()) vocab.add(token, id);
   return vocab;
 }
 
