@@ -5,6 +5,7 @@ import { codePoints, Markup, numeric, TemplateFault, Tuple, typeName, type Value
 const SPACE = '[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]';
 const LEADING = new RegExp(`^${SPACE}+`);
 const TRAILING = new RegExp(`${SPACE}+$`);
+// biome-ignore lint/suspicious/noControlCharactersInRegex: Python counts them as line ends
 const LINE_END = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/;
 
 type Side = 'left' | 'right' | 'both';
