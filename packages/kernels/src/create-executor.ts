@@ -1,5 +1,6 @@
 import { ExecutorUnavailableError } from './errors';
 import type { Executor } from './executor';
+import { NativeExecutor } from './native/native-executor';
 import { ReferenceExecutor } from './reference/reference-executor';
 
 export interface ExecutorOptions {
@@ -17,10 +18,10 @@ export async function createExecutor(options: ExecutorOptions = {}): Promise<Exe
     case 'reference':
       return new ReferenceExecutor();
     case 'native':
-      return openNative(options);
+      return NativeExecutor.open({ threads: options.threads });
     case 'auto':
       try {
-        return openNative(options);
+        return NativeExecutor.open({ threads: options.threads });
       } catch (error) {
         if (!ExecutorUnavailableError.isInstance(error)) throw error;
         const warn = options.onWarning ?? console.warn;
@@ -28,8 +29,4 @@ export async function createExecutor(options: ExecutorOptions = {}): Promise<Exe
         return new ReferenceExecutor();
       }
   }
-}
-
-function openNative(_options: ExecutorOptions): Executor {
-  throw new ExecutorUnavailableError({ executor: 'native', reason: 'there is no native library for this platform' });
 }

@@ -36,6 +36,7 @@ export {
   type WeightId,
 } from './graph/ops';
 export { layoutWorkspace, type WorkspaceLayout } from './graph/workspace';
+export { NativeError } from './native/errors';
 export { ropeAngles } from './rope/angles';
 export type { RopeScaling, RopeSpec } from './rope/spec';
 export type { PassRows } from './rows';

@@ -1,0 +1,88 @@
+/*
+ * The whole border between TypeScript and native code. Plain structs, status codes, no callbacks.
+ * All multi-byte numbers are little-endian; pointers are 64-bit on every platform we build for.
+ */
+#ifndef AIRLLM_H
+#define AIRLLM_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define AIRLLM_EXPORT __declspec(dllexport)
+#else
+#define AIRLLM_EXPORT __attribute__((visibility("default")))
+#endif
+
+/* Raised with every change of a struct below, of the serialised program or of a function. */
+#define AIRLLM_ABI_VERSION 1
+#define AIRLLM_NONE 0xffffffffu
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum airllm_status {
+  AIRLLM_OK = 0,
+  AIRLLM_BAD_PROGRAM = 1,
+  AIRLLM_BAD_CALL = 2,
+  AIRLLM_NO_MEMORY = 3,
+  AIRLLM_NO_THREADS = 4,
+  AIRLLM_UNKNOWN_ISA = 5,
+  AIRLLM_MISSING_WEIGHT = 6,
+  AIRLLM_MISSING_STATE = 7,
+  AIRLLM_MISSING_CARRY = 8
+};
+
+typedef struct airllm_context airllm_context; /* a thread pool and the instruction set it computes with */
+typedef struct airllm_program airllm_program; /* a compiled graph */
+
+/* Ops [from, to) of a program, where slice_* cut the one linear of the part (AIRLLM_NONE: whole). */
+typedef struct {
+  uint32_t from, to, slice_from, slice_to;
+} airllm_part;
+
+/* Block addresses of one sequence for one state; 0 where a block was given back or never made. */
+typedef struct {
+  const uint64_t *blocks;
+  uint64_t count;
+} airllm_kv;
+
+/* One part on the rows of one pass. Everything pointed to stays as it is until the call returns. */
+typedef struct {
+  uint32_t rows, max_rows;
+  airllm_part part;
+  uint32_t expert; /* AIRLLM_NONE, or which expert the one `expert` op of the part runs */
+  uint32_t sequences;
+  airllm_part expert_part;     /* of the expert's sub-program */
+  const int32_t *sequence;     /* [rows] */
+  const int32_t *position;     /* [rows] */
+  const int32_t *visible_from; /* [rows] */
+  const uint64_t *weights;     /* address per weight of the program (of the sub-program for an expert), 0: absent */
+  const uint64_t *carry;       /* address per carry slot, float [max_rows, width] */
+  const uint64_t *ropes;       /* address per RoPE table, float [rows, dim]: cosines of dim / 2 angles, then sines */
+  const airllm_kv *states;     /* [states of the program][sequences] */
+  void *workspace;             /* value v lies at byte 4 * max_rows * column(v), rows contiguous */
+} airllm_run;
+
+AIRLLM_EXPORT uint32_t airllm_abi_version(void);
+AIRLLM_EXPORT const char *airllm_status_text(int32_t status);
+/* Instruction sets that this library has and this CPU runs, best first; NULL past the last. */
+AIRLLM_EXPORT const char *airllm_isa(uint32_t index);
+
+/* isa: a name of airllm_isa, or NULL for the best. */
+AIRLLM_EXPORT int32_t airllm_context_create(const char *isa, uint32_t threads, airllm_context **context);
+/* Waits for the threads to end; no run may be in progress. */
+AIRLLM_EXPORT void airllm_context_destroy(airllm_context *context);
+
+/* Copies the bytes; their format is described in program.h. */
+AIRLLM_EXPORT int32_t airllm_program_create(const void *bytes, uint64_t length, airllm_program **program);
+AIRLLM_EXPORT void airllm_program_destroy(airllm_program *program);
+
+/* Hands the part to the context's threads and sleeps until they are done. One run at a time per context. */
+AIRLLM_EXPORT int32_t airllm_program_run(airllm_context *context, const airllm_program *program,
+                                         const airllm_run *run);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

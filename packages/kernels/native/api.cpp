@@ -1,0 +1,77 @@
+// The C border: checks, then hands over.
+#include "airllm.h"
+#include "cpu.h"
+#include "interpreter.h"
+#include <stdlib.h>
+
+using namespace airllm;
+
+struct airllm_context {
+  Pool pool;
+  const OpTable *table;
+};
+
+extern "C" uint32_t airllm_abi_version(void) { return AIRLLM_ABI_VERSION; }
+
+extern "C" const char *airllm_status_text(int32_t status) {
+  switch (status) {
+    case AIRLLM_OK: return "ok";
+    case AIRLLM_BAD_PROGRAM: return "the serialised program is malformed";
+    case AIRLLM_BAD_CALL: return "the part, the rows or the slice do not fit the program";
+    case AIRLLM_NO_MEMORY: return "out of memory";
+    case AIRLLM_NO_THREADS: return "the system gave no threads";
+    case AIRLLM_UNKNOWN_ISA: return "this CPU or this library does not have that instruction set";
+    case AIRLLM_MISSING_WEIGHT: return "a weight that the part uses was not given";
+    case AIRLLM_MISSING_STATE: return "a position that a row stores to or sees has no block in its state";
+    case AIRLLM_MISSING_CARRY: return "a carry buffer that the program names was not given";
+    default: return "unknown status";
+  }
+}
+
+extern "C" const char *airllm_isa(uint32_t index) { return isa_at(index).name; }
+
+extern "C" int32_t airllm_context_create(const char *name, uint32_t threads, airllm_context **result) {
+  if (!result || threads == 0 || threads > 1024) return AIRLLM_BAD_CALL;
+  const Isa isa = isa_named(name);
+  if (!isa.table) return AIRLLM_UNKNOWN_ISA;
+  void *memory = nullptr;
+#if defined(_WIN32)
+  memory = _aligned_malloc(sizeof(airllm_context), 64);
+  if (!memory) return AIRLLM_NO_MEMORY;
+#else
+  if (posix_memalign(&memory, 64, sizeof(airllm_context))) return AIRLLM_NO_MEMORY;
+#endif
+  auto *context = static_cast<airllm_context *>(memory);
+  context->table = isa.table;
+  if (!pool_create(context->pool, threads)) {
+#if defined(_WIN32)
+    _aligned_free(memory);
+#else
+    free(memory);
+#endif
+    return AIRLLM_NO_THREADS;
+  }
+  *result = context;
+  return AIRLLM_OK;
+}
+
+extern "C" void airllm_context_destroy(airllm_context *context) {
+  if (!context) return;
+  pool_destroy(context->pool);
+#if defined(_WIN32)
+  _aligned_free(context);
+#else
+  free(context);
+#endif
+}
+
+extern "C" int32_t airllm_program_run(airllm_context *context, const airllm_program *program, const airllm_run *run) {
+  if (!context || !program || !run) return AIRLLM_BAD_CALL;
+  const int32_t status = check_call(program->main, *run);
+  if (status != AIRLLM_OK) return status;
+  if (!pool_reserve(context->pool, program->main.thread_scratch, program->main.shared_scratch))
+    return AIRLLM_NO_MEMORY;
+  Call call{context->table, &program->main, run, 0, AIRLLM_OK};
+  pool_run(context->pool, run_part, &call);
+  return call.status;
+}

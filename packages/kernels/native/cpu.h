@@ -1,0 +1,17 @@
+// Which instruction sets this library has and this CPU and system run.
+#pragma once
+#include "pass.h"
+
+namespace airllm {
+
+struct Isa {
+  const char *name;
+  const OpTable *table;
+};
+
+// Best first; the table of the index past the last is nullptr.
+Isa isa_at(uint32_t index);
+// By name, nullptr for the best one; table nullptr if there is none of that name here.
+Isa isa_named(const char *name);
+
+}  // namespace airllm

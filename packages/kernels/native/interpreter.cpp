@@ -1,0 +1,122 @@
+#include "interpreter.h"
+#include <string.h>
+
+namespace airllm {
+namespace {
+
+bool whole(const airllm_part &part) { return part.slice_from == kNone; }
+
+// Whether running the part completes the program: it ends there, and its last slice is the last of the matrix.
+bool completes(const Program &program, const airllm_part &part) {
+  if (part.to != program.header->ops) return false;
+  return whole(part) || part.slice_to == program.weights[program.ops[part.from].weight].rows;
+}
+
+bool starts(const airllm_part &part) { return part.from == 0 && (whole(part) || part.slice_from == 0); }
+
+int32_t check_part(const Program &program, const airllm_part &part, const uint64_t *weights) {
+  if (part.from >= part.to || part.to > program.header->ops) return AIRLLM_BAD_CALL;
+  for (uint32_t i = part.from; i < part.to; i++) {
+    const Op &op = program.ops[i];
+    if (op.code == OpCode::Expert) continue;
+    if ((op.weight != kNone && !weights[op.weight]) || (op.bias != kNone && !weights[op.bias]))
+      return AIRLLM_MISSING_WEIGHT;
+  }
+  if (whole(part)) return AIRLLM_OK;
+  const Op &op = program.ops[part.from];
+  if (part.to != part.from + 1 || op.code != OpCode::Linear) return AIRLLM_BAD_CALL;
+  return part.slice_from < part.slice_to && part.slice_to <= program.weights[op.weight].rows ? AIRLLM_OK
+                                                                                            : AIRLLM_BAD_CALL;
+}
+
+int32_t check_rows(const airllm_run &run) {
+  for (uint32_t r = 0; r < run.rows; r++)
+    if (uint32_t(run.sequence[r]) >= run.sequences || run.position[r] < 0) return AIRLLM_BAD_CALL;
+  return AIRLLM_OK;
+}
+
+void run_ops(const OpTable &table, const Pass &pass, Worker &worker) {
+  for (uint32_t i = pass.part.from; i < pass.part.to; i++) {
+    const Op &op = pass.program->ops[i];
+    table.run[uint32_t(op.code)](pass, op, worker);
+    pool_barrier(*worker.pool);
+  }
+}
+
+// `row · topK + slot` of every row that chose the expert, ascending.
+uint32_t list_rows(const Pass &pass, const Op &op, uint32_t expert, int32_t *list) {
+  const int32_t *ids = reinterpret_cast<const int32_t *>(pass.value(op.b));
+  const uint32_t places = pass.rows * op.n[kExpertTopK];
+  uint32_t count = 0;
+  for (uint32_t place = 0; place < places && count < pass.max_rows; place++)
+    if (ids[place] == int32_t(expert)) list[count++] = int32_t(place);
+  return count;
+}
+
+void run_expert(Call &call, const Pass &pass, const Op &op, Worker &worker) {
+  const Program &sub = pass.program->subs[op.n[kExpertSub]];
+  const airllm_part &part = call.run->expert_part;
+  int32_t *list = reinterpret_cast<int32_t *>(pass.workspace + size_t(4) * pass.max_rows * op.n[kExpertRows]);
+  if (worker.index == 0) call.expert_rows = list_rows(pass, op, call.run->expert, list);
+  pool_barrier(*worker.pool);
+  const uint32_t rows = call.expert_rows, top_k = op.n[kExpertTopK];
+  if (rows == 0) return;
+  const Pass inner{&sub, call.run, pass.workspace, rows, pass.max_rows, part, nullptr, pass.status};
+  const Output io = sub.outputs[0];
+  if (starts(part)) {
+    const size_t width = pass.width(op.a);
+    for (uint32_t n; (n = next_task(worker)) < rows;)
+      memcpy(inner.value(io.carry) + n * width, pass.value(op.a) + uint32_t(list[n]) / top_k * width, width * 4);
+    pool_barrier(*worker.pool);
+  }
+  run_ops(*call.table, inner, worker);
+  if (completes(sub, part)) {
+    const size_t width = inner.width(io.value);
+    for (uint32_t n; (n = next_task(worker)) < rows;)
+      memcpy(pass.value(op.out) + size_t(list[n]) * width, inner.value(io.value) + n * width, width * 4);
+    pool_barrier(*worker.pool);
+  }
+}
+
+void carry_out(const Pass &pass, Worker &worker) {
+  const Header &header = *pass.program->header;
+  const uint32_t tasks = header.outputs * pass.rows;
+  for (uint32_t t; (t = next_task(worker)) < tasks;) {
+    const Output &output = pass.program->outputs[t / pass.rows];
+    const size_t width = pass.width(output.value), row = t % pass.rows;
+    float *to = reinterpret_cast<float *>(pass.carry[output.carry]);
+    const float *from = pass.value(output.value);
+    if (to != from) memcpy(to + row * width, from + row * width, width * 4);
+  }
+}
+
+}  // namespace
+
+int32_t check_call(const Program &program, const airllm_run &run) {
+  if (run.rows == 0 || run.rows > run.max_rows || run.part.to > program.header->ops) return AIRLLM_BAD_CALL;
+  bool rows_matter = false;
+  for (uint32_t i = run.part.from; i < run.part.to; i++) {
+    const Op &op = program.ops[i];
+    rows_matter |= op.code == OpCode::Attention;
+    if (op.code != OpCode::Expert) continue;
+    if (run.part.to != run.part.from + 1 || run.expert >= op.n[kExpertCount]) return AIRLLM_BAD_CALL;
+    return check_part(program.subs[op.n[kExpertSub]], run.expert_part, run.weights);
+  }
+  for (uint32_t i = 0; i < program.header->values; i++)
+    if (program.values[i].carry != kNone && !run.carry[program.values[i].carry]) return AIRLLM_MISSING_CARRY;
+  const int32_t status = check_part(program, run.part, run.weights);
+  return status == AIRLLM_OK && rows_matter ? check_rows(run) : status;
+}
+
+void run_part(void *argument, Worker &worker) {
+  Call &call = *static_cast<Call *>(argument);
+  const airllm_run &run = *call.run;
+  const Pass pass{call.program, &run,     static_cast<uint8_t *>(run.workspace), run.rows, run.max_rows, run.part,
+                  run.carry,    &call.status};
+  const Op &first = call.program->ops[run.part.from];
+  if (first.code == OpCode::Expert) run_expert(call, pass, first, worker);
+  else run_ops(*call.table, pass, worker);
+  if (completes(*call.program, run.part)) carry_out(pass, worker);
+}
+
+}  // namespace airllm

@@ -1,0 +1,20 @@
+// Runs a part of a program on all threads of a pool.
+#pragma once
+#include "pass.h"
+
+namespace airllm {
+
+struct Call {
+  const OpTable *table;
+  const Program *program;
+  const airllm_run *run;
+  uint32_t expert_rows;  // rows that chose the expert, set by one thread for all
+  int32_t status;
+};
+
+// AIRLLM_OK, or why the call cannot be run.
+int32_t check_call(const Program &program, const airllm_run &run);
+// A Job: every thread of the pool calls it with the same Call.
+void run_part(void *call, Worker &worker);
+
+}  // namespace airllm

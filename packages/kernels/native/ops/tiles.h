@@ -1,0 +1,150 @@
+// The two micro-kernels all matrix work is made of. Both keep a tile of accumulators in registers.
+//
+// Order of summation, the same in every tile shape, so that an element does not depend on its neighbours:
+//   dot:  element (row, out) has ONE vector accumulator; step s adds x[s·L … s·L+L) · w[out, the same], L = kLanes, the
+//         last step with zeros past K; the lanes are summed by v_reduce4 at the end.
+//   axpy: element (row, out) is one lane; it adds x[row, k] · w[k, out] for k ascending.
+// All additions are fused multiply-adds, so a tile may stop anywhere along K, keep its accumulators in memory (exact)
+// and go on later.
+#pragma once
+
+namespace airllm {
+namespace {
+
+// Each shape once: inlined into every caller they would take the compiler a minute.
+#define AIRLLM_KERNEL static __attribute__((noinline))
+
+// Where a tile finds its operands; strides in elements of their array, wr in bytes.
+struct DotSource {
+  const float *x;
+  size_t xr, xs;  // to the next row, to the next step
+  const uint8_t *w;
+  size_t wr;
+};
+
+template <class W, uint32_t R, uint32_t O>
+static inline void dot_steps(vf (&acc)[R][O], const DotSource &from, uint32_t k) {
+  const float *x = from.x;
+  const uint8_t *w = from.w;
+  const uint32_t tail = k % kLanes;
+  for (uint32_t s = k / kLanes; s > 0; s--, x += from.xs, w += kLanes * W::bytes) {
+    vf xs[R];
+    for (uint32_t r = 0; r < R; r++) xs[r] = v_load(x + r * from.xr);
+    for (uint32_t o = 0; o < O; o++) {
+      const vf ws = w_load(W(), w + o * from.wr);
+      for (uint32_t r = 0; r < R; r++) acc[r][o] = v_fma(xs[r], ws, acc[r][o]);
+    }
+  }
+  if (tail == 0) return;
+  vf xs[R];
+  for (uint32_t r = 0; r < R; r++) xs[r] = v_load_n(x + r * from.xr, tail);
+  for (uint32_t o = 0; o < O; o++) {
+    const vf ws = w_load_n(W(), w + o * from.wr, tail);
+    for (uint32_t r = 0; r < R; r++) acc[r][o] = v_fma(xs[r], ws, acc[r][o]);
+  }
+}
+
+template <uint32_t R, uint32_t O> static inline void dot_finish(const vf (&acc)[R][O], float *y, size_t yr) {
+  for (uint32_t r = 0; r < R; r++) {
+    if constexpr (O == 1) y[r * yr] = v_reduce_add(acc[r][0]);
+    else
+      for (uint32_t o = 0; o < O; o += 4)
+        v_reduce4(acc[r][o], acc[r][o + 1], acc[r][o + 2], acc[r][o + 3], y + r * yr + o);
+  }
+}
+
+// R rows times O outputs along the whole of K.
+template <class W, uint32_t R, uint32_t O>
+static inline void dot_tile(const DotSource &from, uint32_t k, float *y, size_t yr) {
+  vf acc[R][O];
+  for (uint32_t r = 0; r < R; r++)
+    for (uint32_t o = 0; o < O; o++) acc[r][o] = v_zero();
+  dot_steps<W, R, O>(acc, from, k);
+  dot_finish<R, O>(acc, y, yr);
+}
+
+// R rows times any number of outputs along the whole of K.
+template <class W, uint32_t R>
+AIRLLM_KERNEL void dot_outputs(DotSource from, uint32_t outs, uint32_t k, float *y, size_t yr) {
+  uint32_t o = 0;
+  if constexpr (R <= kWideRows)
+    for (; o + 8 <= outs; o += 8, from.w += 8 * from.wr) dot_tile<W, R, 8>(from, k, y + o, yr);
+  for (; o + 4 <= outs; o += 4, from.w += 4 * from.wr) dot_tile<W, R, 4>(from, k, y + o, yr);
+  for (; o < outs; o++, from.w += from.wr) dot_tile<W, R, 1>(from, k, y + o, yr);
+}
+
+// Calls `body` with an integral constant R for the tile's number of rows.
+template <uint32_t N> struct Rows {
+  static constexpr uint32_t count = N;
+};
+template <uint32_t R = kTileRows, class Body> static inline void with_rows(uint32_t rows, Body body) {
+  if constexpr (R > 1) {
+    if (rows < R) return with_rows<R - 1>(rows, body);
+  }
+  body(Rows<R>());
+}
+
+// All of rows × outs, without blocking along K: for few rows, or K that fits the first cache.
+template <class W>
+AIRLLM_KERNEL void dot_matrix(DotSource from, uint32_t rows, uint32_t outs, uint32_t k, float *y, size_t yr) {
+  for (uint32_t r = 0; r < rows; r += kTileRows) {
+    with_rows(rows - r < kTileRows ? rows - r : kTileRows, [&](auto tile) {
+      dot_outputs<W, tile.count>({from.x + r * from.xr, from.xr, from.xs, from.w, from.wr}, outs, k, y + r * yr, yr);
+    });
+  }
+}
+
+struct AxpySource {
+  const float *x;
+  size_t xr;  // to the next row; k is contiguous
+  const uint8_t *w;
+  size_t wk;  // bytes to the next k
+};
+
+// R rows times V vectors of outputs, the last one with `n` lanes; adds to y, or starts at 0.
+template <class W, uint32_t R, uint32_t V>
+static inline void axpy_tile(const AxpySource &from, uint32_t k, float *y, size_t yr, uint32_t n, bool fresh) {
+  vf acc[R][V];
+  for (uint32_t r = 0; r < R; r++)
+    for (uint32_t v = 0; v < V; v++)
+      acc[r][v] = fresh ? v_zero() : load_some(y + r * yr + v * kLanes, v + 1 < V ? kLanes : n);
+  const float *x = from.x;
+  const uint8_t *w = from.w;
+  for (uint32_t i = 0; i < k; i++, w += from.wk) {
+    vf xs[R];
+    for (uint32_t r = 0; r < R; r++) xs[r] = v_set(x[r * from.xr + i]);
+    for (uint32_t v = 0; v < V; v++) {
+      const uint8_t *at = w + v * kLanes * W::bytes;
+      const vf ws = v + 1 < V ? w_load(W(), at) : w_load_some(W(), at, n);
+      for (uint32_t r = 0; r < R; r++) acc[r][v] = v_fma(xs[r], ws, acc[r][v]);
+    }
+  }
+  for (uint32_t r = 0; r < R; r++)
+    for (uint32_t v = 0; v < V; v++) store_some(y + r * yr + v * kLanes, acc[r][v], v + 1 < V ? kLanes : n);
+}
+
+template <class W, uint32_t R>
+AIRLLM_KERNEL void axpy_outputs(AxpySource from, uint32_t outs, uint32_t k, float *y, size_t yr, bool fresh) {
+  uint32_t o = 0;
+  const auto run = [&](auto vectors) {
+    constexpr uint32_t width = vectors.count * kLanes;
+    for (; o + width <= outs; o += width, from.w += width * W::bytes)
+      axpy_tile<W, R, vectors.count>(from, k, y + o, yr, kLanes, fresh);
+  };
+  if constexpr (R <= kWideRows) run(Rows<8>());
+  run(Rows<4>());
+  run(Rows<1>());
+  if (o < outs) axpy_tile<W, R, 1>(from, k, y + o, yr, outs - o, fresh);
+}
+
+template <class W>
+AIRLLM_KERNEL void axpy_matrix(AxpySource from, uint32_t rows, uint32_t outs, uint32_t k, float *y, size_t yr, bool fresh) {
+  for (uint32_t r = 0; r < rows; r += kTileRows) {
+    with_rows(rows - r < kTileRows ? rows - r : kTileRows, [&](auto tile) {
+      axpy_outputs<W, tile.count>({from.x + r * from.xr, from.xr, from.w, from.wk}, outs, k, y + r * yr, yr, fresh);
+    });
+  }
+}
+
+}  // namespace
+}  // namespace airllm

@@ -1,0 +1,46 @@
+// What an op sees while a part runs.
+#pragma once
+#include "pool.h"
+#include "program.h"
+
+namespace airllm {
+
+// A program being run on the rows of a pass, or an expert's sub-program on the rows that chose it.
+struct Pass {
+  const Program *program;
+  const airllm_run *run;
+  uint8_t *workspace;
+  uint32_t rows, max_rows;
+  airllm_part part;
+  const uint64_t *carry;  // nullptr in a sub-program
+  int32_t *status;        // set by any thread that finds something missing
+
+  float *value(uint32_t id) const {
+    const Value &v = program->values[id];
+    if (v.carry != kNone) return reinterpret_cast<float *>(carry[v.carry]);
+    return reinterpret_cast<float *>(workspace + size_t(4) * max_rows * v.column);
+  }
+  uint32_t width(uint32_t id) const { return program->values[id].width; }
+  const uint8_t *weight(uint32_t id) const {
+    return id == kNone ? nullptr : reinterpret_cast<const uint8_t *>(run->weights[id]);
+  }
+  DType dtype(uint32_t id) const { return id == kNone ? DType::F32 : program->weights[id].dtype; }
+  void fail(int32_t code) const { __atomic_store_n(status, code, __ATOMIC_RELAXED); }
+};
+
+// Runs one op on all threads of the pool: each takes its share. The caller puts a barrier after it.
+using OpFunction = void (*)(const Pass &pass, const Op &op, Worker &worker);
+
+// One table per instruction set.
+struct OpTable {
+  OpFunction run[uint32_t(OpCode::Count)];
+};
+
+extern const OpTable ops_scalar;
+#if defined(__x86_64__)
+extern const OpTable ops_avx2, ops_avx512;
+#elif defined(__aarch64__)
+extern const OpTable ops_neon;
+#endif
+
+}  // namespace airllm

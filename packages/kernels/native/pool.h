@@ -1,0 +1,55 @@
+// Own threads that run one function together: each takes tasks by number, and all meet at barriers. Between runs they
+// spin for a moment and then sleep, so that a process that waits for its disk burns no CPU.
+#pragma once
+#include "threads.h"
+#include <stddef.h>
+
+namespace airllm {
+
+struct Pool;
+
+// One of the pool's threads.
+struct Worker {
+  Pool *pool;
+  uint32_t index;
+  uint8_t *scratch;  // 64-byte aligned, its own
+  Thread thread;
+};
+
+using Job = void (*)(void *argument, Worker &worker);
+
+struct Pool {
+  uint32_t threads;
+  Worker *workers;
+  uint8_t *shared;  // 64-byte aligned, all threads'
+  size_t scratch_bytes, shared_bytes;
+  void *memory;
+
+  Monitor monitor;
+  Job job;
+  void *argument;
+  // Written under the monitor or atomically; each on its own cache line, since all threads poll them.
+  alignas(64) uint32_t generation;
+  alignas(64) uint32_t arrived;
+  alignas(64) uint32_t phase;
+  alignas(64) uint32_t next;
+  alignas(64) uint32_t sleepers;
+  uint32_t finished;
+  bool ending;
+};
+
+bool pool_create(Pool &pool, uint32_t threads);
+void pool_destroy(Pool &pool);
+// Makes the scratch areas at least this large; not during a run.
+bool pool_reserve(Pool &pool, size_t scratch_per_thread, size_t shared_per_thread);
+// Runs `job` on every thread and sleeps until all have returned.
+void pool_run(Pool &pool, Job job, void *argument);
+// Waits for the other threads, then starts task numbers anew.
+void pool_barrier(Pool &pool);
+
+// The next task that no thread has taken since the last barrier.
+static inline uint32_t next_task(Worker &worker) {
+  return __atomic_fetch_add(&worker.pool->next, 1u, __ATOMIC_RELAXED);
+}
+
+}  // namespace airllm

@@ -1,0 +1,184 @@
+// Reads and checks a serialised program. Every index is checked here once, so the interpreter need not.
+#include "program.h"
+#include <stdlib.h>
+#include <string.h>
+
+namespace airllm {
+namespace {
+
+struct Reader {
+  const uint32_t *at;
+  size_t left;
+  bool ok = true;
+
+  template <class T> const T *take(size_t count) {
+    const size_t words = count * (sizeof(T) / 4);
+    if (!ok || count > left || words > left) {
+      ok = false;
+      return nullptr;
+    }
+    const T *result = reinterpret_cast<const T *>(at);
+    at += words;
+    left -= words;
+    return result;
+  }
+};
+
+bool value_ok(const Program &p, uint32_t id) { return id < p.header->values; }
+bool optional_ok(uint32_t id, uint32_t count) { return id == kNone || id < count; }
+uint32_t width(const Program &p, uint32_t id) { return p.values[id].width; }
+
+bool matrix_ok(const Program &p, const Op &op) {
+  const Weight &w = p.weights[op.weight];
+  const bool out_in = w.layout == Layout::OutIn;
+  if (!out_in && w.layout != Layout::InOut) return false;
+  return (out_in ? w.columns : w.rows) == width(p, op.a) && (out_in ? w.rows : w.columns) == width(p, op.out);
+}
+
+bool vector_ok(const Program &p, uint32_t weight, uint32_t length) {
+  return weight == kNone || (p.weights[weight].layout == Layout::Vector && p.weights[weight].columns == length);
+}
+
+bool attention_ok(const Program &p, const Op &op) {
+  if (op.n[kAttnState] >= p.header->states) return false;
+  const State &s = p.states[op.n[kAttnState]];
+  const uint32_t heads = op.n[kAttnHeads];
+  if (!s.kv_heads || !s.key_dim || !s.value_dim || !heads || heads % s.kv_heads) return false;
+  return width(p, op.a) == heads * s.key_dim && width(p, op.b) == s.kv_heads * s.key_dim &&
+         width(p, op.c) == s.kv_heads * s.value_dim && width(p, op.out) == heads * s.value_dim;
+}
+
+bool expert_ok(const Program &p, const Op &op) {
+  const uint32_t sub = op.n[kExpertSub], top_k = op.n[kExpertTopK];
+  if (sub >= p.header->subs || width(p, op.b) != top_k) return false;
+  const Program &s = p.subs[sub];
+  return s.header->outputs == 1 && width(s, s.outputs[0].value) * top_k == width(p, op.out) &&
+         width(s, s.outputs[0].carry) == width(p, op.a);
+}
+
+bool op_ok(const Program &p, const Op &op) {
+  const Header &h = *p.header;
+  if (!value_ok(p, op.out) || !optional_ok(op.weight, h.weights) || !optional_ok(op.bias, h.weights)) return false;
+  if (op.code != OpCode::Embed && !value_ok(p, op.a)) return false;
+  const uint32_t out = width(p, op.out), a = op.code == OpCode::Embed ? out : width(p, op.a);
+  switch (op.code) {
+    case OpCode::Embed:
+      return op.weight != kNone && p.weights[op.weight].columns == out;
+    case OpCode::RmsNorm:
+    case OpCode::LayerNorm: {
+      const uint32_t group = op.n[kNormGroup];
+      return a == out && group && a % group == 0 && vector_ok(p, op.weight, group) && vector_ok(p, op.bias, group);
+    }
+    case OpCode::Linear:
+      return op.weight != kNone && matrix_ok(p, op) && vector_ok(p, op.bias, out);
+    case OpCode::Rope: {
+      const uint32_t head = op.n[kRopeHeadDim];
+      return a == out && head && a % head == 0 && op.n[kRopeTable] < h.ropes && p.ropes[op.n[kRopeTable]] <= head;
+    }
+    case OpCode::Attention:
+      return value_ok(p, op.b) && value_ok(p, op.c) && attention_ok(p, op);
+    case OpCode::Activation:
+      return a == out && op.n[kActKind] <= uint32_t(Activation::Tanh);
+    case OpCode::Gated:
+      return a == out && value_ok(p, op.b) && width(p, op.b) == out && op.n[kActKind] <= uint32_t(Activation::Tanh);
+    case OpCode::Add:
+    case OpCode::Mul:
+      return a == out && value_ok(p, op.b) && width(p, op.b) == out;
+    case OpCode::Scale:
+    case OpCode::Softcap:
+      return a == out;
+    case OpCode::Slice:
+      return uint64_t(op.n[kSliceFrom]) + out <= a;
+    case OpCode::Route:
+      return value_ok(p, op.out2) && op.n[kRouteTopK] == out && width(p, op.out2) == out && out <= a;
+    case OpCode::Expert:
+      return value_ok(p, op.b) && expert_ok(p, op);
+    case OpCode::Combine:
+      return value_ok(p, op.b) && width(p, op.b) == op.n[kCombineTopK] && uint64_t(out) * op.n[kCombineTopK] == a;
+    default:
+      return false;
+  }
+}
+
+size_t max_of(size_t a, size_t b) { return a > b ? a : b; }
+
+// Upper bounds over all instruction sets, in bytes; the layouts are those of ops/linear.h, attention.h and route.h.
+void measure(Program &p) {
+  p.thread_scratch = 0;
+  p.shared_scratch = 0;
+  for (uint32_t i = 0; i < p.header->ops; i++) {
+    const Op &op = p.ops[i];
+    if (op.code == OpCode::Attention) {
+      const State &s = p.states[op.n[kAttnState]];
+      const size_t query = kPartialKeys + size_t(s.key_dim) + s.value_dim + 4;
+      p.thread_scratch = max_of(p.thread_scratch, kQueryTile * query * 4);
+      const size_t tile = kQueryTile * (kPartialsPerWave * (size_t(s.value_dim) + 2) + 2);
+      p.shared_scratch = max_of(p.shared_scratch, kTasksPerThread * tile * 4);
+    } else if (op.code == OpCode::Linear) {
+      p.thread_scratch = max_of(p.thread_scratch, kLinearScratch);
+    } else if (op.code == OpCode::Route) {
+      p.thread_scratch = max_of(p.thread_scratch, (size_t(p.values[op.a].width) + 64) * 4);
+    }
+  }
+  for (uint32_t i = 0; i < p.header->subs; i++) p.thread_scratch = max_of(p.thread_scratch, p.subs[i].thread_scratch);
+}
+
+// `sub`: outputs name {y, x} by value ids, there is no carry.
+bool parse(Reader &r, Program &p, Program *subs) {
+  const bool sub = subs == nullptr;
+  p.header = r.take<Header>(1);
+  if (!r.ok || p.header->magic != kMagic) return false;
+  const Header &h = *p.header;
+  p.values = r.take<Value>(h.values);
+  p.weights = r.take<Weight>(h.weights);
+  p.states = r.take<State>(h.states);
+  p.ropes = r.take<uint32_t>(h.ropes);
+  p.outputs = r.take<Output>(h.outputs);
+  p.ops = r.take<Op>(h.ops);
+  p.subs = subs;
+  if (!r.ok || (sub && h.subs)) return false;
+  for (uint32_t i = 0; i < h.subs; i++)
+    if (!parse(r, subs[i], nullptr)) return false;
+  for (uint32_t i = 0; i < h.weights; i++)
+    if (p.weights[i].dtype > DType::BF16 || p.weights[i].layout > Layout::InOut) return false;
+  for (uint32_t i = 0; i < h.outputs; i++)
+    if (!value_ok(p, p.outputs[i].value) || (sub && !value_ok(p, p.outputs[i].carry))) return false;
+  for (uint32_t i = 0; i < h.ops; i++) {
+    if (!op_ok(p, p.ops[i])) return false;
+    const OpCode code = p.ops[i].code;
+    // An expert sees a gathered choice of rows, so nothing in it may look at a row's place in the pass.
+    if (sub && (code == OpCode::Embed || code == OpCode::Rope || code == OpCode::Attention)) return false;
+  }
+  measure(p);
+  return true;
+}
+
+}  // namespace
+}  // namespace airllm
+
+extern "C" int32_t airllm_program_create(const void *bytes, uint64_t length, airllm_program **result) {
+  using namespace airllm;
+  if (!bytes || !result || length < sizeof(Header) || length % 4) return AIRLLM_BAD_PROGRAM;
+  Header header;
+  memcpy(&header, bytes, sizeof header);
+  if (header.subs > length / sizeof(Header)) return AIRLLM_BAD_PROGRAM;
+  const size_t head = (sizeof(airllm_program) + 63) & ~size_t(63);
+  const size_t subs = (header.subs + 1) * sizeof(Program);
+  auto *memory = static_cast<uint8_t *>(malloc(head + subs + length));
+  if (!memory) return AIRLLM_NO_MEMORY;
+  memset(memory, 0, head + subs);
+  memcpy(memory + head + subs, bytes, length);
+  auto *program = reinterpret_cast<airllm_program *>(memory);
+  program->memory = memory;
+  Reader reader{reinterpret_cast<const uint32_t *>(memory + head + subs), size_t(length / 4)};
+  if (!parse(reader, program->main, reinterpret_cast<Program *>(memory + head)) || reader.left) {
+    free(memory);
+    return AIRLLM_BAD_PROGRAM;
+  }
+  *result = program;
+  return AIRLLM_OK;
+}
+
+extern "C" void airllm_program_destroy(airllm_program *program) {
+  if (program) free(program->memory);
+}

@@ -1,0 +1,92 @@
+// A compiled graph, and the format it arrives in: 32-bit little-endian words.
+//   header (Header), then per program: Value[], Weight[], State[], rope widths[], Output[], Op[], and the sub-programs of
+//   expert ops one after the other in the same format (nested once).
+#pragma once
+#include "airllm.h"
+#include <stddef.h>
+
+namespace airllm {
+
+constexpr uint32_t kMagic = 0x6d6c7261;  // "arlm"
+constexpr uint32_t kNone = AIRLLM_NONE;
+
+enum class OpCode : uint32_t {
+  Embed, RmsNorm, LayerNorm, Linear, Rope, Attention, Activation, Gated, Add, Mul, Scale, Softcap, Slice, Route, Expert,
+  Combine,
+  Count
+};
+enum class DType : uint32_t { F32, F16, BF16 };
+enum class Layout : uint32_t { Rows, Vector, OutIn, InOut };
+enum class Activation : uint32_t { Silu, Gelu, GeluTanh, GeluQuick, Relu, Relu2, Sigmoid, Tanh };
+
+struct Header {
+  uint32_t magic, values, weights, states, ropes, outputs, ops, subs;
+};
+struct Value {
+  uint32_t width;
+  uint32_t column;  // in the workspace, where carry is kNone
+  uint32_t carry;   // slot of the carry buffer this graph input is
+};
+struct Weight {
+  DType dtype;
+  Layout layout;
+  uint32_t rows, columns;  // as stored; a vector has rows = 1
+};
+struct State {
+  uint32_t kv_heads, key_dim, value_dim;
+};
+struct Output {
+  uint32_t value, carry;
+};
+// What the numbers mean for each op is said by the constants below.
+struct Op {
+  OpCode code;
+  uint32_t a, b, c;  // input values
+  uint32_t out, out2;
+  uint32_t weight, bias;
+  uint32_t n[4];
+  float f[4];
+};
+// n[] per op
+constexpr int kNormGroup = 0;
+constexpr int kRopeTable = 0, kRopeHeadDim = 1, kRopeInterleaved = 2;
+constexpr int kAttnState = 0, kAttnHeads = 1, kAttnWindow = 2;  // window 0: none
+constexpr int kActKind = 0;
+constexpr int kSliceFrom = 0;
+constexpr int kRouteTopK = 0, kRouteSigmoid = 1, kRouteNormalise = 2;
+constexpr int kExpertTopK = 0, kExpertCount = 1, kExpertSub = 2, kExpertRows = 3;  // rows: column of the row list
+constexpr int kCombineTopK = 0;
+// f[] per op
+constexpr int kNormEps = 0, kNormOffset = 1;
+constexpr int kAttnScale = 0, kAttnSoftcap = 1;  // softcap 0: none
+constexpr int kBy = 0;                           // embed, scale: factor; softcap: cap; route: scale
+
+struct Program {
+  const Header *header;
+  const Value *values;
+  const Weight *weights;
+  const State *states;
+  const uint32_t *ropes;
+  const Output *outputs;
+  const Op *ops;
+  Program *subs;
+  // Bytes a thread needs beside its stack, and bytes per thread that all share (see ops/attention.h).
+  size_t thread_scratch, shared_scratch;
+};
+
+// Queries that share one pass over a key block, and keys per partial result: see ops/attention.h.
+constexpr uint32_t kQueryTile = 48;
+constexpr uint32_t kPartialKeys = 512;
+constexpr uint32_t kBlockPositions = 32;
+// A thread's memory for blocks of a matrix: see ops/linear.h.
+constexpr size_t kLinearScratch = 256 * 1024;
+// Attention splits partials over threads where there are fewer than this many tasks per thread.
+constexpr uint32_t kTasksPerThread = 3;
+constexpr uint32_t kPartialsPerWave = 4;
+
+}  // namespace airllm
+
+struct airllm_program {
+  airllm::Program main;
+  void *memory;
+};
