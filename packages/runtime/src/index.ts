@@ -1,1 +1,60 @@
-export {};
+/// <reference lib="esnext.disposable" />
+export { AutoModel, type FromPretrainedOptions } from './auto/auto-model';
+export { type ByteSize, parseByteSize } from './auto/byte-size';
+export { LanguageModel, type ModelInfo } from './auto/language-model';
+export { type ResolvedModel, type ResolveModelOptions, resolveModel } from './auto/resolve-model';
+export { Engine, type EngineOptions, type EngineStats, type Row, Sequence, type StepOptions, Streamer } from './engine';
+export {
+  BudgetError,
+  ConfigError,
+  ContextLengthError,
+  MissingTokenizerError,
+  ModelNotFoundError,
+  ModelTensorError,
+  RowError,
+  type TensorMismatch,
+  UnsupportedConfigError,
+} from './errors';
+export { continuationRows } from './generate/continuation';
+export { generate, stream } from './generate/generate';
+export { type GenerationDefaults, loadGenerationDefaults, readGenerationDefaults } from './generate/generation-config';
+export {
+  type LimitOptions,
+  type ResolvedGeneration,
+  resolveGeneration,
+  type SamplingOptions,
+} from './generate/options';
+export { type RandomSource, seededRandom } from './generate/random';
+export { argmax, type Sampling, sample } from './generate/sampling';
+export type { GenerationSession } from './generate/session';
+export type {
+  FinishReason,
+  GenerateOptions,
+  GenerateRequest,
+  GenerateResult,
+  GenerateStats,
+  Prompt,
+  StreamEvent,
+  Usage,
+} from './generate/types';
+export type { Model, ModelConfig } from './models/model';
+export { buildModel, readConfig } from './models/registry';
+export { planResidency } from './plan/residency';
+export { stateBytes } from './plan/state-bytes';
+export type { ExpertSegment, Plan, PlanOptions, Segment, WeightExtent } from './plan/types';
+export {
+  type ChatMessage,
+  ChatTemplate,
+  ChatTemplateError,
+  createTokenizer,
+  endTokens,
+  loadChatTemplate,
+  loadTokenizer,
+  MissingChatTemplateError,
+  type RenderChatOptions,
+  renderChat,
+  StopStrings,
+  TextStream,
+  Tokenizer,
+  TokenizerError,
+} from './text';

@@ -63,7 +63,6 @@ interface Pass {
 export class Engine {
   readonly model: Model;
   readonly plan: Plan;
-  readonly #executor: Executor;
   readonly #stages: readonly Stage[];
   readonly #embedding: Program;
   readonly #embeddingRows: EmbeddingRows;
@@ -85,7 +84,6 @@ export class Engine {
     const { model, plan, executor, reader } = options;
     this.model = model;
     this.plan = plan;
-    this.#executor = executor;
     this.#stages = [...model.layers, model.head].map((block, i) => ({
       block,
       program: executor.compile(block.graph),

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoName, FormatError } from '@airllm/loader';
+import { FormatError } from '@airllm/loader';
 
 /** What a model's publisher recommends: generation_config.json, as far as it concerns sampling and length. */
 export interface GenerationDefaults {
@@ -29,7 +29,7 @@ export async function loadGenerationDefaults(dir: string): Promise<GenerationDef
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    if (errnoName(error) === 'ENOENT') return {};
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
     throw error;
   }
   try {
