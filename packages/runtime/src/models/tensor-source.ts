@@ -28,13 +28,18 @@ const BASE_PREFIX = /^(model|transformer)\./;
 /** Tensors on meta, all of one dtype: a model made from a configuration alone. */
 export class MetaSource implements TensorSource {
   readonly #dtype: DType;
+  readonly #made = new Map<string, MetaTensor>();
 
   constructor(dtype: DType) {
     this.#dtype = dtype;
   }
 
   resolve(names: readonly string[], shape: readonly number[]): MetaTensor {
-    return new MetaTensor({ name: names[0]!, dtype: this.#dtype, shape });
+    const known = names.map((name) => this.#made.get(name)).find((tensor) => tensor !== undefined);
+    if (known !== undefined) return known;
+    const tensor = new MetaTensor({ name: names[0]!, dtype: this.#dtype, shape });
+    this.#made.set(tensor.name, tensor);
+    return tensor;
   }
 
   problems(): TensorProblems {

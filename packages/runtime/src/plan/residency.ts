@@ -2,10 +2,11 @@ import { OptionError } from '@airllm/loader';
 import { BudgetError } from '../errors';
 import type { Model } from '../models/model';
 import { activationBytes, logitRowsOf } from './activations';
+import { type CutSizes, cutSizes } from './cut-sizes';
 import { choosePinned } from './pinned';
 import { cutSegments } from './segments';
 import { stateBytes } from './state-bytes';
-import type { ExpertSegment, Plan, PlanOptions, Segment } from './types';
+import type { Plan, PlanOptions, Segment } from './types';
 
 const MIB = 1024 * 1024;
 
@@ -33,18 +34,9 @@ const RING_RULES = [
 /** Slots that running experts needs: one computes while the next is read. */
 const LEAST_EXPERT_SLOTS = 2;
 
-/** The model cut into segments of at most some size. */
-interface Cut {
-  readonly segments: readonly Segment[];
-  /** All segments but routed experts. */
-  readonly staticBytes: number;
-  readonly largest: number;
-  readonly experts: { readonly parts: number; readonly bytes: number; readonly largest: number };
-}
-
 /** What the weights' memory is spent on. */
 interface Layout {
-  readonly cut: Cut;
+  readonly cut: CutSizes;
   readonly ring: number;
   readonly slots: number;
 }
@@ -89,7 +81,8 @@ export function planResidency(model: Model, options: PlanOptions): Plan {
     candidates.find((rows) => granted(rows) >= floorWeights)!;
   const layout = layOut(cuts, granted(maxRows));
   const state = stateBytes(model, contextLength, maxRows);
-  return assemble(layout, granted(maxRows), {
+  const segments = cutSegments(model, { segmentBytes: layout.cut.segmentBytes, readAlignment: options.readAlignment });
+  return assemble(segments, layout, granted(maxRows), {
     maxRows,
     state,
     activations: activations(maxRows),
@@ -121,13 +114,16 @@ function rowCandidates(maxRows: number): number[] {
   return candidates;
 }
 
-/** Cuts of a model by segment size, each made once, and the sizes worth trying, largest first. */
-function cutter(model: Model, readAlignment: number): { sizes: readonly number[]; at: (size: number) => Cut } {
-  const known = new Map<number, Cut>();
-  const at = (size: number): Cut => {
-    const made = known.get(size) ?? measure(cutSegments(model, { segmentBytes: size, readAlignment }));
-    known.set(size, made);
-    return made;
+/** Sizes of a model's cuts by segment size, each found once, and the segment sizes worth trying, largest first. */
+function cutter(
+  model: Model,
+  readAlignment: number,
+): { sizes: readonly number[]; at: (segmentBytes: number) => CutSizes } {
+  const known = new Map<number, CutSizes>();
+  const at = (segmentBytes: number): CutSizes => {
+    const sizes = known.get(segmentBytes) ?? cutSizes(model, { segmentBytes, readAlignment });
+    known.set(segmentBytes, sizes);
+    return sizes;
   };
   const total = [...model.tensors.values()].reduce((sum, tensor) => sum + tensor.byteLength, 0);
   const smallest = Math.min(SMALLEST_SEGMENT, Math.max(PAGE, Math.floor(total / MOST_SEGMENTS)));
@@ -136,35 +132,23 @@ function cutter(model: Model, readAlignment: number): { sizes: readonly number[]
   return { sizes, at };
 }
 
-function measure(segments: readonly Segment[]): Cut {
-  const parts = segments.flatMap((segment) => segment.experts?.flat() ?? []);
-  const max = (items: readonly (Segment | ExpertSegment)[]) =>
-    items.reduce((most, { bytes }) => Math.max(most, bytes), 0);
-  return {
-    segments,
-    staticBytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
-    largest: max(segments),
-    experts: { parts: parts.length, bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0), largest: max(parts) },
-  };
-}
-
-function leastSlots(cut: Cut): number {
+function leastSlots(cut: CutSizes): number {
   return Math.min(LEAST_EXPERT_SLOTS, cut.experts.parts);
 }
 
 /** Least memory a cut can run in: two segments in the ring (or all of them), two experts. */
-function leastWeights(cut: Cut): number {
+function leastWeights(cut: CutSizes): number {
   return Math.min(2 * cut.largest, cut.staticBytes) + leastSlots(cut) * cut.experts.largest;
 }
 
 /** The layout that never streams, if it fits. */
-function everything(cut: Cut, bytes: number): Layout | undefined {
+function everything(cut: CutSizes, bytes: number): Layout | undefined {
   const slots = cut.experts.parts;
   return cut.staticBytes + slots * cut.experts.largest <= bytes ? { cut, ring: 0, slots } : undefined;
 }
 
 /** All static weights pinned, and experts in the slots that are left. */
-function expertsOnly(cut: Cut, bytes: number): Layout | undefined {
+function expertsOnly(cut: CutSizes, bytes: number): Layout | undefined {
   const { largest } = cut.experts;
   if (largest === 0 && cut.staticBytes <= bytes) return { cut, ring: 0, slots: 0 };
   if (largest === 0 || cut.staticBytes + leastSlots(cut) * largest > bytes) return undefined;
@@ -191,6 +175,7 @@ function layOut(cuts: ReturnType<typeof cutter>, bytes: number): Layout {
 }
 
 function assemble(
+  segments: readonly Segment[],
   layout: Layout,
   bytes: number,
   rest: {
@@ -201,20 +186,24 @@ function assemble(
     floor: Plan['floor'];
   },
 ): Plan {
-  const { cut, ring, slots } = layout;
+  const { cut, slots } = layout;
   const experts = slots * cut.experts.largest;
   const held = slots === cut.experts.parts;
-  const chosen = ring === 0 ? cut.segments.map(() => true) : choosePinned(cut.segments, bytes - ring - experts);
-  const pinned = cut.segments.map((segment, i) => (segment.experts === undefined ? chosen[i]! : held));
-  const pinnedBytes = cut.segments.reduce((sum, segment, i) => sum + (pinned[i] ? segment.bytes : 0), 0);
+  const chosen = layout.ring === 0 ? segments.map(() => true) : choosePinned(segments, bytes - layout.ring - experts);
+  const pinned = segments.map((segment, i) => (segment.experts === undefined ? chosen[i]! : held));
+  // Sizes were worst cases: in the end everything may have found a place.
+  const ring = chosen.every((kept) => kept) ? 0 : layout.ring;
+  const staticBytes = total(segments);
+  const pinnedBytes = total(segments.filter((_, i) => pinned[i]));
+  const expertBytes = total(segments.flatMap((segment) => segment.experts?.flat() ?? []));
   const { maxRows, state, activations, process, floor } = rest;
   return {
-    segments: cut.segments,
+    segments,
     pinned,
     maxRows,
     logitRows: logitRowsOf(maxRows),
     bytes: {
-      weights: cut.staticBytes + cut.experts.bytes,
+      weights: staticBytes + expertBytes,
       pinned: pinnedBytes,
       ring,
       experts,
@@ -224,7 +213,11 @@ function assemble(
       total: pinnedBytes + ring + experts + state + activations + process,
     },
     expertSlots: { count: slots, bytes: cut.experts.largest },
-    streamedBytes: cut.staticBytes - pinnedBytes + (held ? 0 : cut.experts.bytes),
+    streamedBytes: staticBytes - pinnedBytes + (held ? 0 : expertBytes),
     floor,
   };
+}
+
+function total(items: readonly { readonly bytes: number }[]): number {
+  return items.reduce((sum, { bytes }) => sum + bytes, 0);
 }

@@ -22,14 +22,7 @@ const SLICE_ROWS = 16;
  * matrix that does not fit between its rows. A segment ends at a router, and routed experts are a segment of their own.
  */
 export function cutSegments(model: Model, options: CutOptions): Segment[] {
-  const cuts = new Map<string, readonly Part[]>();
-  const partsOf = (graph: Graph): readonly Part[] => {
-    const known = cuts.get(graph.key);
-    if (known !== undefined) return known;
-    const parts = cutGraph(graph, options);
-    cuts.set(graph.key, parts);
-    return parts;
-  };
+  const partsOf = graphCutter(options);
   const segments: Segment[] = [];
   [...model.layers, model.head].forEach((block, index) => {
     for (const part of partsOf(block.graph)) {
@@ -52,6 +45,29 @@ export function cutSegments(model: Model, options: CutOptions): Segment[] {
   return segments;
 }
 
+/** Cuts graphs into parts by worst-case sizes, each distinct graph once, so that all its blocks are cut alike. */
+export function graphCutter(options: CutOptions): (graph: Graph) => readonly Part[] {
+  const known = new Map<string, readonly Part[]>();
+  return (graph) => {
+    const parts = known.get(graph.key) ?? cutGraph(graph, options);
+    known.set(graph.key, parts);
+    return parts;
+  };
+}
+
+/** Bytes the weights of a part may occupy, wherever they lie in their files. */
+export function worstPartBytes(graph: Graph, part: Part, alignment: number): number {
+  let bytes = 0;
+  for (const op of graph.ops.slice(part.from, part.to)) {
+    opWeights(op).forEach((id, i) => {
+      const length = weightBytes(graph, id);
+      const rows = part.slice !== undefined && i === 0 ? part.slice.to - part.slice.from : undefined;
+      bytes += worstSpan(rows === undefined ? length : rows * (length / graph.weights[id]!.shape[0]!), alignment);
+    });
+  }
+  return bytes;
+}
+
 /** Bytes a read of `length` bytes may occupy wherever it starts. */
 export function worstSpan(length: number, alignment: number): number {
   return alignment === 1 ? length : Math.ceil(length / alignment) * alignment + alignment;
@@ -63,7 +79,6 @@ export function spanOf(extent: Extent, alignment: number): number {
   return Math.ceil((extent.offset + extent.length) / alignment) * alignment - start;
 }
 
-/** Cuts one graph by worst-case sizes, so that every block with this graph is cut alike. */
 function cutGraph(graph: Graph, options: CutOptions): Part[] {
   const parts: Part[] = [];
   let from = 0;
