@@ -84,7 +84,13 @@ export function pnpm(args, options = {}) {
   return run(command, [...leading, 'exec', '--yes', '--', `pnpm@${pnpmVersion}`, ...args], {
     shell,
     ...options,
-    env: { npm_config_update_notifier: 'false', TURBO_TELEMETRY_DISABLED: '1', ...options.env },
+    env: {
+      npm_config_update_notifier: 'false',
+      // Once installed, everything runs without a network; otherwise npm would ask for news of pnpm, for a minute.
+      npm_config_prefer_offline: 'true',
+      TURBO_TELEMETRY_DISABLED: '1',
+      ...options.env,
+    },
   });
 }
 
@@ -127,7 +133,7 @@ export async function install() {
   const status = await pnpm(['install', '--frozen-lockfile'], {
     output: verbose ? 'stderr' : 'on failure',
     // No package may run a script at install time; this one would try to download where a setting lets it.
-    env: { ONNXRUNTIME_NODE_INSTALL: 'skip' },
+    env: { ONNXRUNTIME_NODE_INSTALL: 'skip', npm_config_prefer_offline: 'false' },
   });
   if (status !== 0) throw new Error(`pnpm install ended with ${status}; its output is above`);
   writeFileSync(stamp, key);

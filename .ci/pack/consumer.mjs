@@ -6,7 +6,8 @@ import { closure } from './tarballs.mjs';
 
 /** The environment without what npm and pnpm tell their scripts about *this* project, and without CI's defaults. */
 export function foreignEnvironment() {
-  const own = /^(npm_(package|lifecycle|command|config_local_prefix|config_user_agent|execpath)|pnpm_|INIT_CWD|CI$)/i;
+  const own =
+    /^(npm_(package|lifecycle|command|config_(local_prefix|user_agent|prefer_offline)|execpath)|pnpm_|INIT_CWD|CI$)/i;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !own.test(name)));
 }
 

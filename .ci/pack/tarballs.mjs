@@ -56,9 +56,8 @@ export async function checkContents(name, file) {
     .split(/\r?\n/)
     .filter(Boolean)
     .map((each) => each.replace(/^package\//, ''));
-  const problems = ['LICENSE', 'package.json', 'README.md']
-    .filter((each) => !files.includes(each))
-    .map((each) => `no ${each}`);
+  const texts = ['LICENSE', 'package.json', ...(name.startsWith('@airllm/kernels-') ? [] : ['README.md'])];
+  const problems = texts.filter((each) => !files.includes(each)).map((each) => `no ${each}`);
   problems.push(...files.filter((each) => /\.test\.|^src\/|\.readme-examples|tsconfig|tsup\.config/.test(each)));
 
   const manifest = JSON.parse(await tar('-xzOf', file, 'package/package.json'));
