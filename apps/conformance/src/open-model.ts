@@ -1,0 +1,37 @@
+import { AutoModel, BudgetError, type LanguageModel, UnsupportedConfigError } from '@airllm/runtime';
+
+/** How the model under test is run; what is absent is the runtime's default. */
+export interface ModelOptions {
+  readonly executor?: 'auto' | 'native' | 'reference';
+  /** Bytes, text such as '64MB', or 'smallest': as little as the plan can work with. */
+  readonly weightsMemory?: number | string;
+  readonly threads?: number;
+  /** Positions one sequence may have. */
+  readonly contextLength?: number;
+}
+
+/** Opens a checkpoint for comparison with a float32 reference. */
+export async function openModel(dir: string, options: ModelOptions): Promise<LanguageModel> {
+  if (options.weightsMemory !== 'smallest') return open(dir, options);
+  try {
+    return await open(dir, { ...options, weightsMemory: 1 });
+  } catch (error) {
+    // The runtime refuses one byte and says how many it needs.
+    if (!BudgetError.isInstance(error)) throw error;
+    return open(dir, { ...options, weightsMemory: error.floor });
+  }
+}
+
+function open(dir: string, { executor, weightsMemory, threads, contextLength }: ModelOptions): Promise<LanguageModel> {
+  return AutoModel.fromPretrained(dir, {
+    ...(executor !== undefined && { executor }),
+    ...(weightsMemory !== undefined && { weightsMemory }),
+    ...(threads !== undefined && { threads }),
+    ...(contextLength !== undefined && { contextLength }),
+  });
+}
+
+/** Whether the runtime refused a model because it does not implement it, as opposed to computing it wrongly. */
+export function isUnsupported(error: unknown): boolean {
+  return UnsupportedConfigError.isInstance(error);
+}
