@@ -32,7 +32,7 @@ const folderArrows = {
 
 const sourceFile = /\.[cm]?tsx?$/;
 /** Tests, and the helpers and suites that only tests use. */
-const testFile = /\.(test|bench)\.[cm]?tsx?$|[\\/]src[\\/](testing|conformance)[\\/]/;
+export const testFile = /\.(test|bench)\.[cm]?tsx?$|[\\/]src[\\/](testing|conformance)[\\/]/;
 const builtins = new Set(builtinModules);
 
 /** @returns {{ file: string, line: number, message: string }[]} */

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
+import { testFile } from './arrows.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const packages = ['loader', 'kernels', 'shard', 'runtime', 'cli'];
@@ -110,7 +111,7 @@ describe.each(packages)('packages/%s', (name) => {
   // The command line is the place that reads the environment, and it does so when a command runs.
   test('reads no environment when imported', () => {
     const found = sources(`${folder}/src`)
-      .filter((file) => !file.endsWith('.test.ts'))
+      .filter((file) => !testFile.test(file))
       .flatMap((file) => environmentReadsAtImport(file, parse(file)));
     expect(found).toEqual([]);
   });
