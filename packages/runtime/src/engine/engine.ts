@@ -2,6 +2,7 @@ import {
   type Block,
   BlockPool,
   type Executor,
+  type Graph,
   type PassRows,
   type Program,
   type RunCall,
@@ -217,14 +218,16 @@ export class Engine {
     routes: Int32Array | undefined,
   ): Promise<Int32Array | undefined> {
     if (segment.experts !== undefined) {
+      const graph = expertGraph(stage.block.graph, segment);
       await runExperts(this.#experts, segment, routes!, (part, weights) =>
-        this.#compute(stage.program, { ...call, part, weights: byIndex(weights) }),
+        this.#compute(stage.program, { ...call, part, weights: byIndex(graph, weights) }),
       );
       return undefined;
     }
     const weights = await this.#streamer.acquire(segment);
     if (call.rows.count > 0) {
-      routes = await this.#compute(stage.program, { ...call, part: segment.part, weights: byIndex(weights) });
+      const { graph } = stage.block;
+      routes = await this.#compute(stage.program, { ...call, part: segment.part, weights: byIndex(graph, weights) });
     }
     this.#streamer.release();
     return routes;
@@ -278,10 +281,18 @@ export class Engine {
   }
 }
 
-function byIndex(weights: readonly PlacedWeight[]): (WeightBytes | undefined)[] {
-  const sparse: (WeightBytes | undefined)[] = [];
+/** Weights by their index in the graph; the part at hand uses no others. */
+function byIndex(graph: Graph, weights: readonly PlacedWeight[]): (WeightBytes | undefined)[] {
+  const sparse: (WeightBytes | undefined)[] = graph.weights.map(() => undefined);
   for (const placed of weights) sparse[placed.weight] = placed;
   return sparse;
+}
+
+/** The graph whose weights an expert part needs: one expert's. */
+function expertGraph(graph: Graph, segment: Segment): Graph {
+  const op = graph.ops[segment.part.from];
+  if (op?.op !== 'expert') throw new Error(`segment ${segment.index} is not one of experts`);
+  return op.graph;
 }
 
 /** One buffer per name that blocks hand on to each other. */
