@@ -14,9 +14,10 @@ const MIB = 1024 * 1024;
 const LARGEST_SEGMENT = 64 * MIB;
 /** Below this a drive's requests get small, and the segments of a 405B model many. */
 const SMALLEST_SEGMENT = 16 * MIB;
-/** A small model is cut into about this many segments at most, down to a page each. */
-const MOST_SEGMENTS = 1024;
-const PAGE = 4096;
+/** A small model is cut into about this many segments at most. */
+const MOST_SEGMENTS = 256;
+/** A read of less costs about as much. */
+const LEAST_SEGMENT = 64 * 1024;
 
 const DEFAULT_MAX_ROWS = 512;
 /** Passes get narrower before a plan fails, but not below this. */
@@ -126,7 +127,7 @@ function cutter(
     return sizes;
   };
   const total = [...model.tensors.values()].reduce((sum, tensor) => sum + tensor.byteLength, 0);
-  const smallest = Math.min(SMALLEST_SEGMENT, Math.max(PAGE, Math.floor(total / MOST_SEGMENTS)));
+  const smallest = Math.min(SMALLEST_SEGMENT, Math.max(LEAST_SEGMENT, Math.floor(total / MOST_SEGMENTS)));
   const sizes = [LARGEST_SEGMENT];
   while (sizes.at(-1)! > smallest) sizes.push(Math.max(smallest, sizes.at(-1)! / 2));
   return { sizes, at };
