@@ -1,32 +1,45 @@
+import { OptionError } from '@airllm/loader';
 import { ExecutorUnavailableError } from './errors';
-import type { Executor } from './executor';
+import type { Executor, ExecutorName } from './executor';
 import { NativeExecutor } from './native/native-executor';
 import { ReferenceExecutor } from './reference/reference-executor';
 
 export interface ExecutorOptions {
   /** `auto`: native where its library is found, else reference with a warning. @defaultValue 'auto' */
-  readonly executor?: 'auto' | 'native' | 'reference';
+  readonly executor?: 'auto' | ExecutorName | undefined;
   /** Threads of the native executor. @defaultValue what the machine has */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** Takes the one line that says why a slower executor was chosen. @defaultValue console.warn */
-  readonly onWarning?: (message: string) => void;
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
+
+/** How each executor is opened; a new one has its place here. */
+export type Openers = Readonly<Record<ExecutorName, (options: ExecutorOptions) => Executor>>;
+
+const OPENERS: Openers = {
+  native: ({ threads }) => NativeExecutor.open({ threads }),
+  reference: () => new ReferenceExecutor(),
+};
 
 /** Opens the executor that runs graphs. Throws {@link ExecutorUnavailableError} where the named one cannot run here. */
 export async function createExecutor(options: ExecutorOptions = {}): Promise<Executor> {
-  switch (options.executor ?? 'auto') {
-    case 'reference':
-      return new ReferenceExecutor();
-    case 'native':
-      return NativeExecutor.open({ threads: options.threads });
-    case 'auto':
-      try {
-        return NativeExecutor.open({ threads: options.threads });
-      } catch (error) {
-        if (!ExecutorUnavailableError.isInstance(error)) throw error;
-        const warn = options.onWarning ?? console.warn;
-        warn(`airllm: using the slow reference executor, because native is not available: ${error.reason}`);
-        return new ReferenceExecutor();
-      }
+  return chooseExecutor(options, OPENERS);
+}
+
+export function chooseExecutor(options: ExecutorOptions, openers: Openers): Executor {
+  const name = options.executor ?? 'auto';
+  if (name !== 'auto') {
+    const open = Object.hasOwn(openers, name) ? openers[name] : undefined;
+    if (open !== undefined) return open(options);
+    const expected = ['auto', ...Object.keys(openers)].join(', ');
+    throw new OptionError({ option: 'executor', expected: `one of ${expected}`, found: name });
+  }
+  try {
+    return openers.native(options);
+  } catch (error) {
+    if (!ExecutorUnavailableError.isInstance(error)) throw error;
+    const warn = options.onWarning ?? console.warn;
+    warn(`airllm: using the slow reference executor, because native is not available: ${error.reason}`);
+    return openers.reference(options);
   }
 }
