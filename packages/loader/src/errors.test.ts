@@ -62,6 +62,6 @@ test('an error of another copy of the package is known by its marker', () => {
 
 test('names from untrusted files stay one line of bounded length', () => {
   const { message } = new FormatError({ file: 'f', tensor: `a\n\u001b[31m${'x'.repeat(10_000)}`, reason: 'r' });
-  expect(message).not.toMatch(/[\n\u001b]/);
+  expect([...message].every((character) => character >= ' ')).toBe(true);
   expect(message.length).toBeLessThan(400);
 });

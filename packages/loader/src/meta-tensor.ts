@@ -32,7 +32,8 @@ export class MetaTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly device = 'meta';
-  readonly extent?: Extent;
+  /** `declare`, so that a tensor without one has no such key. */
+  declare readonly extent?: Extent;
   readonly byteLength: number;
   readonly elementCount: number;
 

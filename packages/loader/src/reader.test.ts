@@ -229,7 +229,6 @@ test('more files than a process may hold open', async () => {
 });
 
 test('fs.stat answers within 20 ms while a reader streams at full speed', { retry: 2 }, async () => {
-  // Retried, since a machine that does other things may hold the whole process for a moment.
   const big = join(dir, 'big.bin');
   const piece = patternBytes(16 * 2 ** 20);
   for (let i = 0; i < 20; i++) appendFileSync(big, piece);
@@ -263,7 +262,10 @@ test('fs.stat answers within 20 ms while a reader streams at full speed', { retr
     rmSync(big);
     expect(reader.stats.bytesRead).toBeGreaterThan(size / 10);
     expect(latencies.length).toBeGreaterThan(20);
-    expect(Math.max(...latencies)).toBeLessThan(20);
+    // Not the maximum: a machine that does other things holds the whole process now and then. Behind reads in libuv's
+    // pool every stat would wait, not one in twenty.
+    const sorted = latencies.sort((a, b) => a - b);
+    expect(sorted[Math.floor(sorted.length * 0.95)]).toBeLessThan(20);
   });
   buffer.dispose();
 });

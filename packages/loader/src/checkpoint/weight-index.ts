@@ -30,7 +30,9 @@ export async function readWeightIndex(file: string): Promise<WeightIndex> {
 export function fileNameFault(name: JsonValue | undefined): string | undefined {
   if (typeof name !== 'string' || name === '') return 'its file must be a name';
   const leadsOut = isAbsolute(name) || /^[a-zA-Z]:/.test(name) || name.split(/[\\/]/).includes('..');
-  return leadsOut || name.includes('\0') ? `its file ${JSON.stringify(name)} leads out of the folder` : undefined;
+  if (leadsOut) return `its file ${JSON.stringify(name)} leads out of the folder`;
+  const printable = [...name].every((character) => character >= ' ');
+  return printable ? undefined : `its file ${JSON.stringify(name)} has control characters`;
 }
 
 function totalSize(metadata: JsonValue | undefined): number | null {

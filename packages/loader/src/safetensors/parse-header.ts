@@ -179,10 +179,10 @@ function storedBytes(dtype: DType, shape: readonly number[], fail: Fail): number
 /** The tensors must cover the data exactly: no hole, no overlap, nothing before, nothing after. */
 function checkCover(file: string, tensors: readonly HeaderTensor[], dataStart: number, fileBytes: number): void {
   let covered = dataStart;
-  let before = 'the start of the data';
-  for (const { name, begin, end } of tensors) {
+  for (const [i, { name, begin, end }] of tensors.entries()) {
     if (begin !== covered) {
       const what = begin > covered ? `a hole of ${begin - covered} bytes lies` : `${covered - begin} bytes overlap`;
+      const before = i === 0 ? 'the start of the data' : `tensor ${JSON.stringify(tensors[i - 1]!.name)}`;
       throw new FormatError({ file, tensor: name, reason: `${what} between it and ${before}` });
     }
     if (end > fileBytes) {
@@ -190,7 +190,6 @@ function checkCover(file: string, tensors: readonly HeaderTensor[], dataStart: n
       throw new FormatError({ file, tensor: name, reason });
     }
     covered = end;
-    before = `tensor ${JSON.stringify(name)}`;
   }
   if (covered !== fileBytes) {
     throw new FormatError({ file, reason: `${fileBytes - covered} bytes follow the last tensor` });

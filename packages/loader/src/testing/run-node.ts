@@ -11,7 +11,7 @@ export interface NodeRun {
   readonly timedOut: boolean;
 }
 
-/** Runs a script in a fresh Node: `module` as ESM, `commonjs` as CJS. */
+/** Runs a script in a fresh Node, without the NODE_PATH that pnpm's launchers set. */
 export function runNode(
   script: string,
   options: { type?: 'module' | 'commonjs'; cwd?: string } = {},
@@ -21,7 +21,7 @@ export function runNode(
     const child = execFile(
       process.execPath,
       args,
-      { cwd: options.cwd ?? dist, timeout: 20_000, env: { ...process.env, NODE_OPTIONS: '' } },
+      { cwd: options.cwd ?? dist, timeout: 20_000, env: { ...process.env, NODE_OPTIONS: '', NODE_PATH: '' } },
       (error, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr, timedOut: error?.killed === true }),
     );
   });

@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('../../../../../shared/', import.meta.url));
 /** Whether tests on the reference data can run. Where they must (`AIRLLM_SHARED=required`), absence is an error. */
 export const sharedAvailable = existsSync(root);
 
-if (!sharedAvailable && process.env['AIRLLM_SHARED'] === 'required') {
+if (!sharedAvailable && process.env.AIRLLM_SHARED === 'required') {
   throw new Error(`AIRLLM_SHARED=required, but ${root} does not exist`);
 }
 
