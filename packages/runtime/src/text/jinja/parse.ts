@@ -11,13 +11,13 @@ export const NEGATED_TEST_FILTER = ' is not ';
 
 /**
  * Parses a chat template as transformers configures Jinja (trim_blocks, lstrip_blocks, loop controls). On top of what
- * the parser of @huggingface/jinja reads: `{% raw %}`, `x is test(arg)`, `x is test arg`, `(a,)`.
+ * the parser of @huggingface/jinja reads: `{% raw %}`, `x is test(arg)`, `x is test arg`, `(a,)`, `()`, `1e-7`.
  *
  * @throws SyntaxError where the template is not Jinja.
  */
 export function parseTemplate(template: string): Node {
   const tokens = tokenize(withoutRaw(template), { lstrip_blocks: true, trim_blocks: true });
-  return parseTokens(rewriteTuples(rewriteTests(tokens))) as unknown as Node;
+  return parseTokens(rewriteTuples(rewriteTests(joinExponents(tokens)))) as unknown as Node;
 }
 
 const RAW = /(\{%-?)\s*raw\s*(-?%\}\n?)([\s\S]*?)(\{%-?)\s*endraw\s*(-?%\}\n?)/g;
@@ -102,15 +102,44 @@ function skipGroup(tokens: Token[], start: number): number {
   return tokens.length;
 }
 
-/** Puts a marker behind the trailing comma of a tuple; call arguments, which may end in a comma, are left alone. */
+/** Marks the ends of tuples the parser cannot read; call arguments, which may end in a comma, are left alone. */
 function rewriteTuples(tokens: Token[]): Token[] {
   const groups: boolean[] = [];
+  const end = make(TUPLE_END, 'Identifier');
   return tokens.flatMap((token, i) => {
-    if (token.type === 'OpenParen') groups.push(!endsOperand(tokens[i - 1]));
-    if (token.type !== 'CloseParen') return [token];
-    const isGroup = groups.pop();
-    return isGroup && tokens[i - 1]?.type === 'Comma' ? [make(TUPLE_END, 'Identifier'), token] : [token];
+    const before = tokens[i - 1];
+    if (token.type === 'OpenParen') groups.push(!endsOperand(before));
+    if (token.type === 'CloseStatement' && before?.type === 'Comma') return [end, token];
+    if (token.type !== 'CloseParen' || !groups.pop()) return [token];
+    if (before?.type === 'Comma') return [end, token];
+    return before?.type === 'OpenParen' ? [end, make(',', 'Comma'), end, token] : [token];
   });
+}
+
+/** `1e3` and `1e-7`, which the lexer takes apart. */
+function joinExponents(tokens: Token[]): Token[] {
+  const out: Token[] = [];
+  for (let i = 0; i < tokens.length; i++) {
+    const [mantissa, exponent, sign, digits] = tokens.slice(i, i + 4);
+    if (mantissa?.type === 'NumericLiteral' && exponent?.type === 'Identifier') {
+      const whole = /^e\d+$/i.test(exponent.value);
+      const signed =
+        /^e$/i.test(exponent.value) && /^[-+]$/.test(sign?.value ?? '') && digits?.type === 'NumericLiteral';
+      if (whole || signed) {
+        const text = mantissa.value + exponent.value + (whole ? '' : sign!.value + digits!.value);
+        out.push(make(decimal(Number(text)), 'NumericLiteral'));
+        i += whole ? 1 : 3;
+        continue;
+      }
+    }
+    out.push(mantissa!);
+  }
+  return out;
+}
+
+/** A number with a point and no exponent, which the parser reads as a float. */
+function decimal(value: number): string {
+  return Number.isInteger(value) ? `${BigInt(value)}.0` : value.toFixed(100);
 }
 
 const OPERATOR_WORDS = new Set(['and', 'or', 'not', 'in', 'is', 'if', 'elif', 'else', 'set', 'for', 'call']);

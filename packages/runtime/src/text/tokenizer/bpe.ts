@@ -3,6 +3,8 @@ import type { JsonObject } from '../json-file';
 import type { TokenModel } from './model';
 import type { Vocabulary } from './vocabulary';
 
+const utf8 = new TextEncoder();
+
 // As many words as the reference library remembers.
 const CACHED_WORDS = 10_000;
 const CACHED_LENGTH = 256;
@@ -132,7 +134,7 @@ export class BpeModel implements TokenModel {
 
   private pushBytes(text: string, ids: number[]): boolean {
     if (this.byteIds.length === 0) return false;
-    const bytes = Array.from(new TextEncoder().encode(text), (byte) => this.byteIds[byte]);
+    const bytes = Array.from(utf8.encode(text), (byte) => this.byteIds[byte]);
     if (bytes.includes(undefined)) return false;
     ids.push(...(bytes as number[]));
     return true;
