@@ -13,6 +13,10 @@ function pieces(tokenizer: Tokenizer, ids: readonly number[], options?: TextStre
   return [...ids.map((id) => stream.push(id)), stream.flush()];
 }
 
+// Every length of UTF-8, white space, the mark for a space, the replacement character and the byte order mark.
+const chars = ['a', 'b', 'ab', ' ', '\n', '1', 'é', '€', '😀', '▁', '\uFFFD', '\uFEFF'];
+const anyText = fc.array(fc.constantFrom(...chars), { maxLength: 20 }).map((parts) => parts.join(''));
+
 describe('TextStream', () => {
   it('holds a character back until it is whole', () => {
     expect(pieces(bytes, bytes.encode('h€'))).toEqual(['h', '', '', '€', '']);
@@ -75,8 +79,8 @@ describe('TextStream', () => {
 
   it('does so with byte fallback for any text, and for any tokens never takes back what it showed', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (raw) => {
-        const ids = fallback.encode(raw.toWellFormed());
+      fc.property(anyText, (text) => {
+        const ids = fallback.encode(text);
         expect(pieces(fallback, ids).join('')).toBe(fallback.decode(ids));
       }),
     );

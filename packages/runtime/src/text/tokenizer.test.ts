@@ -14,6 +14,10 @@ const fallback = createTokenizer({
 });
 const plain = { addSpecialTokens: false };
 
+// Every length of UTF-8, white space, the mark for a space, the replacement character and the byte order mark.
+const chars = ['a', 'b', 'ab', ' ', '\n', '1', 'é', '€', '😀', '▁', '\uFFFD', '\uFEFF'];
+const anyText = fc.array(fc.constantFrom(...chars), { maxLength: 20 }).map((parts) => parts.join(''));
+
 describe('encode', () => {
   it('merges by rank', () => {
     expect(bytes.encode('hello hello')).toEqual([259, 261]);
@@ -76,8 +80,7 @@ describe('decode', () => {
 
   it('gives back what was encoded, for any text', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (raw) => {
-        const text = raw.toWellFormed();
+      fc.property(anyText, (text) => {
         expect(bytes.decode(bytes.encode(text, plain))).toBe(text);
         // This one cannot tell a space from its own mark.
         const marked = text.replaceAll('▁', ' ');

@@ -2,6 +2,7 @@ import { ReplaceDecoder } from '@huggingface/tokenizers';
 import { TokenizerError } from '../errors';
 import { isJsonObject, type JsonObject } from '../json-file';
 import { pushBytes } from './byte-level';
+import { utf8State } from './utf8';
 
 type Emit = (text: string) => void;
 
@@ -135,21 +136,18 @@ function byteLevel(): DecoderStep {
 
 const BYTE_TOKEN = /^<0x[0-9A-Fa-f]{2}>$/;
 
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** Runs of `<0xAB>` tokens: valid UTF-8 becomes text, any other run one U+FFFD per byte. */
 function byteFallback(): DecoderStep {
-  const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   let run: number[] = [];
-  // Set once nothing that follows can make the run valid, so that a long one is not decoded again for every token.
+  // Nothing can make the run valid any more, so that a long one is not looked at again for every token.
   let broken = false;
-  const valid = (): string | undefined => {
-    try {
-      return strict.decode(Uint8Array.from(run));
-    } catch {
-      return undefined;
-    }
-  };
   const flush = (emit: Emit) => {
-    if (run.length > 0) emit((broken ? undefined : valid()) ?? '\uFFFD'.repeat(run.length));
+    if (run.length > 0) {
+      const valid = !broken && utf8State(run) === 'valid';
+      emit(valid ? utf8.decode(Uint8Array.from(run)) : '\uFFFD'.repeat(run.length));
+    }
     run = [];
     broken = false;
   };
@@ -164,12 +162,11 @@ function byteFallback(): DecoderStep {
     },
     settle(emit) {
       if (run.length === 0 || broken) return;
-      const text = valid();
-      if (text === undefined) {
-        broken = !isPrefix(run);
-        return;
-      }
+      const state = utf8State(run);
+      broken = state === 'invalid';
+      if (state !== 'valid') return;
       // A literal U+FFFD at the end is held back by the reader, so a broken byte behind it may still join the run.
+      const text = utf8.decode(Uint8Array.from(run));
       const shown = text.replace(/\uFFFD+$/, '');
       if (shown === '') return;
       run = run.slice(run.length - 3 * (text.length - shown.length));
@@ -177,16 +174,6 @@ function byteFallback(): DecoderStep {
     },
     flush,
   };
-}
-
-/** Whether more bytes could make these valid UTF-8. */
-function isPrefix(bytes: number[]): boolean {
-  try {
-    new TextDecoder('utf-8', { fatal: true }).decode(Uint8Array.from(bytes), { stream: true });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function replace(options: JsonObject): () => DecoderStep {
