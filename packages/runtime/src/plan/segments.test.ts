@@ -6,24 +6,37 @@ import { tinyConfig } from '../testing/tiny-configs';
 import { cutSegments, spanOf } from './segments';
 import type { WeightExtent } from './types';
 
-/** Ops and rows that parts run, in order, as text; whole ops without their rows. */
+/** What parts run, in order: `op`, or `op:from-to` for rows of a sliced one, slices that follow each other joined. */
 function covered(graph: Graph, parts: readonly Part[]): string[] {
-  return parts.flatMap(({ from, to, slice }) => {
-    if (slice === undefined) return Array.from({ length: to - from }, (_, i) => `${from + i}`);
-    const op = graph.ops[from]!;
-    expect(to - from).toBe(1);
-    expect(op.op).toBe('linear');
-    return Array.from({ length: slice.to - slice.from }, (_, i) => `${from}:${slice.from + i}`);
-  });
+  const run: string[] = [];
+  let open: { op: number; from: number; to: number } | undefined;
+  const close = () => {
+    if (open) run.push(`${open.op}:${open.from}-${open.to}`);
+    open = undefined;
+  };
+  for (const { from, to, slice } of parts) {
+    if (slice === undefined) {
+      close();
+      for (let op = from; op < to; op++) run.push(`${op}`);
+      continue;
+    }
+    expect([graph.ops[from]!.op, to - from]).toEqual(['linear', 1]);
+    if (open?.op === from && open.to === slice.from) open.to = slice.to;
+    else {
+      close();
+      open = { op: from, ...slice };
+    }
+  }
+  close();
+  return run;
 }
 
-/** What `covered` must be: every op once, in order, or every row of a sliced one. */
+/** What `covered` must be: every op once, in order, with all rows of a sliced one. */
 function everything(graph: Graph, parts: readonly Part[]): string[] {
-  return graph.ops.flatMap((op, i) => {
-    const sliced = parts.some((part) => part.from === i && part.slice !== undefined);
-    if (!sliced || op.op !== 'linear') return [`${i}`];
-    return Array.from({ length: graph.weights[op.weight]!.shape[0]! }, (_, row) => `${i}:${row}`);
-  });
+  const sliced = new Set(parts.flatMap((part) => (part.slice ? [part.from] : [])));
+  return graph.ops.map((op, i) =>
+    sliced.has(i) && op.op === 'linear' ? `${i}:0-${graph.weights[op.weight]!.shape[0]}` : `${i}`,
+  );
 }
 
 /** The bytes of each weight but biases, put together again. */

@@ -1,4 +1,4 @@
-import { BLOCK_POSITIONS, type KvStateSpec, kvBlockBytes, type StateSpec } from '@airllm/kernels';
+import { BLOCK_POSITIONS, type KvStateSpec, kvBlockBytes } from '@airllm/kernels';
 import type { Model } from '../models/model';
 
 /**
@@ -12,13 +12,6 @@ export function stateBytes(model: Pick<Model, 'layers'>, length: number, maxRows
     for (const state of graph.states) bytes += stateBlocks(state, length, maxRows) * kvBlockBytes(state);
   }
   return bytes;
-}
-
-/** Bytes that one more position adds while nothing is given back yet. */
-export function stateBytesPerPosition(model: Pick<Model, 'layers'>): number {
-  return model.layers
-    .flatMap(({ graph }) => graph.states)
-    .reduce((sum, state: StateSpec) => sum + kvBlockBytes(state) / BLOCK_POSITIONS, 0);
 }
 
 function stateBlocks(state: KvStateSpec, length: number, maxRows: number): number {

@@ -1,0 +1,49 @@
+import type { Plan } from './types';
+
+/** A plan in figures, for people and for `--json`; all sizes are bytes. */
+export interface PlanSummary {
+  /** All weights on disk that the model uses, as the reader lays them. */
+  readonly weights: number;
+  /** Kept in memory once read, routed experts' slots not included. */
+  readonly pinned: number;
+  /** Read anew for every pass; for a model with routed experts the most that a pass may read. */
+  readonly streamedPerPass: number;
+  /** The least a pass reads: without routed experts. */
+  readonly streamedStatic: number;
+  readonly ring: number;
+  readonly expertSlots: { readonly count: number; readonly bytes: number; readonly parts: number };
+  readonly state: number;
+  readonly activations: number;
+  readonly process: number;
+  readonly total: number;
+  /** Rows of the widest pass. */
+  readonly maxRows: number;
+  readonly segments: { readonly count: number; readonly pinned: number; readonly largest: number };
+  readonly floor: Plan['floor'];
+}
+
+/** Where a plan's bytes go. */
+export function summarisePlan(plan: Plan): PlanSummary {
+  const { bytes, segments, pinned, expertSlots } = plan;
+  const parts = segments.flatMap((segment) => segment.experts?.flat() ?? []);
+  const expertBytes = parts.reduce((sum, part) => sum + part.bytes, 0);
+  return {
+    weights: bytes.weights,
+    pinned: bytes.pinned,
+    streamedPerPass: plan.streamedBytes,
+    streamedStatic: bytes.weights - expertBytes - bytes.pinned,
+    ring: bytes.ring,
+    expertSlots: { ...expertSlots, parts: parts.length },
+    state: bytes.state,
+    activations: bytes.activations,
+    process: bytes.process,
+    total: bytes.total,
+    maxRows: plan.maxRows,
+    segments: {
+      count: segments.length,
+      pinned: pinned.filter((kept) => kept).length,
+      largest: segments.reduce((most, segment) => Math.max(most, segment.bytes), 0),
+    },
+    floor: plan.floor,
+  };
+}
