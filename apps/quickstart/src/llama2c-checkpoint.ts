@@ -102,7 +102,9 @@ function weightReader(bytes: Uint8Array, start: number): WeightReader {
   let at = start;
   const read = (elements: number) => {
     if (at + 4 * elements > bytes.byteLength) throw new Error(`the model ends at byte ${bytes.byteLength}`);
-    const data = new Float32Array(bytes.slice(at, at + 4 * elements).buffer);
+    // A copy: the source may start at any byte.
+    const data = new Float32Array(elements);
+    new Uint8Array(data.buffer).set(bytes.subarray(at, at + 4 * elements));
     at += 4 * elements;
     return data;
   };
