@@ -1,5 +1,4 @@
 import { AllocationError, DisposedError, isMarked, mark, OptionError } from './errors';
-import { BLOCK } from './extent';
 import { foreignAvailable, MAX_VIEW_BYTES, viewMemory } from './foreign';
 import { type PageAllocator, pageAllocator, wholePages } from './memory';
 
@@ -215,7 +214,7 @@ class Shared {
   #buffer: SharedArrayBuffer | undefined;
 
   constructor(readonly byteLength: number) {
-    this.#buffer = new SharedArrayBuffer(byteLength + BLOCK);
+    this.#buffer = new SharedArrayBuffer(byteLength);
   }
 
   get buffer(): SharedArrayBuffer {

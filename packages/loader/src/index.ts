@@ -1,3 +1,5 @@
+// For users whose lib is es2022: Symbol.dispose is in our declarations.
+/// <reference lib="esnext.disposable" />
 export {
   type Checkpoint,
   type OpenCheckpointOptions,

@@ -6,12 +6,21 @@ import { JsonError, type JsonObject, parseJson } from '../strict-json';
 const MAX_CONFIG_BYTES = 16 * 2 ** 20;
 /** Indexes of mixtures of experts reach 10 MB (half a million entries at about 100 bytes would be 50). */
 const MAX_INDEX_BYTES = 100_000_000;
-/** Index and manifest have 3 or 4 levels. */
+/** An index has 2 levels; its metadata may hold some more. */
 const MAX_INDEX_DEPTH = 16;
 
 /** Parses a configuration file to plain objects; null if there is none. Throws `FormatError`, `ReadError`. */
-export async function readConfig(file: string): Promise<Record<string, unknown> | null> {
-  const text = await readText(file, MAX_CONFIG_BYTES);
+export function readConfig(file: string): Promise<Record<string, unknown> | null> {
+  return readPlain(file, MAX_CONFIG_BYTES);
+}
+
+/** The same for a manifest of our own: at 25 MB for 90 000 tensors, `JSON.parse` is worth its looseness. */
+export function readManifestJson(file: string): Promise<Record<string, unknown> | null> {
+  return readPlain(file, MAX_INDEX_BYTES);
+}
+
+async function readPlain(file: string, limit: number): Promise<Record<string, unknown> | null> {
+  const text = await readText(file, limit);
   if (text === null) return null;
   let value: unknown;
   try {
@@ -19,10 +28,12 @@ export async function readConfig(file: string): Promise<Record<string, unknown> 
   } catch (cause) {
     throw new FormatError({ file, reason: `not JSON: ${(cause as Error).message}`, cause });
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new FormatError({ file, reason: 'must hold a JSON object' });
-  }
-  return value as Record<string, unknown>;
+  if (!isRecord(value)) throw new FormatError({ file, reason: 'must hold a JSON object' });
+  return value;
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Python writes Infinity and NaN (real configurations of Mamba have them), which JSON does not know. */
@@ -33,7 +44,7 @@ function withoutNonFinite(text: string): string {
   );
 }
 
-/** Parses an index or manifest strictly (a name that occurs twice is an error); null if there is none. */
+/** Parses an index strictly (a name that occurs twice is an error); null if there is none. */
 export async function readStrict(file: string): Promise<JsonObject | null> {
   const text = await readText(file, MAX_INDEX_BYTES);
   if (text === null) return null;

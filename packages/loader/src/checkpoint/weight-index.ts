@@ -27,7 +27,7 @@ export async function readWeightIndex(file: string): Promise<WeightIndex> {
 }
 
 /** Names come from a download: none may lead out of its folder. */
-export function fileNameFault(name: JsonValue | undefined): string | undefined {
+export function fileNameFault(name: unknown): string | undefined {
   if (typeof name !== 'string' || name === '') return 'its file must be a name';
   const leadsOut = isAbsolute(name) || /^[a-zA-Z]:/.test(name) || name.split(/[\\/]/).includes('..');
   if (leadsOut) return `its file ${JSON.stringify(name)} leads out of the folder`;

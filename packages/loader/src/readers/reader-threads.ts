@@ -96,7 +96,7 @@ export class ReaderThreads {
         this.#send(thread, this.#queue.shift()!);
       } catch (error) {
         // No thread could be started at all (its file is missing, or the system has no more threads).
-        const message = `no reader thread: ${(error as Error).message}`;
+        const message = `no reader thread (keep @airllm/* out of bundles): ${(error as Error).message}`;
         this.#queue.shift()?.settle({ failure: { errno: undefined, message, found: 0 } });
       }
     }
@@ -144,9 +144,10 @@ export class ReaderThreads {
     if (entry === undefined) return;
     thread.running.delete(message.id);
     this.#answered++;
+    // First the next requests: while the queue has some, the threads are never idle, nor closed as such.
+    this.#dispatch();
     if (thread.running.size === 0) thread.worker.unref();
     this.#finished();
-    this.#dispatch();
     entry.settle(message);
   }
 
