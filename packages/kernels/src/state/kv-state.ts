@@ -5,6 +5,13 @@ import type { BlockPool, PoolBlock } from './block-pool';
 import { BLOCK_POSITIONS, kvBlockBytes } from './kv-layout';
 import { decodeSnapshot, encodeSnapshot } from './kv-snapshot';
 
+/** A block and its two halves, made once because executors ask for them row after row. */
+interface KvBlock {
+  readonly memory: PoolBlock;
+  readonly keys: Float32Array;
+  readonly values: Float32Array;
+}
+
 /**
  * Keys and values of one sequence for one attention op, by logical position, in blocks of 32 positions. A block is one
  * piece of memory: keys float32 `[kvHeads, 32, keyDim]`, then values float32 `[kvHeads, 32, valueDim]`; what lies at
@@ -15,7 +22,7 @@ export class KvState {
   readonly spec: KvStateSpec;
   readonly #pool: BlockPool;
   /** By logical block index, position >> 5. */
-  #blocks: (PoolBlock | undefined)[] = [];
+  #blocks: (KvBlock | undefined)[] = [];
   #length = 0;
   #start = 0;
   #addresses: BigUint64Array | undefined;
@@ -38,7 +45,7 @@ export class KvState {
 
   /** Bytes of the blocks held. */
   get byteLength(): number {
-    return this.#blocks.reduce((sum, block) => sum + (block?.byteLength ?? 0), 0);
+    return this.#blocks.reduce((sum, block) => sum + (block?.memory.byteLength ?? 0), 0);
   }
 
   /** Makes a place for every position below `length`. On {@link StateFullError} nothing has changed. */
@@ -85,7 +92,7 @@ export class KvState {
   fork(): KvState {
     this.#check();
     const copy = new KvState(this.#pool, this.spec);
-    copy.#adopt(this.#blocks, this.#start, this.#length, (block, from) => block.floats.set(from.floats));
+    copy.#adopt(this.#blocks, this.#start, this.#length, (memory, from) => memory.floats.set(from.memory.floats));
     return copy;
   }
 
@@ -96,7 +103,7 @@ export class KvState {
       spec: this.spec,
       start: this.#start,
       length: this.#length,
-      blocks: this.#blocks.map((block) => block?.floats),
+      blocks: this.#blocks.map((block) => block?.memory.floats),
     });
   }
 
@@ -105,24 +112,24 @@ export class KvState {
     this.#check();
     const { start, length, blocks } = decodeSnapshot(this.spec, snapshot);
     this.truncate(0);
-    this.#adopt(blocks, start, length, (block, floats) => block.floats.set(floats));
+    this.#adopt(blocks, start, length, (memory, floats) => memory.floats.set(floats));
   }
 
   /** Address of each block's first byte by logical block index, 0 for holes. Cached: do not write to it. */
   addresses(): BigUint64Array {
     this.#check();
-    this.#addresses ??= BigUint64Array.from(this.#blocks, (block) => block?.address ?? 0n);
+    this.#addresses ??= BigUint64Array.from(this.#blocks, (block) => block?.memory.address ?? 0n);
     return this.#addresses;
   }
 
   /** Keys of a logical block, float32 `[kvHeads, 32, keyDim]`, not a copy. Throws {@link StateError} for a hole. */
   keys(block: number): Float32Array {
-    return this.#block(block).subarray(0, this.#keyLength);
+    return this.#block(block).keys;
   }
 
   /** Values of a logical block, float32 `[kvHeads, 32, valueDim]`, not a copy. Throws {@link StateError} for a hole. */
   values(block: number): Float32Array {
-    return this.#block(block).subarray(this.#keyLength, kvBlockBytes(this.spec) / 4);
+    return this.#block(block).values;
   }
 
   /** Gives every block back to the pool. Idempotent; anything else afterwards throws `DisposedError`. */
@@ -136,11 +143,7 @@ export class KvState {
     this.dispose();
   }
 
-  get #keyLength(): number {
-    return this.spec.kvHeads * BLOCK_POSITIONS * this.spec.keyDim;
-  }
-
-  #block(index: number): Float32Array {
+  #block(index: number): KvBlock {
     this.#check();
     const block = this.#blocks[index];
     if (block === undefined) {
@@ -150,16 +153,22 @@ export class KvState {
           `${this.#length - 1}; reserve() before a pass, release() only what no row will see`,
       );
     }
-    return block.floats;
+    return block;
   }
 
   /** All or nothing. */
-  #allocate(count: number): PoolBlock[] {
-    const blocks: PoolBlock[] = [];
+  #allocate(count: number): KvBlock[] {
+    const bytes = kvBlockBytes(this.spec);
+    const border = this.spec.kvHeads * BLOCK_POSITIONS * this.spec.keyDim;
+    const blocks: KvBlock[] = [];
     try {
-      for (let i = 0; i < count; i++) blocks.push(this.#pool.allocate(kvBlockBytes(this.spec)));
+      for (let i = 0; i < count; i++) {
+        const memory = this.#pool.allocate(bytes);
+        const { floats } = memory;
+        blocks.push({ memory, keys: floats.subarray(0, border), values: floats.subarray(border, bytes / 4) });
+      }
     } catch (error) {
-      for (const block of blocks) this.#pool.free(block);
+      for (const { memory } of blocks) this.#pool.free(memory);
       throw error;
     }
     return blocks;
@@ -169,13 +178,13 @@ export class KvState {
     sources: readonly (T | undefined)[],
     start: number,
     length: number,
-    fill: (block: PoolBlock, source: T) => void,
+    fill: (memory: PoolBlock, source: T) => void,
   ): void {
     const fresh = this.#allocate(sources.filter((source) => source !== undefined).length);
     this.#blocks = sources.map((source) => {
       if (source === undefined) return undefined;
       const block = fresh.pop()!;
-      fill(block, source);
+      fill(block.memory, source);
       return block;
     });
     this.#start = start;
@@ -186,7 +195,7 @@ export class KvState {
   #drop(index: number): void {
     const block = this.#blocks[index];
     if (block === undefined) return;
-    this.#pool.free(block);
+    this.#pool.free(block.memory);
     this.#blocks[index] = undefined;
     this.#addresses = undefined;
   }
