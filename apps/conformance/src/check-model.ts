@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { LanguageModel } from '@airllm/runtime';
+import { type GenerateResult, type LanguageModel, renderChat } from '@airllm/runtime';
 import { type Comparison, compareText, compareTokens, scientific } from './compare';
 import { type ModelOptions, openModel } from './open-model';
 
@@ -51,7 +51,35 @@ async function checkCase(model: LanguageModel, one: ModelCase): Promise<{ error:
   const result = await model.generate({ ...input, maxNewTokens, doSample: false, returnLogits: true });
   const top5 = compareTop5(result.logits![0]!, one.top5);
   const tokens = compareTokens(result.ids, one.new_ids);
-  return { error: top5.error, comparisons: [top5, tokens, compareText('text', result.text, one.new_text)] };
+  return {
+    error: top5.error,
+    comparisons: [...comparePrompt(model, one), top5, tokens, ...compareTexts(model, one, result)],
+  };
+}
+
+/** The chat template's text, and the ids of it or of the plain prompt. */
+function comparePrompt({ tokenizer, chatTemplate }: LanguageModel, one: ModelCase): Comparison[] {
+  if (tokenizer === null) return [{ ok: false, fact: 'the folder has no tokenizer' }];
+  const ids = (found: number[]) => {
+    const { ok, fact } = compareTokens(found, one.prompt_ids);
+    return { ok, fact: `prompt: ${fact}` };
+  };
+  if (one.messages === null) return [ids(tokenizer.encode(one.prompt))];
+  const text = renderChat(chatTemplate, one.messages, { addGenerationPrompt: true });
+  return [compareText('chat', text, one.prompt), ids(tokenizer.encode(text, { addSpecialTokens: false }))];
+}
+
+/**
+ * `new_text` is the new tokens decoded alone, which for some tokenizers lacks the space they begin with; what a
+ * generation returns continues the prompt, space and all.
+ */
+function compareTexts({ tokenizer }: LanguageModel, one: ModelCase, result: GenerateResult): Comparison[] {
+  const decode = (ids: readonly number[]) => tokenizer!.decode(ids, { skipSpecialTokens: true });
+  const prompt = decode(one.prompt_ids);
+  return [
+    compareText('decoded text', decode(result.ids), one.new_text),
+    compareText('generated text', prompt + result.text, decode([...one.prompt_ids, ...result.ids])),
+  ];
 }
 
 function compareTop5(logits: Float32Array, expected: ModelCase['top5']): Comparison & { error: number } {

@@ -19,13 +19,13 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-/** A digest of the logits that 16 greedy tokens were chosen from. */
+/** A digest of the logits that four greedy tokens were chosen from. */
 async function digest(dir: string, ids: readonly number[], options: ModelOptions): Promise<string> {
   const model = await openModel(dir, options);
   try {
     const result = await model.generate({
       ids,
-      maxNewTokens: 16,
+      maxNewTokens: 4,
       doSample: false,
       ignoreEos: true,
       returnLogits: true,
@@ -55,13 +55,10 @@ async function digests(dir: string, ids: readonly number[]): Promise<string[]> {
 }
 
 describe('logits are the same bytes, unsplit and split, with all memory and with the least', () => {
-  it.each(['llama', 'llama-linear-sharded-bf16', 'gemma3_text', 'gpt2', 'mixtral', 'phi3-longrope-long'])(
-    '%s',
-    async (name) => {
-      const found = await digests(path.join(fixtures, name), [5, 40, 7, 101, 33]);
-      expect(new Set(found).size).toBe(1);
-    },
-  );
+  it.each(['llama-linear-sharded-bf16', 'qwen3', 'gpt2', 'mixtral', 'phi3-longrope-long'])('%s', async (name) => {
+    const found = await digests(path.join(fixtures, name), [5, 40, 7, 101, 33]);
+    expect(new Set(found).size).toBe(1);
+  });
 
   describe.skipIf(!hasModels)('trained models', () => {
     it.each(['minimind2-small', 'stories15M', 'stories15M-mixtral', 'stories260K'])('%s', async (name) => {
