@@ -37,10 +37,20 @@ export type {
   StreamEvent,
   Usage,
 } from './generate/types';
+export { describeCheckpoint, describeModel } from './models/describe';
+export {
+  type DescribeSource,
+  type DTypeShare,
+  type ModelDescription,
+  type StateDescription,
+  type StateGroup,
+  stateBytesAt,
+} from './models/description';
 export type { Model, ModelConfig } from './models/model';
 export { buildModel, readConfig } from './models/registry';
 export { planResidency } from './plan/residency';
 export { stateBytes } from './plan/state-bytes';
+export { type PlanSummary, summarisePlan } from './plan/summary';
 export type { ExpertSegment, Plan, PlanOptions, Segment, WeightExtent } from './plan/types';
 export {
   type ChatMessage,
