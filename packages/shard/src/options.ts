@@ -51,6 +51,14 @@ export function resolveSplitOptions(options: SplitOptions): ResolvedSplitOptions
   return { dtype, restart, deleteSource: deleteSource !== undefined, concurrency, signal, onProgress };
 }
 
+/** Starting a thread takes as long as writing some 30 MB. */
+const BYTES_PER_THREAD = 32 << 20;
+
+/** Threads worth starting for this much work. */
+export function threadsFor(concurrency: number, files: number, bytes: number): number {
+  return Math.max(1, Math.min(concurrency, files, Math.ceil(bytes / BYTES_PER_THREAD)));
+}
+
 /** Throws `OptionError`. */
 export function resolveConcurrency(value: number | undefined): number {
   if (value === undefined) return Math.min(4, Math.max(2, availableParallelism()));

@@ -4,7 +4,7 @@ import { type Checkpoint, OptionError, openCheckpoint, WriteError } from '@airll
 import { deleteWeights, resumeDeletion } from './delete-source';
 import { NoSpaceError, SourceChangedError, TargetError } from './errors';
 import { MANIFEST_FORMAT, MANIFEST_VERSION, type Manifest } from './manifest';
-import { type ResolvedSplitOptions, resolveSplitOptions, type SplitOptions } from './options';
+import { type ResolvedSplitOptions, resolveSplitOptions, type SplitOptions, threadsFor } from './options';
 import { extraItems, type WorkItem, weightItem } from './plan/items';
 import { planDigest, planFiles } from './plan/plan';
 import { ProgressMeter } from './progress';
@@ -128,7 +128,7 @@ async function writeItems(
 ): Promise<void> {
   const total = totalBytes(items);
   const meter = new ProgressMeter('split', total, settings.onProgress, total - totalBytes(todo));
-  const pool = new WorkerPool(Math.min(settings.concurrency, todo.length), { direct: true });
+  const pool = new WorkerPool(threadsFor(settings.concurrency, todo.length, totalBytes(todo)), { direct: true });
   try {
     await pool.each(
       todo.entries(),

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { FormatError, MissingFileError } from '@airllm/loader';
 import { type ShardProblem, VerifyError } from './errors';
 import { MANIFEST_FILE, type Manifest, readManifest } from './manifest';
-import { resolveConcurrency, type ShardOptions } from './options';
+import { resolveConcurrency, type ShardOptions, threadsFor } from './options';
 import { ProgressMeter } from './progress';
 import { WorkerPool } from './worker/pool';
 import type { CheckJob } from './worker/protocol';
@@ -36,7 +36,7 @@ export async function verifyShards(dir: string, options: VerifyOptions = {}): Pr
   const bytes = jobs.reduce((sum, job) => sum + job.bytes, 0);
   const meter = new ProgressMeter('verify', bytes, onProgress);
   const problems: ShardProblem[][] = jobs.map(() => []);
-  const pool = new WorkerPool(Math.min(concurrency, jobs.length), { direct: true });
+  const pool = new WorkerPool(threadsFor(concurrency, jobs.length, bytes), { direct: true });
   try {
     await pool.each(
       jobs.entries(),

@@ -1,0 +1,253 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { appendFile, mkdir, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { FormatError } from '@airllm/loader';
+import { expect, test } from 'vitest';
+import { SourceChangedError, TargetLockedError, VerifyError } from './errors';
+import { splitCheckpoint } from './split';
+import { hashFolder, readTensors, writeCheckpoint } from './testing/checkpoints';
+import { temporaryFolder } from './testing/temporary';
+import { verifyShards } from './verify';
+
+const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
+
+/** A split from the built package in a process of its own, killed after a while; whether it had finished by then. */
+async function splitAndKill(source: string, target: string, milliseconds: number): Promise<boolean> {
+  const program = `import { splitCheckpoint } from '@airllm/shard';
+    await splitCheckpoint(${JSON.stringify(source)}, ${JSON.stringify(target)}, { concurrency: 2 });`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    cwd: PACKAGE,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+  });
+  const timer = setTimeout(() => child.kill('SIGKILL'), milliseconds);
+  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => {
+    child.on('close', (...end) => resolve(end));
+  });
+  clearTimeout(timer);
+  if (signal === null && code !== 0) throw new Error(stderr);
+  return code === 0;
+}
+
+/** What tells a file from one that was written again. */
+async function identities(dir: string): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const name of existsSync(dir) ? await readdir(dir) : []) {
+    if (name === '.split') continue;
+    const { ino, mtimeMs } = await stat(path.join(dir, name));
+    found.set(name, `${ino} ${mtimeMs}`);
+  }
+  return found;
+}
+
+test('killed at any moment, it continues: nothing is done twice and the result is the same to the byte', async () => {
+  const dir = temporaryFolder();
+  const source = await writeCheckpoint(path.join(dir, 'source'), {
+    layers: 11,
+    hidden: 1024,
+    intermediate: 2048,
+    vocabulary: 4000,
+  });
+  const out = path.join(dir, 'out');
+  const deadline = performance.now() + 8_000;
+  let kills = 0;
+  let resumed = 0;
+  let finished = false;
+  while (!finished && performance.now() < deadline) {
+    const before = await identities(out);
+    finished = await splitAndKill(source, out, 250 + Math.random() * 900);
+    if (!finished) kills++;
+    const after = await identities(out);
+    for (const [name, identity] of before) expect([name, after.get(name)]).toEqual([name, identity]);
+    resumed += before.size;
+    if (!finished) expect(existsSync(path.join(out, 'manifest.json'))).toBe(false);
+    // A quick machine may get through; the point is to have been killed.
+    if (finished && kills < 3) {
+      await rm(out, { recursive: true });
+      finished = false;
+    }
+  }
+  await splitCheckpoint(source, out);
+  expect(kills).toBeGreaterThan(0);
+  expect(resumed).toBeGreaterThan(0);
+  await verifyShards(out);
+  const straight = path.join(dir, 'straight');
+  await splitCheckpoint(source, straight);
+  expect(await hashFolder(out)).toEqual(await hashFolder(straight));
+});
+
+/** A split that was stopped after some of its files. */
+async function begun(): Promise<{ dir: string; source: string; out: string }> {
+  const dir = temporaryFolder();
+  const source = await writeCheckpoint(path.join(dir, 'source'), { layers: 6, hidden: 512, intermediate: 1024 });
+  const out = path.join(dir, 'out');
+  const controller = new AbortController();
+  const reason = new Error('stop');
+  const onProgress = ({ bytesDone, bytesTotal }: { bytesDone: number; bytesTotal: number }) => {
+    if (bytesDone > bytesTotal / 3) controller.abort(reason);
+  };
+  const failure = await splitCheckpoint(source, out, { signal: controller.signal, onProgress, concurrency: 1 }).catch(
+    (e) => e,
+  );
+  expect(failure).toBe(reason);
+  return { dir, source, out };
+}
+
+test('aborted, it keeps finished files, leaves nothing unfinished and continues', async () => {
+  const { source, out } = await begun();
+  expect((await readdir(path.join(out, '.split'))).sort()).toEqual(['journal.jsonl']);
+  const before = await identities(out);
+  expect(before.size).toBeGreaterThan(0);
+  const report = await splitCheckpoint(source, out);
+  expect(report.filesWritten).toBe(report.manifest.files.length + report.manifest.extras.length - before.size);
+  const after = await identities(out);
+  for (const [name, identity] of before) expect(after.get(name)).toBe(identity);
+  expect(existsSync(path.join(out, '.split'))).toBe(false);
+  await verifyShards(out);
+});
+
+test('a journal cut off at any byte still serves', async () => {
+  const { source, out } = await begun();
+  const journal = path.join(out, '.split', 'journal.jsonl');
+  const { size } = await stat(journal);
+  await truncate(journal, size - 17);
+  await appendFile(path.join(out, '.split', '3.part'), 'half a file');
+  await splitCheckpoint(source, out);
+  await verifyShards(out);
+});
+
+test('a finished split is recognised and left alone; a file that has gone since is made again', async () => {
+  const { source, out } = await begun();
+  const { manifest } = await splitCheckpoint(source, out);
+  const before = await identities(out);
+  expect(await splitCheckpoint(source, out)).toMatchObject({ filesWritten: 0, bytesWritten: 0, manifest });
+  expect(await identities(out)).toEqual(before);
+  const whole = await hashFolder(out);
+  await rm(path.join(out, 'norm.safetensors'));
+  expect(await splitCheckpoint(source, out)).toMatchObject({ filesWritten: 1 });
+  expect(await hashFolder(out)).toEqual(whole);
+});
+
+test('a changed source, or another dtype, is noticed before and after the end, and restart begins anew', async () => {
+  const { dir, source, out } = await begun();
+  const weights = path.join(source, 'model.safetensors');
+  const { atime, mtime } = await stat(weights);
+  const changesOf = async (options = {}) => {
+    const failure = await splitCheckpoint(source, out, options).catch((e) => e);
+    if (!SourceChangedError.isInstance(failure)) throw new Error(`no SourceChangedError but ${failure}`);
+    return failure.changes.join();
+  };
+  for (const finish of [false, true]) {
+    if (finish) await splitCheckpoint(source, out);
+    const before = await identities(out);
+    await utimes(weights, atime, new Date(mtime.getTime() + 5000));
+    expect(await changesOf()).toMatch(/model\.safetensors/);
+    await utimes(weights, atime, mtime);
+    expect(await changesOf({ dtype: 'float32' })).toMatch(/dtype/);
+    await writeFile(path.join(source, 'merges.txt'), 'new');
+    expect(await changesOf()).toMatch(/merges\.txt/);
+    await rm(path.join(source, 'merges.txt'));
+    expect(await identities(out)).toEqual(before);
+  }
+  await writeCheckpoint(source, { layers: 2 }, 99);
+  expect(await changesOf()).toMatch(/bytes/);
+  await splitCheckpoint(source, out, { restart: true });
+  await verifyShards(out);
+  await splitCheckpoint(source, path.join(dir, 'fresh'));
+  // Files of the first source are gone, and only those.
+  expect(await hashFolder(out)).toEqual(await hashFolder(path.join(dir, 'fresh')));
+});
+
+test('a source that changes while it is split is noticed', async () => {
+  const dir = temporaryFolder();
+  const source = await writeCheckpoint(path.join(dir, 'source'));
+  let touched: Promise<void> | undefined;
+  const onProgress = () => {
+    touched ??= utimes(path.join(source, 'model.safetensors'), 1, 1);
+  };
+  const failure = await splitCheckpoint(source, path.join(dir, 'out'), { onProgress }).catch((e) => e);
+  await touched;
+  expect(SourceChangedError.isInstance(failure)).toBe(true);
+  expect(existsSync(path.join(dir, 'out', 'manifest.json'))).toBe(false);
+});
+
+test('a damaged manifest stops a resume, and restart replaces it', async () => {
+  const { source, out } = await begun();
+  await splitCheckpoint(source, out);
+  await appendFile(path.join(out, 'manifest.json'), ' ');
+  const failure = await splitCheckpoint(source, out).catch((e) => e);
+  expect(FormatError.isInstance(failure) && failure.file).toBe(path.join(out, 'manifest.json'));
+  await splitCheckpoint(source, out, { restart: true });
+  await verifyShards(out);
+});
+
+test('two runs into one target: one works, the other is told; locks of dead processes are taken over', async () => {
+  const dir = temporaryFolder();
+  const source = await writeCheckpoint(path.join(dir, 'source'), { layers: 6, hidden: 512, intermediate: 1024 });
+  const out = path.join(dir, 'out');
+  const runs = await Promise.allSettled([
+    splitCheckpoint(source, out),
+    splitCheckpoint(source, out),
+    splitCheckpoint(source, out),
+  ]);
+  const failures = runs.flatMap((run) => (run.status === 'rejected' ? [run.reason] : []));
+  expect(failures.length).toBeLessThan(3);
+  for (const failure of failures) {
+    expect(TargetLockedError.isInstance(failure)).toBe(true);
+    expect(failure).toMatchObject({ pid: process.pid, host: os.hostname() });
+  }
+  await verifyShards(out);
+
+  await rm(out, { recursive: true });
+  await mkdir(path.join(out, '.split'), { recursive: true });
+  const lock = path.join(out, '.split', 'lock');
+  await writeFile(lock, JSON.stringify({ pid: 1, host: 'another machine', started: null, token: 'x' }));
+  const failure = await splitCheckpoint(source, out).catch((e) => e);
+  expect(TargetLockedError.isInstance(failure) && failure.lockFile).toBe(lock);
+  // This process, as it would be if its number had been given out again.
+  await writeFile(lock, JSON.stringify({ pid: process.pid, host: os.hostname(), started: '1', token: 'x' }));
+  if (process.platform !== 'linux') await rm(lock);
+  await splitCheckpoint(source, out);
+  await verifyShards(out);
+});
+
+test('the source is deleted after verification only, through links, and an interrupted deletion goes on', async () => {
+  const dir = temporaryFolder();
+  const blobs = await writeCheckpoint(path.join(dir, 'blobs'), { shards: 3 });
+  const source = path.join(dir, 'snapshot');
+  await mkdir(source);
+  for (const name of await readdir(blobs)) await symlink(path.join(blobs, name), path.join(source, name));
+  const whole = await readTensors(source);
+  const out = path.join(dir, 'out');
+  await splitCheckpoint(source, out);
+
+  await truncate(path.join(out, 'norm.safetensors'), 4097);
+  const damaged = await readFile(path.join(out, 'embed.safetensors'));
+  damaged[5000]! ^= 1;
+  await writeFile(path.join(out, 'embed.safetensors'), damaged);
+  const failure = await splitCheckpoint(source, out, { deleteSource: 'after-verify' }).catch((e) => e);
+  // The short file was made again; the flipped bit was found by verifying.
+  expect(VerifyError.isInstance(failure) && failure.file).toBe('embed.safetensors');
+  expect((await readTensors(source)).size).toBe(whole.size);
+
+  await rm(path.join(out, 'embed.safetensors'));
+  await splitCheckpoint(source, out);
+  await rm(path.join(source, 'model-00002-of-00003.safetensors'));
+  const { deleted, filesWritten } = await splitCheckpoint(source, out, { deleteSource: 'after-verify' });
+  expect(filesWritten).toBe(0);
+  expect(deleted.map((file) => path.basename(file))).toEqual([
+    'model-00001-of-00003.safetensors',
+    'model-00003-of-00003.safetensors',
+  ]);
+  expect((await readdir(source)).sort()).toEqual(['config.json', 'model.safetensors.index.json', 'tokenizer.json']);
+  expect((await readdir(blobs)).filter((name) => name.endsWith('.safetensors'))).toEqual([
+    'model-00002-of-00003.safetensors',
+  ]);
+  for (const [name, { bytes }] of await readTensors(out)) expect(whole.get(name)!.bytes.equals(bytes)).toBe(true);
+});
