@@ -7,6 +7,10 @@ const MAX_LOGIT_ROWS = 16;
 /** Embedding rows read at once; the engine stages each in a span of its own. */
 const STAGED_ROWS = 64;
 
+/** Buffers are whole pages: of the engine's (workspace, three or so carried, two of the embedding, pinned, ring, slots). */
+const PAGE_BYTES = 4096;
+const BUFFERS = 10;
+
 export function logitRowsOf(maxRows: number): number {
   return Math.min(maxRows, MAX_LOGIT_ROWS);
 }
@@ -31,7 +35,7 @@ export function activationBytes(model: Model, readAlignment: number): (maxRows: 
     const embedding = maxRows * row + Math.min(maxRows, STAGED_ROWS) * span;
     // Rows are described by four int32 each, once for the pass and once for the head.
     const perRow = 4 * (ropes + 8);
-    return workspace + carried + logits + embedding + maxRows * perRow;
+    return workspace + carried + logits + embedding + maxRows * perRow + BUFFERS * PAGE_BYTES;
   };
 }
 
