@@ -33,8 +33,8 @@ export function encodeSnapshot(state: KvContent & { readonly spec: KvStateSpec }
 }
 
 export function decodeSnapshot(spec: KvStateSpec, bytes: Uint8Array): KvContent {
-  // A copy, because the bytes may lie at any offset of their buffer.
-  const buffer = bytes.slice().buffer;
+  // A copy, because the bytes may lie at any offset of their buffer. (`slice` of a Node Buffer would be none.)
+  const { buffer } = new Uint8Array(bytes);
   if (buffer.byteLength < 4 * HEADER_WORDS)
     throw new StateError(`a snapshot of ${buffer.byteLength} bytes has no header`);
   const header = [...new Uint32Array(buffer, 0, HEADER_WORDS)];

@@ -147,6 +147,10 @@ describe('KvState', () => {
     expect([other.start, other.length]).toEqual([32, 100]);
     expect([other.keys(1)[0], other.values(2)[0], other.addresses()[0]]).toEqual([1, 2.5, 0n]);
     expect(other.snapshot()).toEqual(bytes);
+    // As a file gives them: a Buffer somewhere in a larger one.
+    const third = new KvState(pool, spec);
+    third.restore(Buffer.from([1, ...bytes, 2]).subarray(1, -1));
+    expect(third.snapshot()).toEqual(bytes);
   });
 
   it('saves only what was stored', () => {
