@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -26,6 +26,17 @@ const rejection = (promise: Promise<unknown>) =>
     () => undefined,
     (error: unknown) => error,
   );
+
+/** What Node's own read says of a file that cannot be read, or undefined. */
+function errnoOf(path: string): string | undefined {
+  try {
+    readFileSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === 'ENOENT' ? undefined : code;
+  }
+  return undefined;
+}
 
 async function withReader(options: ReaderOptions, use: (reader: Reader) => Promise<void>): Promise<void> {
   const reader = await openReader(options);
@@ -93,6 +104,26 @@ describe.each(kinds)('a reader of kind %s', (kind) => {
       appendFileSync(cut, content.subarray(40_000, 100_000));
       const first = await reader.read({ file: cut, offset: 30_000, length: 60_000 }, buffer, 0);
       expect(Buffer.compare(buffer.bytes(first, 60_000), content.subarray(30_000, 90_000))).toBe(0);
+    });
+    buffer.dispose();
+  });
+
+  // sysfs gives every file a size of 4096 and then delivers what there is: real cases of both.
+  const unreadable = '/sys/class/net/lo/speed';
+  const errno = errnoOf(unreadable);
+  const shorter = '/sys/class/net/lo/mtu';
+  test.skipIf(errno === undefined || kind === 'mmap')('an error of the drive, and less than promised', async () => {
+    const buffer = HostBuffer.allocate(8192);
+    buffer.bytes().fill(1);
+    await withReader({ kind }, async (reader) => {
+      const broken = await rejection(reader.read({ file: unreadable, offset: 0, length: 100 }, buffer, 0));
+      expect(ReadError.isInstance(broken), String(broken)).toBe(true);
+      expect(broken).toMatchObject({ file: unreadable, offset: 0, expected: 100, found: 0, errno });
+      const short = await rejection(reader.read({ file: shorter, offset: 0, length: 100 }, buffer, 0));
+      expect(ReadError.isInstance(short), String(short)).toBe(true);
+      const { found } = short as ReadError;
+      expect([found, (short as ReadError).errno]).toEqual([readFileSync(shorter).length, undefined]);
+      expect(buffer.bytes(found, 100)).toEqual(new Uint8Array(100).fill(1));
     });
     buffer.dispose();
   });
