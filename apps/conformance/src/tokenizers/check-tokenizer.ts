@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createTokenizer, TextStream, type Tokenizer } from '@airllm/runtime';
+import { loadTokenizer, TextStream, type Tokenizer } from '@airllm/runtime';
 import type { ExpectedTokenizer, TokenizerCheck } from './format';
 import { Tally } from './tally';
 
@@ -38,9 +38,9 @@ export async function openTokenizer(expected: ExpectedTokenizer, dir: string): P
   if (sha256 !== expected.tokenizer_sha256) {
     throw new Error(`${file}: sha256 is ${sha256}, the expectations are for ${expected.tokenizer_sha256}`);
   }
-  const config = path.join(dir, expected.tokenizer_config);
-  const tokenizerConfig = existsSync(config) ? JSON.parse(await readFile(config, 'utf8')) : undefined;
-  return createTokenizer({ tokenizerJson: JSON.parse(bytes.toString('utf8')), tokenizerConfig }, file);
+  const tokenizer = await loadTokenizer(path.dirname(file));
+  if (tokenizer === null) throw new Error(`${file}: expected to be called tokenizer.json`);
+  return tokenizer;
 }
 
 /** Encode, decode and stream cases, a result each. */

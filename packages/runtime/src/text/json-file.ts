@@ -8,16 +8,22 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A text file of a model folder, or undefined where it does not exist. */
-export async function readTextFile(dir: string, name: string, signal?: AbortSignal): Promise<string | undefined> {
+/** The bytes of a file of a model folder, or undefined where it does not exist. */
+export async function readFileBytes(dir: string, name: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
   try {
-    return await readFile(path.join(dir, name), { encoding: 'utf8', ...(signal && { signal }) });
+    return await readFile(path.join(dir, name), { ...(signal && { signal }) });
   } catch (error) {
     signal?.throwIfAborted();
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw error;
   }
+}
+
+/** A text file of a model folder, or undefined where it does not exist. */
+export async function readTextFile(dir: string, name: string, signal?: AbortSignal): Promise<string | undefined> {
+  const bytes = await readFileBytes(dir, name, signal);
+  return bytes && new TextDecoder().decode(bytes);
 }
 
 /**

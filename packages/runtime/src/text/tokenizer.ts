@@ -1,11 +1,12 @@
 import path from 'node:path';
 import { SequenceNormalizer } from '@huggingface/tokenizers';
 import { TokenizerError } from './errors';
-import { isJsonObject, type JsonObject, readJsonFile } from './json-file';
+import { isJsonObject, type JsonObject, readFileBytes, readJsonFile } from './json-file';
 import { namedSpecialTokens, specialContents } from './special-tokens';
 import { type AddedToken, AddedTokenFinder } from './tokenizer/added-tokens';
 import { type DecoderChain, readDecoder } from './tokenizer/decoder';
-import { checkId, readModel, type TokenModel } from './tokenizer/model';
+import { splitTokenizerJson } from './tokenizer/json-tables';
+import { checkId, type ModelTables, readModel, type TokenModel } from './tokenizer/model';
 import { readPostProcessor, type Surround, withExplicitEnds } from './tokenizer/post-processor';
 import { type PreTokenizer, readPreTokenizer } from './tokenizer/pre-tokenizer';
 import type { Vocabulary } from './tokenizer/vocabulary';
@@ -123,8 +124,12 @@ interface TokenizerParts {
  * @throws TokenizerError where something is broken or not implemented.
  */
 export function createTokenizer(files: TokenizerFiles, file = 'tokenizer.json'): Tokenizer {
+  return assemble(files, {}, file);
+}
+
+function assemble(files: TokenizerFiles, tables: ModelTables, file: string): Tokenizer {
   const { tokenizerJson: json, tokenizerConfig: config = {}, specialTokensMap: map = {} } = files;
-  const { vocab, model } = readModel(json.model, file);
+  const { vocab, model } = readModel(json.model, file, tables);
   const normalize = readNormalizer(json.normalizer, file);
   const special = specialContents(config, map);
   const added = readAddedTokens(json, config, special, vocab, file);
@@ -174,10 +179,11 @@ function readAddedTokens(
   const tokens = new Map<string, AddedToken>();
   const add = (id: unknown, value: unknown) => {
     if (!isJsonObject(value) || typeof value.content !== 'string') return;
-    checkId(id, value.content, file);
-    const isSpecial = value.special === true || special.has(value.content);
-    tokens.set(value.content, {
-      content: value.content,
+    const { content } = value;
+    checkId(id, () => content, file);
+    const isSpecial = value.special === true || special.has(content);
+    tokens.set(content, {
+      content,
       id,
       singleWord: value.single_word === true,
       lstrip: value.lstrip === true,
@@ -212,7 +218,9 @@ export async function loadTokenizer(
     readJsonFile(dir, 'tokenizer_config.json', signal),
     readJsonFile(dir, 'special_tokens_map.json', signal),
   ]);
-  const tokenizerJson = await readJsonFile(dir, 'tokenizer.json', signal);
-  if (tokenizerJson === undefined) return null;
-  return createTokenizer({ tokenizerJson, tokenizerConfig, specialTokensMap }, path.join(dir, 'tokenizer.json'));
+  const bytes = await readFileBytes(dir, 'tokenizer.json', signal);
+  if (bytes === undefined) return null;
+  const file = path.join(dir, 'tokenizer.json');
+  const { json: tokenizerJson, ...tables } = splitTokenizerJson(bytes, file);
+  return assemble({ tokenizerJson, tokenizerConfig, specialTokensMap }, tables, file);
 }

@@ -1,5 +1,5 @@
-import { TokenizerError } from '../errors';
 import type { JsonObject } from '../json-file';
+import type { MergeTable } from './merge-table';
 import type { TokenModel } from './model';
 import type { Vocabulary } from './vocabulary';
 
@@ -9,58 +9,11 @@ const utf8 = new TextEncoder();
 const CACHED_WORDS = 10_000;
 const CACHED_LENGTH = 256;
 
-/** Pairs of token ids that merge into a third, by rank: an open hash table over typed arrays, 16 to 24 bytes a merge. */
-export class MergeTable {
-  private readonly left: Int32Array;
-  private readonly right: Int32Array;
-  private readonly merged: Int32Array;
-  private readonly slots: Int32Array;
-  private size = 0;
-
-  constructor(capacity: number) {
-    this.left = new Int32Array(capacity);
-    this.right = new Int32Array(capacity);
-    this.merged = new Int32Array(capacity);
-    this.slots = new Int32Array(2 ** Math.ceil(Math.log2(capacity * 1.5 + 2)));
-  }
-
-  /** Adds the merge of the next rank. Of two equal pairs the later counts, as in the reference. */
-  add(left: number, right: number, merged: number): void {
-    const rank = this.size++;
-    this.left[rank] = left;
-    this.right[rank] = right;
-    this.merged[rank] = merged;
-    this.slots[this.slot(left, right)] = rank + 1;
-  }
-
-  /** Rank of a pair, or -1. */
-  rank(left: number, right: number): number {
-    return this.slots[this.slot(left, right)]! - 1;
-  }
-
-  /** The token a merge of this rank makes. */
-  result(rank: number): number {
-    return this.merged[rank]!;
-  }
-
-  private slot(left: number, right: number): number {
-    const mask = this.slots.length - 1;
-    let at = (Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b)) >>> 0;
-    at = (at ^ (at >>> 15)) & mask;
-    for (;;) {
-      const rank = this.slots[at]! - 1;
-      if (rank < 0 || (this.left[rank] === left && this.right[rank] === right)) return at;
-      at = (at + 1) & mask;
-    }
-  }
-}
-
 /**
  * Byte-pair encoding as the reference library does it, on token ids. @huggingface/tokenizers' own model holds every
  * merge as a JSON string: 100 MB and more for a vocabulary of 128k, against about 8 here.
  */
 export class BpeModel implements TokenModel {
-  private readonly merges: MergeTable;
   private readonly options: JsonObject;
   private readonly unk: number | undefined;
   private readonly prefix: string;
@@ -68,12 +21,10 @@ export class BpeModel implements TokenModel {
   private readonly byteIds: readonly (number | undefined)[];
   private readonly cache = new Map<string, readonly number[]>();
 
-  /** @throws TokenizerError where a merge names a token that does not exist. */
   constructor(
     options: JsonObject,
-    merges: Iterable<readonly [string, string]> & { readonly length: number },
+    private readonly merges: MergeTable,
     private readonly vocab: Vocabulary,
-    file: string,
   ) {
     this.options = options;
     this.unk = typeof options.unk_token === 'string' ? vocab.id(options.unk_token) : undefined;
@@ -82,15 +33,6 @@ export class BpeModel implements TokenModel {
     this.byteIds = Array.from({ length: options.byte_fallback === true ? 256 : 0 }, (_, byte) =>
       vocab.id(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),
     );
-    this.merges = new MergeTable(merges.length);
-    for (const [left, right] of merges) {
-      const ids = [left, right, left + right.slice(this.prefix.length)].map((token) => vocab.id(token));
-      if (ids.includes(undefined)) {
-        const reason = `the merge ${JSON.stringify([left, right])} names a token that is not in the vocabulary`;
-        throw new TokenizerError({ file, field: 'model.merges', reason });
-      }
-      this.merges.add(ids[0]!, ids[1]!, ids[2]!);
-    }
   }
 
   encode(word: string, out: number[]): void {
