@@ -22,6 +22,8 @@ export interface ResolvedModel {
 
 /** `org/name` or `name`, optionally `@revision`. */
 const REPO_ID = /^([\w.-]+\/)?[\w.-]+(@[\w./-]+)?$/;
+/** A name becomes a path below the cache and must stay there: no part of it is `..`. */
+const REVISION = /^(?!.*(^|\/)\.\.(\/|$))[\w./-]+$/;
 
 /**
  * Finds a model: a folder, or a repository id in the local Hugging Face cache (shared with Python's huggingface_hub).
@@ -35,6 +37,7 @@ export async function resolveModel(source: string, options: ResolveModelOptions 
     throw new ModelNotFoundError({ source, reason: `there is no folder ${dir}` });
   }
   const [repo, revision = options.revision ?? 'main'] = source.split('@') as [string, string?];
+  if (!REVISION.test(revision)) throw new ModelNotFoundError({ source, reason: `${revision} cannot be a revision` });
   return fromCache(source, repo, revision, options.cacheDir ?? hubCache());
 }
 

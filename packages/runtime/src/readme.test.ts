@@ -1,0 +1,28 @@
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { readmeExamples } from '../../../.ci/readme';
+
+const fixture = fileURLToPath(new URL('../../../apps/conformance/fixtures/llama', import.meta.url));
+
+/** A tokenizer of single characters for the fixture, which has none. */
+function tokenizerJson(vocabSize: number) {
+  const characters = Array.from({ length: vocabSize - 1 }, (_, i) => String.fromCodePoint(32 + i));
+  const vocab = Object.fromEntries(['<unk>', ...characters].map((token, id) => [token, id]));
+  return { version: '1.0', added_tokens: [], model: { type: 'BPE', vocab, merges: [], unk_token: '<unk>' } };
+}
+
+test('the README’s program runs', async () => {
+  const cwd = await mkdtemp(join(tmpdir(), 'airllm-readme-'));
+  try {
+    await cp(fixture, join(cwd, 'model'), { recursive: true });
+    await writeFile(join(cwd, 'model', 'tokenizer.json'), JSON.stringify(tokenizerJson(320)));
+    const [first] = readmeExamples(new URL('../README.md', import.meta.url));
+    const { stdout } = await first!.run({ cwd });
+    expect(stdout).toMatch(/\n\d+ tokens, (length|eos)\n$/);
+  } finally {
+    await rm(cwd, { recursive: true, force: true });
+  }
+});
