@@ -6,9 +6,10 @@ import { namedSpecialTokens, specialContents } from './special-tokens';
 import { type AddedToken, AddedTokenFinder } from './tokenizer/added-tokens';
 import { type DecoderChain, readDecoder } from './tokenizer/decoder';
 import { splitTokenizerJson } from './tokenizer/json-tables';
-import { checkId, type ModelTables, readModel, type TokenModel } from './tokenizer/model';
+import { checkId, type ModelTables, readModel } from './tokenizer/model';
 import { readPostProcessor, type Surround, withExplicitEnds } from './tokenizer/post-processor';
 import { type PreTokenizer, readPreTokenizer } from './tokenizer/pre-tokenizer';
+import type { TokenModel } from './tokenizer/token-model';
 import type { Vocabulary } from './tokenizer/vocabulary';
 
 /** The parsed files of a tokenizer in Hugging Face format. */

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../json-file';
 import type { MergeTable } from './merge-table';
-import type { TokenModel } from './model';
+import type { TokenModel } from './token-model';
 import type { Vocabulary } from './vocabulary';
 
 const utf8 = new TextEncoder();

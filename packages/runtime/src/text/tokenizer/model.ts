@@ -4,18 +4,13 @@ import { isJsonObject, type JsonObject } from '../json-file';
 import { BpeModel } from './bpe';
 import { JsonReader, type JsonSpan } from './json-tables';
 import { MergeTable } from './merge-table';
+import type { TokenModel } from './token-model';
 import { Vocabulary } from './vocabulary';
 
 /** The tables of a model as bytes of its file, where they were not parsed. */
 export interface ModelTables {
   readonly vocab?: JsonSpan;
   readonly merges?: JsonSpan;
-}
-
-/** Splits a pre-tokenised word into tokens. */
-export interface TokenModel {
-  /** Appends the word's token ids to `out`. */
-  encode(word: string, out: number[]): void;
 }
 
 /**
