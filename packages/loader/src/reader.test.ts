@@ -313,6 +313,15 @@ describe('the process', () => {
     expect(run).toMatchObject({ code: 0, stdout: 'read\n', timedOut: false });
   });
 
+  test('hears no warning of a leak when one signal governs many reads', async () => {
+    const run = await runNode(`${setup} const { signal } = new AbortController();
+      const extent = { file, offset: 0, length: 10 };
+      const read = (_, i) => reader.read(extent, buffer, i * 4096, { signal });
+      await Promise.all(Array.from({ length: 50 }, read)); await Promise.all(Array.from({ length: 50 }, read));
+      console.log((await import('node:events')).getEventListeners(signal, 'abort').length);`);
+    expect(run).toMatchObject({ code: 0, stdout: '0\n', stderr: '' });
+  });
+
   test('waits for a read under way', async () => {
     const run = await runNode(`${setup} reader.read({ file, offset: 0, length: ${SIZE} }, buffer, 0)
       .then(() => console.log('done'));`);

@@ -2,6 +2,7 @@ import { DisposedError, OptionError, ReadError } from '../errors';
 import { alignDown, alignUp, BLOCK, type Extent } from '../extent';
 import type { HostBuffer } from '../host-buffer';
 import type { Reader, ReaderKind, ReaderStats, ReadOptions } from '../reader';
+import { AbortWatch } from './abort-watch';
 import { type OpenFile, OpenFiles } from './open-files';
 import type { Failure, OpenRequest, Request, Target } from './protocol';
 import { type Job, type Outcome, ReaderThreads } from './reader-threads';
@@ -30,6 +31,7 @@ export class ThreadedReader implements Reader {
   readonly #options: ThreadedReaderOptions;
   readonly #threads: ReaderThreads;
   readonly #files: OpenFiles;
+  readonly #aborts = new AbortWatch((job) => this.#threads.cancel(job));
   readonly #reads = new Set<Promise<unknown>>();
   #bytesRead = 0;
   #requests = 0;
@@ -106,8 +108,7 @@ export class ThreadedReader implements Reader {
 
   async #read(extent: Extent, into: HostBuffer, at: number, signal: AbortSignal | undefined): Promise<number> {
     const job: Job = { cancelled: false };
-    const abort = () => this.#threads.cancel(job);
-    signal?.addEventListener('abort', abort, { once: true });
+    const unwatch = signal && this.#aborts.watch(signal, job);
     try {
       const first = await this.#files.with(extent.file, (file) => this.#readFrom(file, extent, into, at, job));
       if (first === 'refused') {
@@ -121,7 +122,7 @@ export class ThreadedReader implements Reader {
       signal?.throwIfAborted();
       throw error;
     } finally {
-      signal?.removeEventListener('abort', abort);
+      unwatch?.();
     }
   }
 
