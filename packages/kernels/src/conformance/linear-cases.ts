@@ -12,7 +12,7 @@ const SHAPES = [
   { from: 96, to: 100, rows: 65 },
 ] as const;
 
-export const linearCases: Case[] = SHAPES.flatMap((shape) => {
+const shapeCases: Case[] = SHAPES.flatMap((shape) => {
   const { from, to, rows } = shape;
   const bias = 'bias' in shape;
   return (['out,in', 'in,out'] as const).map(
@@ -31,3 +31,19 @@ export const linearCases: Case[] = SHAPES.flatMap((shape) => {
     }),
   );
 });
+
+/** The carry of an output may be that of an input: it must not be written before the last slice has read it. */
+const inPlaceCases: Case[] = (['out,in', 'in,out'] as const).map((layout) => ({
+  name: `linear into the buffer it reads, ${layout}`,
+  rows: prompt(3),
+  dtypes: WEIGHT_DTYPES,
+  tolerance: 3e-6,
+  record: (b) => b.output('y', b.linear(b.input('y', 24), 'proj', 24, { layout })),
+  expected: (given) => (r) => {
+    const x = given.input('y', r);
+    const w = given.weight('proj.weight');
+    return vector(24, (o) => sum(24, (i) => x[i]! * w[layout === 'out,in' ? o * 24 + i : i * 24 + o]!));
+  },
+}));
+
+export const linearCases: Case[] = [...shapeCases, ...inPlaceCases];
