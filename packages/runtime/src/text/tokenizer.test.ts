@@ -154,6 +154,10 @@ describe('pre-tokenisers', () => {
     expect(words({ type: 'Digits' }, 'a1２b')).toEqual(['a', '1２', 'b']);
   });
 
+  it('split words as Rust means \\w', () => {
+    expect(words({ type: 'Whitespace' }, 'ab½c_1 -!')).toEqual(['ab', '½', 'c_1', '-!']);
+  });
+
   it.each([
     ['Isolated', ['a', '-', '-', 'b']],
     ['Removed', ['a', 'b']],

@@ -16,7 +16,7 @@ export interface AddedToken {
 /** A piece of a text: an added token's id, or text between them with its place. */
 export type Section = { readonly id: number } | { readonly text: string; readonly start: number };
 
-const WORD_CHAR = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]/u;
+const WORD_CHAR = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const SPACE = /\p{White_Space}/u;
 
 /** Finds added tokens in a text: the leftmost, and of those the longest. */

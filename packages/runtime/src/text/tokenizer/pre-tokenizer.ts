@@ -37,7 +37,7 @@ export function readPreTokenizer(config: unknown, file: string): PreTokenizer {
     case 'Metaspace':
       return metaspace(options);
     case 'Whitespace':
-      return split(patternOf({ pattern: { Regex: '\\w+|[^\\w\\s]+' } }, file), 'Removed', true);
+      return split(WORDS, 'Removed', true);
     case 'WhitespaceSplit':
       return split(/\p{White_Space}/gu, 'Removed');
     case 'CharDelimiterSplit':
@@ -107,6 +107,10 @@ function join(parts: Piece[], joins: (before: Piece, part: Piece) => boolean): s
   });
   return out;
 }
+
+// `\w+|[^\w\s]+` as Rust's regex crate means it; Oniguruma, whose patterns `Split` has, counts other characters.
+const WORDS =
+  /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu;
 
 // GPT-2's pattern, with White_Space for \s: JavaScript's \s has the BOM and lacks U+0085.
 const GPT2 =
