@@ -181,6 +181,7 @@ test('a target that is the source, holds other things or is a file is refused an
   const taken = path.join(dir, 'taken');
   await mkdir(taken);
   await writeFile(path.join(taken, 'thesis.txt'), 'x');
+  await writeFile(path.join(taken, 'manifest.json'), '{"name":"a web app"}');
   await symlink(source, path.join(dir, 'link'));
   const before = await hashFolder(dir);
   for (const target of [

@@ -53,17 +53,19 @@ export async function splitCheckpoint(
 
   const work = await prepare(source, dir, settings);
   const written = (await completed(dir, work, settings)) ?? (await write(dir, work, settings));
-  const deleted = settings.deleteSource ? await verifyAndDelete(dir, work.checkpoint, settings) : [];
+  const deleted = settings.deleteSource ? await verifyAndDelete(dir, work.origin, settings) : [];
   return { ...written, dir, notCopied: work.notCopied, deleted, seconds: since(started) };
 }
 
+/** Not the whole checkpoint: half a million tensors would stay in memory for nothing. */
+type Origin = Pick<Checkpoint, 'dir' | 'files' | 'layout'>;
+
 interface Work {
-  readonly checkpoint: Checkpoint;
+  readonly origin: Origin;
   readonly header: JournalHeader;
   readonly items: readonly WorkItem[];
   readonly copied: readonly string[];
   readonly notCopied: readonly string[];
-  readonly layerFiles: readonly string[];
 }
 
 interface Written {
@@ -82,12 +84,11 @@ async function prepare(source: string, dir: string, settings: ResolvedSplitOptio
   const files = planFiles(checkpoint, settings.dtype);
   const extras = await extraItems(checkpoint, description, files, settings.dtype);
   return {
-    checkpoint,
+    origin: { dir: checkpoint.dir, files: checkpoint.files, layout: checkpoint.layout },
     header: { format: 'airllm-split', version: 1, source: description, dtype: settings.dtype, plan: planDigest(files) },
     items: [...files.map(weightItem), ...extras],
     copied,
     notCopied,
-    layerFiles: files.map(({ file }) => file),
   };
 }
 
@@ -153,10 +154,10 @@ function manifestOf(target: Target, work: Work): Manifest {
   return { format: MANIFEST_FORMAT, formatVersion: MANIFEST_VERSION, source, dtype, byteLength, files, extras };
 }
 
-async function verifyAndDelete(dir: string, checkpoint: Checkpoint, settings: ResolvedSplitOptions): Promise<string[]> {
+async function verifyAndDelete(dir: string, origin: Origin, settings: ResolvedSplitOptions): Promise<string[]> {
   const { signal, onProgress, concurrency } = settings;
   await verifyShards(dir, { signal, onProgress, concurrency });
-  return deleteWeights(checkpoint.files);
+  return deleteWeights(origin.files);
 }
 
 async function refuseOwnSource(sourceDir: string, dir: string): Promise<void> {
@@ -177,7 +178,7 @@ function refuseQuantised(checkpoint: Checkpoint, settings: ResolvedSplitOptions)
 }
 
 async function refuseChangedSource(dir: string, work: Work): Promise<void> {
-  const changes = sourceChanges(work.header.source, await describeSource(work.checkpoint, work.copied));
+  const changes = sourceChanges(work.header.source, await describeSource(work.origin, work.copied));
   if (changes.length > 0) throw new SourceChangedError({ dir, changes });
 }
 

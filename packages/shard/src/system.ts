@@ -34,7 +34,10 @@ export async function syncFolder(dir: string): Promise<void> {
   }
 }
 
-/** `require` as seen from this package, in the ESM build, the CJS build (no `import.meta`) and vitest alike. */
+/**
+ * `require` as seen from this package, in the ESM build, the CJS build (where `import.meta` is empty) and vitest alike.
+ * Not `__filename` first: under `node -e` and in the REPL it is a global that ESM sees too.
+ */
 export function requireHere(): NodeJS.Require {
-  return createRequire(typeof __filename === 'string' ? __filename : import.meta.url);
+  return createRequire(import.meta.url ?? __filename);
 }

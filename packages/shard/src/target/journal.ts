@@ -62,11 +62,15 @@ export class Journal {
     }
   }
 
-  /** Durable when it resolves. */
+  /** Outlives this process when it resolves, and a power cut once `sync` has. */
   append(record: JournalRecord): Promise<void> {
     const written = this.#queue.then(() => this.#write([record]));
     this.#queue = written.catch(() => undefined);
     return written;
+  }
+
+  async sync(): Promise<void> {
+    await this.#handle.datasync();
   }
 
   async close(): Promise<void> {
@@ -80,7 +84,6 @@ export class Journal {
       for (let done = 0; done < bytes.length; ) {
         done += (await this.#handle.write(bytes, done, bytes.length - done, this.#end + done)).bytesWritten;
       }
-      await this.#handle.datasync();
       this.#end += bytes.length;
     } catch (error) {
       await this.#handle.truncate(this.#end).catch(() => undefined);

@@ -1,8 +1,8 @@
-import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { MissingFileError } from '@airllm/loader';
 import { SourceChangedError, TargetError } from '../errors';
-import { encodeManifest, MANIFEST_FILE, type Manifest, readManifest } from '../manifest';
+import { encodeManifest, MANIFEST_FILE, MANIFEST_FORMAT, type Manifest, readManifest } from '../manifest';
 import { planDigest } from '../plan/plan';
 import { sourceChanges } from '../source';
 import { errnoName, syncFolder } from '../system';
@@ -11,6 +11,9 @@ import { TargetLock } from './lock';
 
 /** Holds everything unfinished; gone once the manifest is there. */
 const WORK_FOLDER = '.split';
+
+/** Milliseconds: of expert files there are thousands, and a power cut may cost the last second of them. */
+const SYNC_INTERVAL = 1000;
 
 /** The folder a split writes into: what is finished in it, and how a file becomes finished. */
 export class Target {
@@ -23,6 +26,7 @@ export class Target {
   readonly #created: string | undefined;
   #journal: Journal | undefined;
   #folders = new Set<string>();
+  #synced = performance.now();
 
   private constructor(dir: string, header: JournalHeader, lock: TargetLock, created: string | undefined) {
     this.dir = dir;
@@ -34,7 +38,7 @@ export class Target {
 
   /** The manifest, if the folder is complete and was made from this very source and plan. Touches nothing. */
   static async complete(dir: string, header: JournalHeader): Promise<Manifest | null> {
-    const manifest = await manifestOrNull(dir);
+    const manifest = (await isOurs(dir)) ? await manifestOrNull(dir) : null;
     if (manifest === null || changes(contentOf(manifest).header, header).length > 0) return null;
     for (const record of contentOf(manifest).records) if (!(await isInPlace(dir, record))) return null;
     return manifest;
@@ -47,7 +51,7 @@ export class Target {
   static async open(dir: string, header: JournalHeader, restart: boolean, planned: readonly string[]): Promise<Target> {
     const created = await makeFolder(dir);
     const names = await readdir(dir);
-    if (names.length > 0 && !names.includes(WORK_FOLDER) && !names.includes(MANIFEST_FILE)) {
+    if (names.length > 0 && !(await isOurs(dir))) {
       throw new TargetError({
         dir,
         reason: `it holds other things (${names.slice(0, 3).join(', ')}…); choose a new or empty folder`,
@@ -78,12 +82,13 @@ export class Target {
     // On record first: a file under its final name without its checksums could not be kept by the next run.
     await this.#journal!.append(record);
     await rename(part, file);
-    await syncFolder(path.dirname(file));
     this.done.set(nameOf(record), record);
+    if (performance.now() - this.#synced > SYNC_INTERVAL) await this.#sync();
   }
 
   /** Writes the manifest, the last file to appear, and removes all traces of the work. */
   async seal(manifest: Manifest): Promise<void> {
+    await this.#sync();
     const part = path.join(this.dir, WORK_FOLDER, 'manifest.part');
     const handle = await open(part, 'w');
     try {
@@ -107,6 +112,13 @@ export class Target {
     if (this.done.size > 0) return;
     await rm(path.join(this.dir, WORK_FOLDER), { recursive: true, force: true });
     await removeCreated(this.dir, this.#created);
+  }
+
+  /** Names and journal; the files themselves are durable before they get their names. */
+  async #sync(): Promise<void> {
+    this.#synced = performance.now();
+    await this.#journal!.sync();
+    for (const folder of [this.dir, ...this.#folders]) await syncFolder(folder);
   }
 
   async #resume(): Promise<void> {
@@ -175,6 +187,17 @@ async function isInPlace(dir: string, record: JournalRecord): Promise<boolean> {
   const { bytes } = record.kind === 'file' ? record.file : record.extra;
   const found = await stat(path.join(dir, nameOf(record))).catch(() => undefined);
   return found?.isFile() === true && found.size === bytes;
+}
+
+/** Whether a folder is one of ours, finished, begun, or damaged: only then may anything in it be replaced. */
+async function isOurs(dir: string): Promise<boolean> {
+  if (await isThere(path.join(dir, WORK_FOLDER))) return true;
+  const manifest = path.join(dir, MANIFEST_FILE);
+  return (await isThere(manifest)) && (await readFile(manifest, 'latin1')).includes(MANIFEST_FORMAT);
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return (await stat(file).catch(() => undefined)) !== undefined;
 }
 
 async function manifestOrNull(dir: string): Promise<Manifest | null> {

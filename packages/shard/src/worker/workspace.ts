@@ -3,7 +3,7 @@ import { InputFile } from './input-file';
 import { JobFailure, type WorkerSettings } from './protocol';
 
 /** Bytes per request. Larger ones are no faster with several workers, and each worker holds two of these. */
-const CHUNK = 8 << 20;
+const CHUNK = 4 << 20;
 
 /** Source files kept open per worker; a layer's tensors lie in one or two. */
 const OPEN_FILES = 8;
