@@ -90,7 +90,7 @@ const readerOf = ({ bytes, start, end }: JsonSpan): JsonReader => new JsonReader
 const parseSpan = ({ bytes, start, end }: JsonSpan): unknown => JSON.parse(utf8.decode(bytes.subarray(start, end)));
 
 // No model comes near; a damaged id must not allocate gigabytes. The largest vocabulary known has 262,145 tokens.
-const MAX_ID = 2 ** 24;
+const MAX_ID = 2 ** 22;
 
 export function checkId(id: unknown, token: () => string, file: string): asserts id is number {
   if (Number.isInteger(id) && (id as number) >= 0 && (id as number) < MAX_ID) return;
