@@ -1,0 +1,27 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, expect, test } from 'vitest';
+
+const dir = mkdtempSync(path.join(os.tmpdir(), 'airllm bench#'));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+const bin = fileURLToPath(new URL('../dist/bin.js', import.meta.url));
+const bench = (...args: string[]) => promisify(execFile)(process.execPath, [bin, ...args]);
+
+test.skipIf(process.platform === 'win32')('the shard bench prints its ratio and peak, and cleans up', async () => {
+  const { stdout } = await bench('shard', '--shape', 'tiny', '--layers', '2', '--rounds', '1', '--work', dir);
+  expect(stdout).toMatch(/^round 1.*: cp .* GB\/s, split .* GB\/s, verify .* GB\/s, peak RSS \d+ MB$/m);
+  expect(stdout).toMatch(/^split : cp = \d+ %, peak RSS \d+ MB$/m);
+  expect(readdirSync(dir)).toEqual([]);
+});
+
+test('without a known name it lists the benches', async () => {
+  const failure = await bench('nonsense').catch((error) => error);
+  expect(failure.code).toBe(2);
+  expect(failure.stderr).toMatch(/^bench shard /m);
+  expect(failure.stderr).toMatch(/^bench synthetic /m);
+});
