@@ -5,16 +5,15 @@
 namespace airllm {
 namespace {
 
-// Blocks for many rows: the accumulators of a block (up to 192 KiB) stay in the second cache, a tile's packed
-// activations (kTileRows × kDepthBlock floats) in the first.
-constexpr uint32_t kRowBlock = 48;    // a multiple of every kTileRows
-constexpr uint32_t kOutBlock = 64;    // a multiple of the tile's 4 outputs
-constexpr uint32_t kDepthBlock = 512; // a multiple of every kLanes
+// Blocks for many rows: kOutBlock rows of weights, kDepthBlock deep, stay in the second cache while tiles of activations,
+// packed, come to the first one by one. With 64 outputs packing took a seventh of the time.
+constexpr uint32_t kRowBlock = 96;  // a multiple of every kTileRows
+constexpr uint32_t kOutBlock = 128; // a multiple of the tile's 4 outputs
 // Bytes of weights per task at few rows: enough to stream, small enough to share out evenly.
 constexpr uint32_t kStreamBytes = 128 * 1024;
 
 static_assert(kRowBlock % kTileRows == 0 && kOutBlock % 4 == 0 && kDepthBlock % kLanes == 0);
-static_assert((size_t(kOutBlock) * kLanes * kRowBlock + kTileRows * kDepthBlock) * 4 <= kLinearScratch);
+static_assert(size_t(kTileRows) * kDepthBlock * 4 <= kLinearScratch);
 
 struct Linear {
   const float *x;
@@ -34,37 +33,18 @@ static inline void pack_rows(const float *x, size_t stride, uint32_t k, float *p
     for (uint32_t r = 0; r < R; r++, packed += kLanes) v_store(packed, v_load_n(x + r * stride + i, k - i));
 }
 
-// One tile of a block along kDepthBlock of K; its accumulators wait in memory in between.
-template <class W, uint32_t R, uint32_t O>
-AIRLLM_KERNEL void dot_block_tile(const DotSource &from, uint32_t k, float *waiting, bool first, bool last, float *y,
-                                  size_t yr) {
-  vf acc[R][O];
-  for (uint32_t r = 0; r < R; r++)
-    for (uint32_t o = 0; o < O; o++) acc[r][o] = first ? v_zero() : v_load(waiting + (r * O + o) * kLanes);
-  dot_steps<W, R, O>(acc, from, k);
-  if (last) return dot_finish<R, O>(acc, y, yr);
-  for (uint32_t r = 0; r < R; r++)
-    for (uint32_t o = 0; o < O; o++) v_store(waiting + (r * O + o) * kLanes, acc[r][o]);
-}
-
 // rows ≤ kRowBlock times outs ≤ kOutBlock.
 template <class W>
-AIRLLM_KERNEL void dot_block(const Linear &l, uint32_t row, uint32_t rows, uint32_t out, uint32_t outs, float *scratch) {
-  float *packed = scratch, *waiting = scratch + size_t(kTileRows) * kDepthBlock;
-  for (uint32_t at = 0; at < l.k; at += kDepthBlock) {
+AIRLLM_KERNEL void dot_block(const Linear &l, uint32_t row, uint32_t rows, uint32_t out, uint32_t outs, float *packed) {
+  const uint8_t *w = l.w + out * l.w_stride;
+  for (uint32_t at = 0; at < l.k; at += kDepthBlock, w += kDepthBlock * W::bytes) {
     const uint32_t k = least(kDepthBlock, l.k - at);
-    const bool first = at == 0, last = at + k == l.k;
     for (uint32_t r = 0; r < rows; r += kTileRows) {
       with_rows(least(kTileRows, rows - r), [&](auto tile) {
         constexpr uint32_t R = tile.count;
         pack_rows<R>(l.x + (row + r) * l.x_stride + at, l.x_stride, k, packed);
-        DotSource from{packed, kLanes, R * kLanes, l.w + out * l.w_stride + size_t(at) * W::bytes, l.w_stride};
-        float *y = l.y + (row + r) * l.y_stride + out, *acc = waiting + size_t(r) * kOutBlock * kLanes;
-        uint32_t o = 0;
-        for (; o + 4 <= outs; o += 4, from.w += 4 * l.w_stride)
-          dot_block_tile<W, R, 4>(from, k, acc + o * R * kLanes, first, last, y + o, l.y_stride);
-        for (; o < outs; o++, from.w += l.w_stride)
-          dot_block_tile<W, R, 1>(from, k, acc + o * R * kLanes, first, last, y + o, l.y_stride);
+        dot_outputs<W, R>({packed, kLanes, R * kLanes, w, l.w_stride}, outs, k,
+                          l.y + (row + r) * l.y_stride + out, l.y_stride, at > 0);
       });
     }
   }
@@ -80,8 +60,11 @@ template <class W, class Done> static void linear_out_in(const Linear &l, Worker
     const uint32_t block = least(step, fair), tasks = ceil_div(l.outs, block);
     for (uint32_t t; (t = next_task(worker)) < tasks;) {
       const uint32_t out = t * block, outs = least(block, l.outs - out);
-      dot_matrix<W>({l.x, l.x_stride, kLanes, l.w + out * l.w_stride, l.w_stride}, l.rows, outs, l.k, l.y + out,
-                    l.y_stride);
+      // One row is read in long runs; more rows of activations stay in the first cache only block by block.
+      const uint32_t depth = l.rows == 1 ? l.k : kDepthBlock;
+      for (uint32_t at = 0; at < l.k; at += depth)
+        dot_matrix<W>({l.x + at, l.x_stride, kLanes, l.w + out * l.w_stride + size_t(at) * W::bytes, l.w_stride},
+                      l.rows, outs, least(depth, l.k - at), l.y + out, l.y_stride, at > 0);
       done(0, l.rows, out, outs);
     }
     return;

@@ -1,15 +1,18 @@
 // The two micro-kernels all matrix work is made of. Both keep a tile of accumulators in registers.
 //
 // Order of summation, the same in every tile shape, so that an element does not depend on its neighbours:
-//   dot:  element (row, out) has ONE vector accumulator; step s adds x[s·L … s·L+L) · w[out, the same], L = kLanes, the
-//         last step with zeros past K; the lanes are summed by v_reduce4 at the end.
-//   axpy: element (row, out) is one lane; it adds x[row, k] · w[k, out] for k ascending.
-// All additions are fused multiply-adds, so a tile may stop anywhere along K, keep its accumulators in memory (exact)
-// and go on later.
+//   dot:  K is cut into blocks of kDepthBlock. In a block, element (row, out) has ONE vector accumulator; step s adds
+//         x[s·L … s·L+L) · w[out, the same], L = kLanes, the last step with zeros past K; then its lanes are summed by
+//         v_reduce4. The blocks' sums are added in ascending order.
+//   axpy: element (row, out) is one lane; it adds x[row, k] · w[k, out] for k ascending. A tile may stop anywhere along
+//         K, since an accumulator kept in memory is exact.
+// Products are added by fused multiply-adds.
 #pragma once
 
 namespace airllm {
 namespace {
+
+constexpr uint32_t kDepthBlock = 1024;  // a multiple of every kLanes
 
 // Each shape once: inlined into every caller they would take the compiler a minute.
 #define AIRLLM_KERNEL static __attribute__((noinline))
@@ -44,33 +47,41 @@ static inline void dot_steps(vf (&acc)[R][O], const DotSource &from, uint32_t k)
   }
 }
 
-template <uint32_t R, uint32_t O> static inline void dot_finish(const vf (&acc)[R][O], float *y, size_t yr) {
+// y = the lanes' sums, or y += them.
+template <uint32_t R, uint32_t O>
+static inline void dot_finish(const vf (&acc)[R][O], float *y, size_t yr, bool add) {
   for (uint32_t r = 0; r < R; r++) {
-    if constexpr (O == 1) y[r * yr] = v_reduce_add(acc[r][0]);
-    else
-      for (uint32_t o = 0; o < O; o += 4)
-        v_reduce4(acc[r][o], acc[r][o + 1], acc[r][o + 2], acc[r][o + 3], y + r * yr + o);
+    for (uint32_t o = 0; o < O; o += 4) {
+      float sums[4];
+      if constexpr (O == 1) sums[0] = v_reduce_add(acc[r][0]);
+      else v_reduce4(acc[r][o], acc[r][o + 1], acc[r][o + 2], acc[r][o + 3], sums);
+      for (uint32_t i = 0; i < (O == 1 ? 1 : 4); i++) y[r * yr + o + i] = add ? y[r * yr + o + i] + sums[i] : sums[i];
+    }
   }
 }
 
-// R rows times O outputs along the whole of K.
+// R rows times O outputs along K. `add`: to the blocks before, whose sum is in y.
 template <class W, uint32_t R, uint32_t O>
-static inline void dot_tile(const DotSource &from, uint32_t k, float *y, size_t yr) {
-  vf acc[R][O];
-  for (uint32_t r = 0; r < R; r++)
-    for (uint32_t o = 0; o < O; o++) acc[r][o] = v_zero();
-  dot_steps<W, R, O>(acc, from, k);
-  dot_finish<R, O>(acc, y, yr);
+static inline void dot_tile(DotSource from, uint32_t k, float *y, size_t yr, bool add) {
+  for (uint32_t at = 0; at < k; at += kDepthBlock) {
+    vf acc[R][O];
+    for (uint32_t r = 0; r < R; r++)
+      for (uint32_t o = 0; o < O; o++) acc[r][o] = v_zero();
+    dot_steps<W, R, O>(acc, from, k - at < kDepthBlock ? k - at : kDepthBlock);
+    dot_finish<R, O>(acc, y, yr, add || at > 0);
+    from.x += kDepthBlock / kLanes * from.xs;
+    from.w += kDepthBlock * W::bytes;
+  }
 }
 
-// R rows times any number of outputs along the whole of K.
+// R rows times any number of outputs.
 template <class W, uint32_t R>
-AIRLLM_KERNEL void dot_outputs(DotSource from, uint32_t outs, uint32_t k, float *y, size_t yr) {
+AIRLLM_KERNEL void dot_outputs(DotSource from, uint32_t outs, uint32_t k, float *y, size_t yr, bool add) {
   uint32_t o = 0;
   if constexpr (R <= kWideRows)
-    for (; o + 8 <= outs; o += 8, from.w += 8 * from.wr) dot_tile<W, R, 8>(from, k, y + o, yr);
-  for (; o + 4 <= outs; o += 4, from.w += 4 * from.wr) dot_tile<W, R, 4>(from, k, y + o, yr);
-  for (; o < outs; o++, from.w += from.wr) dot_tile<W, R, 1>(from, k, y + o, yr);
+    for (; o + 8 <= outs; o += 8, from.w += 8 * from.wr) dot_tile<W, R, 8>(from, k, y + o, yr, add);
+  for (; o + 4 <= outs; o += 4, from.w += 4 * from.wr) dot_tile<W, R, 4>(from, k, y + o, yr, add);
+  for (; o < outs; o++, from.w += from.wr) dot_tile<W, R, 1>(from, k, y + o, yr, add);
 }
 
 // Calls `body` with an integral constant R for the tile's number of rows.
@@ -84,12 +95,12 @@ template <uint32_t R = kTileRows, class Body> static inline void with_rows(uint3
   body(Rows<R>());
 }
 
-// All of rows × outs, without blocking along K: for few rows, or K that fits the first cache.
+// All of rows × outs, unpacked: for few rows, or a K that fits the first cache.
 template <class W>
-AIRLLM_KERNEL void dot_matrix(DotSource from, uint32_t rows, uint32_t outs, uint32_t k, float *y, size_t yr) {
+AIRLLM_KERNEL void dot_matrix(DotSource from, uint32_t rows, uint32_t outs, uint32_t k, float *y, size_t yr, bool add) {
   for (uint32_t r = 0; r < rows; r += kTileRows) {
     with_rows(rows - r < kTileRows ? rows - r : kTileRows, [&](auto tile) {
-      dot_outputs<W, tile.count>({from.x + r * from.xr, from.xr, from.xs, from.w, from.wr}, outs, k, y + r * yr, yr);
+      dot_outputs<W, tile.count>({from.x + r * from.xr, from.xr, from.xs, from.w, from.wr}, outs, k, y + r * yr, yr, add);
     });
   }
 }
