@@ -1,6 +1,14 @@
 import { createExecutor } from '@airllm/kernels';
 import { openCheckpoint, openReader } from '@airllm/loader';
-import { buildModel, continuationRows, Engine, planResidency, type Sampling, sample, seededRandom } from '@airllm/runtime';
+import {
+  buildModel,
+  continuationRows,
+  Engine,
+  planResidency,
+  type Sampling,
+  sample,
+  seededRandom,
+} from '@airllm/runtime';
 
 export interface ComposeOptions {
   readonly maxNewTokens: number;

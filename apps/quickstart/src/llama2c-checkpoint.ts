@@ -21,7 +21,13 @@ export function convertCheckpoint(bytes: Uint8Array): ConvertedModel {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const header = Array.from({ length: HEADER_WORDS }, (_, i) => view.getInt32(4 * i, true));
   const [dim, hidden, layers, heads, kvHeads, vocab, positions] = header as [
-    number, number, number, number, number, number, number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
   ];
   const headDim = dim / heads;
   const read = weightReader(bytes, 4 * HEADER_WORDS);
@@ -69,7 +75,13 @@ export function convertCheckpoint(bytes: Uint8Array): ConvertedModel {
 }
 
 function config(c: {
-  dim: number; hidden: number; layers: number; heads: number; kvHeads: number; vocab: number; positions: number;
+  dim: number;
+  hidden: number;
+  layers: number;
+  heads: number;
+  kvHeads: number;
+  vocab: number;
+  positions: number;
 }) {
   if (c.vocab < 0) throw new Error('an output matrix of its own (negative vocabulary size) is not expected here');
   return {

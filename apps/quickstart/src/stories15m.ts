@@ -39,7 +39,9 @@ async function convert(dir: string): Promise<void> {
   const model = data.subarray(0, MODEL_BYTES);
   const sha256 = createHash('sha256').update(model).digest('hex');
   if (sha256 !== MODEL_SHA256) {
-    throw new Error(`${source}: the weights have sha256 ${sha256}, expected ${MODEL_SHA256}; install the package again`);
+    throw new Error(
+      `${source}: the weights have sha256 ${sha256}, expected ${MODEL_SHA256}; install the package again`,
+    );
   }
   const { config, tensors } = convertCheckpoint(model);
   const { tokenizerJson, tokenizerConfig } = llama2cTokenizer(data.subarray(MODEL_BYTES), config.vocab_size as number);

@@ -3,7 +3,19 @@ export { AutoModel, type FromPretrainedOptions } from './auto/auto-model';
 export { type ByteSize, parseByteSize } from './auto/byte-size';
 export { LanguageModel, type ModelInfo } from './auto/language-model';
 export { type ResolvedModel, type ResolveModelOptions, resolveModel } from './auto/resolve-model';
-export { Engine, type EngineOptions, type EngineStats, type Row, Sequence, type StepOptions, Streamer } from './engine';
+export {
+  chromeTrace,
+  Engine,
+  type EngineOptions,
+  type EngineStats,
+  type Observer,
+  type Row,
+  Sequence,
+  type Span,
+  type StepOptions,
+  Streamer,
+  type Track,
+} from './engine';
 export {
   BudgetError,
   ConfigError,

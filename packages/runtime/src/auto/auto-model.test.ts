@@ -1,4 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DisposedError } from '@airllm/loader';
 import { describe, expect, test } from 'vitest';
@@ -25,7 +28,8 @@ describe('two calls at once', () => {
     await using model = await AutoModel.fromPretrained(fixture, { executor });
     let inner = 0;
     for await (const event of model.stream({ ids: [1, 2], maxNewTokens: 3, ignoreEos: true })) {
-      if (event.type === 'text') inner += (await model.generate({ ids: [3], maxNewTokens: 2, ignoreEos: true })).ids.length;
+      if (event.type === 'text')
+        inner += (await model.generate({ ids: [3], maxNewTokens: 2, ignoreEos: true })).ids.length;
     }
     expect(inner).toBe(6);
   });
@@ -56,14 +60,21 @@ test('a stream brings every token once, then one finish', async () => {
 });
 
 test('an end token ends the text and counts among its ids', async () => {
-  await using model = await AutoModel.fromPretrained(fixture, { executor });
-  const free = await model.generate({ ids: [1, 5, 9], maxNewTokens: 200, ignoreEos: true, temperature: 20, topK: 0, seed: 1 });
-  const { ids, finishReason } = await model.generate({ ids: [1, 5, 9], maxNewTokens: 200, temperature: 20, topK: 0, seed: 1 });
-  const eos: number = JSON.parse(readFileSync(`${fixture}/config.json`, 'utf8')).eos_token_id;
-  const at = free.ids.indexOf(eos);
-  expect(at).toBeGreaterThan(0);
-  expect(ids).toEqual(free.ids.slice(0, at + 1));
-  expect(finishReason).toBe('eos');
+  const dir = await mkdtemp(join(tmpdir(), 'airllm-eos-'));
+  try {
+    await cp(fixture, dir, { recursive: true });
+    const request = { ids: [1, 5, 9], maxNewTokens: 20 };
+    await using free = await AutoModel.fromPretrained(dir, { executor });
+    const { ids } = await free.generate({ ...request, ignoreEos: true });
+    await writeFile(join(dir, 'generation_config.json'), JSON.stringify({ eos_token_id: [ids[7], 0] }));
+    await using model = await AutoModel.fromPretrained(dir, { executor });
+    const ended = await model.generate(request);
+    expect(ended.ids).toEqual(ids.slice(0, ids.indexOf(ids[7]!) + 1));
+    expect(ended.finishReason).toBe('eos');
+    expect((await model.generate({ ...request, ignoreEos: true })).ids).toEqual(ids);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
 });
 
 test('an abort rejects with its reason, before and during the work; leaving the loop ends it', async () => {
@@ -109,7 +120,16 @@ test('without maxNewTokens the context ends the text', async () => {
 
 test('fromConfig builds the model on meta, whatever its size', () => {
   const config = JSON.parse(readFileSync(`${fixture}/config.json`, 'utf8'));
-  const model = AutoModel.fromConfig({ ...config, num_hidden_layers: 126, hidden_size: 16384, num_attention_heads: 128, head_dim: 128, num_key_value_heads: 8, intermediate_size: 53248, vocab_size: 128256 });
+  const model = AutoModel.fromConfig({
+    ...config,
+    num_hidden_layers: 126,
+    hidden_size: 16384,
+    num_attention_heads: 128,
+    head_dim: 128,
+    num_key_value_heads: 8,
+    intermediate_size: 53248,
+    vocab_size: 128256,
+  });
   expect(model.parameterCount).toBeGreaterThan(400e9);
   expect([...model.tensors.values()].every(({ extent }) => extent === undefined)).toBe(true);
 });

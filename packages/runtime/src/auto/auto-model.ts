@@ -1,6 +1,6 @@
 import { createExecutor, type ExecutorName } from '@airllm/kernels';
-import { openCheckpoint, openReader, type DType, type Reader } from '@airllm/loader';
-import { Engine } from '../engine';
+import { type DType, openCheckpoint, openReader, type Reader } from '@airllm/loader';
+import { Engine, type Observer } from '../engine';
 import { loadGenerationDefaults } from '../generate/generation-config';
 import type { Model } from '../models/model';
 import { buildModel } from '../models/registry';
@@ -26,6 +26,8 @@ export interface FromPretrainedOptions extends ResolveModelOptions {
   readonly threads?: number | undefined;
   /** @defaultValue 'auto': direct where the drive allows it */
   readonly reader?: 'auto' | 'direct' | 'plain' | undefined;
+  /** Is told what every read, wait and computation took: see `chromeTrace`. */
+  readonly observe?: Observer | undefined;
   /** Told what a person should know, a line each. @defaultValue stderr */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
@@ -100,7 +102,7 @@ async function assemble(
       contextLength,
       readAlignment: reader.kind === 'direct' ? DIRECT_ALIGNMENT : 1,
     });
-    const engine = new Engine({ model, plan, executor, reader });
+    const engine = new Engine({ model, plan, executor, reader, observe: options.observe });
     const info = {
       modelType: model.config.modelType,
       dir,

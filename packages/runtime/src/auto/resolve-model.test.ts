@@ -32,7 +32,11 @@ test('a folder is itself', async () => {
 });
 
 describe('a repository id', () => {
-  const found = () => ({ dir: join(cache, 'models--org--name', 'snapshots', COMMIT), repo: 'org/name', commit: COMMIT });
+  const found = () => ({
+    dir: join(cache, 'models--org--name', 'snapshots', COMMIT),
+    repo: 'org/name',
+    commit: COMMIT,
+  });
 
   test('is looked up in the cache that the environment names when called', async () => {
     expect(await resolveModel('org/name')).toEqual(found());

@@ -45,7 +45,8 @@ async function fromCache(source: string, repo: string, revision: string, cache: 
   const folder = join(cache, `models--${repo.replace('/', '--')}`);
   if (!(await isDirectory(folder))) {
     const cached = await cachedRepos(cache);
-    const known = cached.length > 0 ? `; it holds ${cached.slice(0, 5).join(', ')}${cached.length > 5 ? ', …' : ''}` : '';
+    const known =
+      cached.length > 0 ? `; it holds ${cached.slice(0, 5).join(', ')}${cached.length > 5 ? ', …' : ''}` : '';
     throw new ModelNotFoundError({
       source,
       reason: `there is neither a folder ${resolve(source)} nor a repository ${repo} in the cache ${cache}${known}`,

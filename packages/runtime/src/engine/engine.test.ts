@@ -19,7 +19,10 @@ interface Setup extends Partial<PlanOptions> {
   readonly reader?: 'direct' | 'plain';
 }
 
-async function open(name: string, { executor: executorName = 'reference', reader: kind = 'plain', ...plan }: Setup = {}) {
+async function open(
+  name: string,
+  { executor: executorName = 'reference', reader: kind = 'plain', ...plan }: Setup = {},
+) {
   const checkpoint = await openCheckpoint(`${fixtures}${name}`);
   const model = buildModel(checkpoint.config, checkpoint);
   const reader = await openReader({ kind });
@@ -58,7 +61,8 @@ async function allLogits(engine: Engine, ids: readonly number[], chunk = ids.len
     wantsLogits: true,
   }));
   const logits: Float32Array[] = [];
-  for (let from = 0; from < rows.length; from += chunk) logits.push(...(await engine.step(rows.slice(from, from + chunk))));
+  for (let from = 0; from < rows.length; from += chunk)
+    logits.push(...(await engine.step(rows.slice(from, from + chunk))));
   const all = new Float32Array(logits.length * logits[0]!.length);
   logits.forEach((row, i) => {
     all.set(row, i * row.length);
@@ -87,7 +91,11 @@ describe.each(['llama', 'gemma3_text', 'gpt2', 'mixtral', 'phi3-longrope-long'])
     const whole = await allLogits(resident, ids);
     for (const weightsMemory of [floor.weightsMemory, Math.ceil((floor.weightsMemory + bytes.weights) / 2)]) {
       for (const reader of ['plain', 'direct'] as const) {
-        const engine = await open(name, { weightsMemory: weightsMemory + (reader === 'direct' ? 2 ** 21 : 0), reader, maxRows: 16 });
+        const engine = await open(name, {
+          weightsMemory: weightsMemory + (reader === 'direct' ? 2 ** 21 : 0),
+          reader,
+          maxRows: 16,
+        });
         expect(await allLogits(engine, ids, 5)).toEqual(whole);
       }
     }

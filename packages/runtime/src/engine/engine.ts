@@ -15,10 +15,11 @@ import type { Plan, Segment } from '../plan/types';
 import { Admission } from './admission';
 import { EmbeddingRows } from './embedding';
 import { ExpertCache } from './expert-cache';
-import { type PackedRows, packRows, cutPasses, type Row } from './rows';
+import { cutPasses, type PackedRows, packRows, type Row } from './rows';
 import { runExperts } from './run-experts';
 import { Sequence } from './sequence';
-import { type PlacedWeight, Streamer } from './streamer';
+import { type PlacedWeight, Streamer, segmentName } from './streamer';
+import type { Observer } from './trace';
 
 export interface EngineOptions {
   readonly model: Model;
@@ -27,6 +28,8 @@ export interface EngineOptions {
   readonly executor: Executor;
   /** Stays the caller's: the engine does not close it. */
   readonly reader: Reader;
+  /** Is told what took how long. */
+  readonly observe?: Observer | undefined;
 }
 
 export interface EngineStats {
@@ -64,6 +67,7 @@ interface Pass {
 export class Engine {
   readonly model: Model;
   readonly plan: Plan;
+  readonly #observe: Observer;
   readonly #stages: readonly Stage[];
   readonly #embedding: Program;
   readonly #embeddingRows: EmbeddingRows;
@@ -82,7 +86,8 @@ export class Engine {
   #computeMs = 0;
 
   constructor(options: EngineOptions) {
-    const { model, plan, executor, reader } = options;
+    const { model, plan, executor, reader, observe = () => {} } = options;
+    this.#observe = observe;
     this.model = model;
     this.plan = plan;
     this.#stages = [...model.layers, model.head].map((block, i) => ({
@@ -92,7 +97,7 @@ export class Engine {
     }));
     this.#embedding = executor.compile(model.embedding.graph);
     this.#embeddingRows = new EmbeddingRows(model, reader, plan.maxRows);
-    this.#streamer = new Streamer(plan, reader);
+    this.#streamer = new Streamer(plan, reader, observe);
     this.#experts = new ExpertCache(plan.expertSlots, reader);
     this.#pool = new BlockPool({ limitBytes: plan.bytes.state });
     this.#admission = new Admission(plan.bytes.state);
@@ -159,6 +164,7 @@ export class Engine {
     signal?.throwIfAborted();
     const pass: Pass = { packed: packRows(rows), signal };
     this.#reserve(rows);
+    const start = performance.now();
     try {
       if (this.#broken) await this.#streamer.restart();
       this.#broken = true;
@@ -168,6 +174,7 @@ export class Engine {
       this.#passes++;
       this.#rows += rows.length;
       for (const row of rows) row.sequence.advance(row.position + 1);
+      this.#observe({ track: 'pass', name: `pass ${this.#passes}`, start, end: performance.now(), rows: rows.length });
       return logits;
     } catch (error) {
       for (const { sequence } of rows) sequence.truncate(sequence.length);
@@ -182,7 +189,7 @@ export class Engine {
   async #embed(rows: readonly Row[], pass: Pass): Promise<void> {
     const weights = await this.#embeddingRows.gather(rows);
     const part = { from: 0, to: this.model.embedding.graph.ops.length };
-    await this.#compute(this.#embedding, { ...this.#call(pass.packed), part, weights, states: [] });
+    await this.#compute('embedding', this.#embedding, { ...this.#call(pass.packed), part, weights, states: [] });
     const hidden = this.#carry.get('hidden')!;
     rows.forEach(({ input }, r) => {
       if (typeof input !== 'number') hidden.float32(r * input.length * 4, input.length).set(input);
@@ -220,23 +227,26 @@ export class Engine {
     if (segment.experts !== undefined) {
       const graph = expertGraph(stage.block.graph, segment);
       await runExperts(this.#experts, segment, routes!, (part, weights) =>
-        this.#compute(stage.program, { ...call, part, weights: byIndex(graph, weights) }),
+        this.#compute(segmentName(segment), stage.program, { ...call, part, weights: byIndex(graph, weights) }),
       );
       return undefined;
     }
     const weights = await this.#streamer.acquire(segment);
     if (call.rows.count > 0) {
       const { graph } = stage.block;
-      routes = await this.#compute(stage.program, { ...call, part: segment.part, weights: byIndex(graph, weights) });
+      const run = { ...call, part: segment.part, weights: byIndex(graph, weights) };
+      routes = await this.#compute(segmentName(segment), stage.program, run);
     }
     this.#streamer.release();
     return routes;
   }
 
-  async #compute(program: Program, call: RunCall): Promise<Int32Array | undefined> {
+  async #compute(name: string, program: Program, call: RunCall): Promise<Int32Array | undefined> {
     const start = performance.now();
     const { routes } = await program.run(call);
-    this.#computeMs += performance.now() - start;
+    const end = performance.now();
+    this.#computeMs += end - start;
+    this.#observe({ track: 'compute', name, start, end });
     return routes;
   }
 

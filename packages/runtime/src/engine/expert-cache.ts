@@ -23,8 +23,7 @@ export class ExpertCache {
 
   constructor(slots: { readonly count: number; readonly bytes: number }, reader: Reader) {
     this.#reader = reader;
-    this.#buffer =
-      slots.count > 0 ? HostBuffer.allocate(slots.count * slots.bytes, { label: 'expert slots' }) : null;
+    this.#buffer = slots.count > 0 ? HostBuffer.allocate(slots.count * slots.bytes, { label: 'expert slots' }) : null;
     this.#slots = Array.from({ length: slots.count }, (_, i) => ({
       offset: i * slots.bytes,
       key: null,

@@ -2,3 +2,4 @@ export { Engine, type EngineOptions, type EngineStats, type StepOptions } from '
 export type { Row } from './rows';
 export { Sequence } from './sequence';
 export { Streamer, type StreamerStats } from './streamer';
+export { chromeTrace, type Observer, type Span, type Track } from './trace';

@@ -2,6 +2,7 @@ import type { WeightBytes } from '@airllm/kernels';
 import { DisposedError, HostBuffer, type Reader } from '@airllm/loader';
 import type { Plan, Segment, WeightExtent } from '../plan/types';
 import { Ring } from './ring';
+import type { Observer } from './trace';
 
 /** Bytes of reads kept in flight: enough for a drive's queue, small beside the ring. */
 const IN_FLIGHT_BYTES = 128 * 1024 * 1024;
@@ -31,6 +32,7 @@ export interface PlacedWeight extends WeightBytes {
  */
 export class Streamer {
   readonly #reader: Reader;
+  readonly #observe: Observer;
   readonly #cycle: readonly Segment[];
   readonly #pinnedAt: ReadonlyMap<number, number>;
   readonly #pinned: HostBuffer | null;
@@ -46,8 +48,9 @@ export class Streamer {
   #waitMs = 0;
   #disposed = false;
 
-  constructor(plan: Plan, reader: Reader) {
+  constructor(plan: Plan, reader: Reader, observe: Observer = () => {}) {
     this.#reader = reader;
+    this.#observe = observe;
     this.#cycle = plan.segments.filter((segment) => segment.experts === undefined);
     const pinned = this.#cycle.filter((segment) => plan.pinned[segment.index]);
     const places = new Map<number, number>();
@@ -80,7 +83,9 @@ export class Streamer {
     try {
       return await load.weights;
     } finally {
-      this.#waitMs += performance.now() - start;
+      const end = performance.now();
+      this.#waitMs += end - start;
+      this.#observe({ track: 'wait', name: segmentName(segment), start, end });
     }
   }
 
@@ -147,9 +152,11 @@ export class Streamer {
 
   #read(segment: Segment, buffer: HostBuffer, at: number): Promise<readonly PlacedWeight[]> {
     this.#inFlight += segment.bytes;
+    const start = performance.now();
     const read = readWeights(this.#reader, segment.weights, buffer, at).finally(() => {
       this.#inFlight -= segment.bytes;
       this.#waiting.delete(read);
+      this.#observe({ track: 'read', name: segmentName(segment), start, end: performance.now(), bytes: segment.bytes });
       this.#readAhead();
     });
     this.#waiting.add(read);
@@ -157,6 +164,12 @@ export class Streamer {
     read.catch(() => {});
     return read;
   }
+}
+
+/** For people: where in the model a segment is. */
+export function segmentName({ block, part }: Pick<Segment, 'block' | 'part'>): string {
+  const slice = part.slice === undefined ? '' : ` rows ${part.slice.from}–${part.slice.to - 1}`;
+  return `block ${block} ops ${part.from}–${part.to - 1}${slice}`;
 }
 
 /** Reads extents one after the other into a buffer, each at the next place its alignment allows. */

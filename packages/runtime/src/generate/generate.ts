@@ -65,7 +65,13 @@ async function* run({ session, request, resolved, prompt, limit, watch, sequence
     watch.token();
     const ended = !resolved.ignoreEos && endTokens.has(id);
     const piece = ended ? '' : text.push(id);
-    finishReason = ended ? 'eos' : text.stopped ? 'stop' : history.length - prompt.length >= limit ? 'length' : undefined;
+    finishReason = ended
+      ? 'eos'
+      : text.stopped
+        ? 'stop'
+        : history.length - prompt.length >= limit
+          ? 'length'
+          : undefined;
     yield { type: 'text', text: finishReason === undefined ? piece : piece + text.flush(), ids: [id] };
   }
   const ids = history.slice(prompt.length);

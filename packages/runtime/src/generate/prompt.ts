@@ -9,7 +9,11 @@ import type { GenerateRequest } from './types';
 export function promptIds(request: GenerateRequest, session: GenerationSession): readonly number[] {
   const given = [request.prompt, request.messages, request.ids].filter((value) => value !== undefined);
   if (given.length !== 1) {
-    throw new OptionError({ option: 'prompt', expected: 'exactly one of prompt, messages and ids', found: given.length });
+    throw new OptionError({
+      option: 'prompt',
+      expected: 'exactly one of prompt, messages and ids',
+      found: given.length,
+    });
   }
   if (request.ids !== undefined) return checkedIds(request.ids, session);
   const tokenizer = needTokenizer(session.tokenizer);

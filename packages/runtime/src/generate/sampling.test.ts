@@ -60,7 +60,14 @@ test('draws follow the probabilities', () => {
 });
 
 test('a seed gives the same numbers, another seed others, all in [0, 1)', () => {
-  const take = (seed: number) => Array.from({ length: 5 }, ((source) => () => source.next())(seededRandom(seed)));
+  const take = (seed: number) =>
+    Array.from(
+      { length: 5 },
+      (
+        (source) => () =>
+          source.next()
+      )(seededRandom(seed)),
+    );
   expect(take(7)).toEqual(take(7));
   expect(take(7)).not.toEqual(take(8));
   expect(take(2 ** 40 + 1)).not.toEqual(take(1));
