@@ -1,8 +1,8 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { DisposedError, OptionError, ReadError } from './errors';
 import { foreignAvailable } from './foreign';
 import { HostBuffer } from './host-buffer';
@@ -225,9 +225,8 @@ describe.skipIf(process.platform !== 'linux' || !native)('direct I/O', () => {
     });
   });
 
+  const memory = temporaryFolder(process.platform === 'linux' ? '/dev/shm' : undefined);
   test('tmpfs, where many kernels know none, works in any case', async () => {
-    const memory = mkdtempSync('/dev/shm/airllm-');
-    afterAll(() => rmSync(memory, { recursive: true, force: true }));
     const copy = join(memory, 'weights.bin');
     writeFileSync(copy, content);
     await withReader({ kind: 'auto' }, async (reader) => {

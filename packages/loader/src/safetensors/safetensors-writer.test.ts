@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { DTYPES, tensorBytes } from '../dtype';
 import { DisposedError, OptionError, WriteError } from '../errors';
 import { HostBuffer } from '../host-buffer';
@@ -167,16 +167,17 @@ describe.skipIf(!mountable)('on a full drive (needs root to mount one)', () => {
   test('ENOSPC is a WriteError, and the drive is as it was', async () => {
     const mount = mkdtempSync(join(tmpdir(), 'airllm-full-'));
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', mount]);
-    afterAll(() => {
+    try {
+      const file = join(mount, 'f.safetensors');
+      const error = await rejection(writeSafetensors(file, [u8('a', 500_000), u8('b', 2_000_000)]));
+      expect(WriteError.isInstance(error), String(error)).toBe(true);
+      expect(error).toMatchObject({ file, errno: 'ENOSPC' });
+      expect(readdirSync(mount)).toEqual([]);
+      await writeSafetensors(file, [u8('a', 500_000)]);
+      expect(readdirSync(mount)).toEqual(['f.safetensors']);
+    } finally {
       execFileSync('umount', [mount]);
       rmdirSync(mount);
-    });
-    const file = join(mount, 'f.safetensors');
-    const error = await rejection(writeSafetensors(file, [u8('a', 500_000), u8('b', 2_000_000)]));
-    expect(WriteError.isInstance(error), String(error)).toBe(true);
-    expect(error).toMatchObject({ file, errno: 'ENOSPC' });
-    expect(readdirSync(mount)).toEqual([]);
-    await writeSafetensors(file, [u8('a', 500_000)]);
-    expect(readdirSync(mount)).toEqual(['f.safetensors']);
+    }
   });
 });

@@ -3,9 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 
-/** A folder that lives as long as the test file runs. Its name has what breaks careless URLs. */
-export function temporaryFolder(): string {
-  const dir = mkdtempSync(join(tmpdir(), 'airllm loader#'));
+/**
+ * A folder that lives as long as the test file runs; to be asked for outside of tests. Its name has what breaks
+ * careless URLs.
+ */
+export function temporaryFolder(parent: string = tmpdir()): string {
+  const dir = mkdtempSync(join(parent, 'airllm loader#'));
   afterAll(() => rmSync(dir, { recursive: true, force: true }));
   return dir;
 }
