@@ -2,6 +2,9 @@ import type { Bench } from './bench';
 
 // Imported on demand: a bench must not pay for what the others load.
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  disk: () => import('./disk'),
+  'generate-once': () => import('./generate-once'),
+  'raw-read': () => import('./raw-read'),
   shard: () => import('./shard'),
   synthetic: () => import('./synthetic-bench'),
 };

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 /** What a command did in its cgroup. */
 export interface CgroupRun {
@@ -13,6 +14,7 @@ export interface CgroupRun {
 }
 
 const V1 = '/sys/fs/cgroup/memory';
+const V1_IO = '/sys/fs/cgroup/blkio';
 const V2 = '/sys/fs/cgroup';
 
 /** Why no memory cgroup can be made here, or null if one can. */
@@ -36,21 +38,38 @@ export function dropCaches(): void {
   writeFileSync('/proc/sys/vm/drop_caches', '3');
 }
 
-/** Runs a command in a memory cgroup of its own, in which page cache counts too. Needs root. */
+export interface CgroupLimits {
+  /** Memory, page cache included. */
+  readonly memory?: number | undefined;
+  /** Bytes per second read from a drive: a cap below what it can do makes a drifting drive a steady one. */
+  readonly read?: { readonly bytesPerSecond: number; readonly path: string } | undefined;
+}
+
+/** Runs a command in a cgroup of its own. Needs root. */
 export async function runInCgroup(
-  limitBytes: number,
+  limits: CgroupLimits,
   command: readonly string[],
   options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
 ): Promise<CgroupRun> {
-  const dir = cgroupDir(String(process.pid));
   const v1 = existsSync(V1);
-  mkdirSync(dir);
+  const name = `airllm-${process.pid}`;
+  const memory = join(v1 ? V1 : V2, name);
+  const io = v1 ? join(V1_IO, name) : memory;
+  const groups = [...new Set([memory, io])];
+  for (const dir of groups) mkdirSync(dir);
   try {
-    writeFileSync(`${dir}/${v1 ? 'memory.limit_in_bytes' : 'memory.max'}`, String(limitBytes));
+    if (limits.memory !== undefined) {
+      writeFileSync(join(memory, v1 ? 'memory.limit_in_bytes' : 'memory.max'), String(limits.memory));
+    }
+    if (limits.read !== undefined) {
+      const { bytesPerSecond, path } = limits.read;
+      const value = v1 ? `${device(path)} ${bytesPerSecond}` : `${device(path)} rbps=${bytesPerSecond}`;
+      writeFileSync(join(io, v1 ? 'blkio.throttle.read_bps_device' : 'io.max'), value);
+    }
     // The shell moves itself in before it becomes the command: nothing is counted elsewhere.
-    const script = `echo $$ > '${dir}/cgroup.procs' && exec "$@"`;
-    const { code, stdout, stderr } = await run(['/bin/sh', '-c', script, 'sh', ...command], options);
-    const read = (name: string) => readFileSync(`${dir}/${name}`, 'utf8');
+    const enter = groups.map((dir) => `echo $$ > '${dir}/cgroup.procs' && `).join('');
+    const { code, stdout, stderr } = await run(['/bin/sh', '-c', `${enter}exec "$@"`, 'sh', ...command], options);
+    const read = (file: string) => readFileSync(join(memory, file), 'utf8');
     return {
       code,
       stdout,
@@ -59,8 +78,18 @@ export async function runInCgroup(
       oomKills: Number(/^oom_kill (\d+)/m.exec(read(v1 ? 'memory.oom_control' : 'memory.events'))?.[1] ?? 0),
     };
   } finally {
-    rmdirSync(dir);
+    for (const dir of groups) rmdirSync(dir);
   }
+}
+
+/** `major:minor` of the whole drive that holds a path. */
+function device(path: string): string {
+  const { dev } = statSync(path);
+  const major = ((dev >> 8) & 0xfff) | ((dev / 2 ** 32) & ~0xfff);
+  const minor = (dev & 0xff) | ((dev >> 12) & 0xfff00);
+  const block = realpathSync(`/sys/dev/block/${major}:${minor}`);
+  const drive = existsSync(join(block, 'partition')) ? dirname(block) : block;
+  return readFileSync(join(drive, 'dev'), 'utf8').trim();
 }
 
 function cgroupDir(name: string): string {
