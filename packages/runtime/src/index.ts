@@ -2,6 +2,7 @@
 export { AutoModel, type FromPretrainedOptions } from './auto/auto-model';
 export { type ByteSize, parseByteSize } from './auto/byte-size';
 export { LanguageModel, type ModelInfo } from './auto/language-model';
+export { type MemoryOptions, resolvePlanOptions } from './auto/plan-options';
 export { type ResolvedModel, type ResolveModelOptions, resolveModel } from './auto/resolve-model';
 export {
   chromeTrace,
@@ -51,6 +52,7 @@ export type {
 } from './generate/types';
 export { describeCheckpoint, describeModel } from './models/describe';
 export {
+  configDType,
   type DescribeSource,
   type DTypeShare,
   type ModelDescription,

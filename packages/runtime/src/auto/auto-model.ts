@@ -6,20 +6,11 @@ import type { Model } from '../models/model';
 import { buildModel } from '../models/registry';
 import { planResidency } from '../plan/residency';
 import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
-import { type ByteSize, parseByteSize } from './byte-size';
 import { LanguageModel } from './language-model';
-import { defaultMemory, processBytes } from './process-memory';
+import { type MemoryOptions, resolvePlanOptions } from './plan-options';
 import { type ResolveModelOptions, resolveModel } from './resolve-model';
 
-export interface FromPretrainedOptions extends ResolveModelOptions {
-  /** Most memory the whole process may take. @defaultValue what it has and nine tenths of what is free */
-  readonly memory?: ByteSize | undefined;
-  /** Caps pinned weights, ring and expert slots only. @defaultValue what `memory` leaves */
-  readonly weightsMemory?: ByteSize | undefined;
-  /** Positions to hold states for. @defaultValue what the model was made for, at most 4096 */
-  readonly contextLength?: number | undefined;
-  /** Rows of the widest pass. @defaultValue 512, fewer where memory is short */
-  readonly maxRows?: number | undefined;
+export interface FromPretrainedOptions extends ResolveModelOptions, MemoryOptions {
   /** @defaultValue 'auto': native where its library is there, else reference */
   readonly executor?: 'auto' | ExecutorName | undefined;
   /** @defaultValue as many as the machine runs at once */
@@ -31,9 +22,6 @@ export interface FromPretrainedOptions extends ResolveModelOptions {
   /** Told what a person should know, a line each. @defaultValue stderr */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
-
-const DEFAULT_CONTEXT = 4096;
-const DIRECT_ALIGNMENT = 4096;
 
 /** Opens models as transformers' class of that name does. */
 export class AutoModel {
@@ -53,10 +41,9 @@ export class AutoModel {
       loadGenerationDefaults(dir),
     ]);
     const model = buildModel(checkpoint.config, checkpoint);
-    const contextLength = options.contextLength ?? Math.min(model.config.maxPositions, DEFAULT_CONTEXT);
     const reader = await openReader({ kind: options.reader ?? 'auto' });
     try {
-      return await assemble(dir, model, reader, contextLength, text, defaults, options);
+      return await assemble(dir, model, reader, text, defaults, options);
     } catch (error) {
       await reader.close();
       throw error;
@@ -81,7 +68,6 @@ async function assemble(
   dir: string,
   model: Model,
   reader: Reader,
-  contextLength: number,
   text: Text,
   defaults: Awaited<ReturnType<typeof loadGenerationDefaults>>,
   options: FromPretrainedOptions,
@@ -92,16 +78,9 @@ async function assemble(
     ...(options.threads === undefined ? {} : { threads: options.threads }),
   });
   try {
-    const plan = planResidency(model, {
-      memory: options.memory === undefined ? defaultMemory() : parseByteSize(options.memory, 'memory'),
-      ...(options.weightsMemory === undefined
-        ? {}
-        : { weightsMemory: parseByteSize(options.weightsMemory, 'weightsMemory') }),
-      ...(options.maxRows === undefined ? {} : { maxRows: options.maxRows }),
-      processBytes: processBytes(),
-      contextLength,
-      readAlignment: reader.kind === 'direct' ? DIRECT_ALIGNMENT : 1,
-    });
+    const planOptions = resolvePlanOptions(model, options, reader.kind);
+    const { contextLength } = planOptions;
+    const plan = planResidency(model, planOptions);
     const engine = new Engine({ model, plan, executor, reader, observe: options.observe });
     const info = {
       modelType: model.config.modelType,

@@ -1,0 +1,26 @@
+import { type MemoryOptions, parseByteSize } from '@airllm/runtime';
+import { type Covers, number, type Option, type OptionGroup } from './option';
+
+const size = (help: string): Option<number> => ({
+  value: '<size>',
+  help,
+  parse: (texts, flag) => parseByteSize(texts.at(-1)!, flag),
+});
+
+const options = {
+  memory: size(
+    'Most memory the whole process may take, e.g. 4GB or 512MiB. Default: what it has and nine tenths of what is free.',
+  ),
+  weightsMemory: size(
+    'Caps only the weights held in memory: pinned, ring and expert slots. Default: what --memory leaves.',
+  ),
+  contextLength: number({
+    name: 'context',
+    value: '<tokens>',
+    help: 'Positions of prompt and answer to hold room for. Default: what the model was made for, at most 4096.',
+  }),
+  maxRows: { declined: 'the plan finds the widest pass that memory allows' },
+} satisfies Covers<MemoryOptions>;
+
+/** How much memory a model gets. */
+export const memoryArgs: OptionGroup<typeof options> = { title: 'Memory', options };

@@ -1,0 +1,17 @@
+import type { ResolveModelOptions } from '@airllm/runtime';
+import { type Covers, type OptionGroup, text } from './option';
+
+const options = {
+  revision: text({
+    value: '<name>',
+    help: 'Branch, tag or commit of a repository in the cache. Default: main.',
+  }),
+  cacheDir: text({
+    value: '<folder>',
+    help: 'Hugging Face hub cache to look in. Default: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub.',
+  }),
+  signal: { declined: 'Ctrl-C is' },
+} satisfies Covers<ResolveModelOptions>;
+
+/** Where a model is found. */
+export const modelArgs: OptionGroup<typeof options> = { title: 'Model', options };

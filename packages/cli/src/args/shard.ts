@@ -1,0 +1,32 @@
+import type { SplitOptions, VerifyOptions } from '@airllm/shard';
+import { type Covers, choice, number, type OptionGroup, toggle } from './option';
+
+const common = {
+  concurrency: number({
+    value: '<n>',
+    help: 'Files worked on at a time, 1 to 16, each by a thread. Default: 2 to 4, by the processors.',
+  }),
+  signal: { declined: 'Ctrl-C is' },
+  onProgress: { declined: 'progress goes to stderr' },
+} satisfies Covers<VerifyOptions>;
+
+const splitOptions = {
+  dtype: choice(['float32', 'float16', 'bfloat16'], {
+    help: 'Convert floating point weights to this type. Default: every weight keeps its stored bytes.',
+  }),
+  restart: toggle({ help: 'Discard what an earlier run left in <out> instead of resuming it.' }),
+  deleteSource: toggle(
+    {
+      name: 'delete-source-after-verify',
+      help: 'Remove the source’s weight files once every byte of <out> has been read back and found right.',
+    },
+    'after-verify',
+  ),
+  ...common,
+} satisfies Covers<SplitOptions>;
+
+/** How a checkpoint is split. */
+export const splitArgs: OptionGroup<typeof splitOptions> = { title: 'Splitting', options: splitOptions };
+
+/** How a split checkpoint is verified. */
+export const verifyArgs: OptionGroup<typeof common> = { title: 'Verifying', options: common };

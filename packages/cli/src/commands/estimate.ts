@@ -1,0 +1,64 @@
+import { createExecutor } from '@airllm/kernels';
+import {
+  buildModel,
+  configDType,
+  loadTokenizer,
+  planResidency,
+  resolvePlanOptions,
+  summarisePlan,
+} from '@airllm/runtime';
+import { engineArgs } from '../args/engine';
+import { memoryArgs } from '../args/memory';
+import { modelArgs } from '../args/model';
+import { reportArgs } from '../args/output';
+import { defineCommand } from '../command';
+import { estimateText } from '../estimate/report';
+import { EXIT } from '../exit-codes';
+import { openModelFiles } from '../model-files';
+
+export const estimate = defineCommand({
+  name: 'estimate',
+  summary: 'Says how a model would run in the memory granted, without reading a weight.',
+  positionals: [{ name: 'model', help: 'Folder or repository id in the cache; config.json is enough.' }],
+  details: [
+    'Takes the options of airllm run and prints the plan it would make: what stays in memory, what is streamed for every token, and the least memory that works. A budget below that ends with exit code 3 and the number needed.',
+    'What the process itself takes is measured here, with the tokenizer loaded if there is one.',
+  ],
+  examples: [
+    ['airllm estimate ./Llama-3.1-70B --memory 8GB --context 4096', 'the plan for 8 GB'],
+    ['airllm estimate ./Llama-3.1-70B --json | jq .floor', 'the least that works'],
+  ],
+  groups: { memory: memoryArgs, engine: engineArgs, model: modelArgs, output: reportArgs },
+  async run({ terminal, signal }, [source], values) {
+    const { executor: name = 'auto', threads, reader = 'direct' } = values.engine;
+    const files = await openModelFiles(source!, values.model, signal);
+    const model = buildModel(files.config, files.checkpoint ?? { dtype: configDType(files.config) });
+    // As large as the process that would run it.
+    const tokenizer = await loadTokenizer(files.dir);
+    const executor = await createExecutor({
+      executor: name,
+      onWarning: (message) => terminal.tell(`${message}\n`),
+      ...(threads === undefined ? {} : { threads }),
+    });
+    try {
+      // Direct reads are the larger ones: a plan made for them fits a drive that does without.
+      const options = resolvePlanOptions(model, values.memory, reader === 'auto' ? 'direct' : reader);
+      const estimated = {
+        dir: files.dir,
+        modelType: model.config.modelType,
+        parameters: model.parameterCount,
+        memory: options.memory,
+        weightsMemory: options.weightsMemory,
+        contextLength: options.contextLength,
+        executor: executor.info.name,
+        isa: executor.info.isa,
+        tokenizer: tokenizer !== null,
+        ...summarisePlan(planResidency(model, options)),
+      };
+      await (values.output.json ? terminal.printJson(estimated) : terminal.print(estimateText(estimated)));
+      return EXIT.ok;
+    } finally {
+      await executor.dispose();
+    }
+  },
+});

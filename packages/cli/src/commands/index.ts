@@ -1,0 +1,31 @@
+import type { Command } from '../command';
+
+/** What the overview says of a command, and where the rest of it is. */
+export interface CommandEntry {
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+/** Commands are loaded when they are called: help and version need none of what they import. */
+export const commands: Readonly<Record<string, CommandEntry>> = {
+  run: {
+    summary: 'Generate text, or chat.',
+    load: async () => (await import('./run')).run,
+  },
+  inspect: {
+    summary: 'Say what a model is: parameters, dtypes, bytes per layer, size of its state.',
+    load: async () => (await import('./inspect')).inspect,
+  },
+  estimate: {
+    summary: 'Say what would be kept in memory and what streamed, and the least memory that works.',
+    load: async () => (await import('./estimate')).estimate,
+  },
+  shard: {
+    summary: 'Split a checkpoint into one file per layer, with checksums.',
+    load: async () => (await import('./shard')).shard,
+  },
+  verify: {
+    summary: 'Read a split checkpoint back and compare every byte with its checksums.',
+    load: async () => (await import('./verify')).verify,
+  },
+};

@@ -1,0 +1,87 @@
+import { AutoModel, MissingChatTemplateError } from '@airllm/runtime';
+import { engineArgs } from '../args/engine';
+import { limitArgs } from '../args/limits';
+import { memoryArgs } from '../args/memory';
+import { modelArgs } from '../args/model';
+import { type OptionGroup, text, toggle } from '../args/option';
+import { workArgs } from '../args/output';
+import { samplingArgs } from '../args/sampling';
+import { defineCommand } from '../command';
+import { UsageError } from '../errors';
+import { EXIT } from '../exit-codes';
+import { answer } from '../run/answer';
+import { chat } from '../run/chat';
+import { promptFromStdin } from '../run/prompt';
+import { planLine, summary } from '../run/summary';
+
+const promptOptions = {
+  raw: toggle({ help: 'Give the prompt to the model as it is, without its chat template.' }),
+  system: text({ value: '<text>', help: 'System message of a chat.' }),
+};
+const promptArgs: OptionGroup<typeof promptOptions> = { title: 'Prompt', options: promptOptions };
+
+export const run = defineCommand({
+  name: 'run',
+  summary: 'Generates text: one answer to a prompt, or a chat.',
+  positionals: [
+    {
+      name: 'model',
+      help: 'Folder with config.json and safetensors, plain or split, or a repository id in the cache.',
+    },
+    {
+      name: 'prompt',
+      help: 'Text to answer. Without one it is read from a pipe; on a terminal a chat begins.',
+      optional: true,
+    },
+  ],
+  details: [
+    'A model that was made for chats gets the prompt through its chat template; --raw turns that off. The answer goes to stdout as it is generated, everything else to stderr.',
+    'In a chat, /help lists what else can be typed. Ctrl-C ends an answer, and when none is being given the chat; Ctrl-D and /exit end it too.',
+  ],
+  examples: [
+    ['airllm run ./SmolLM2-360M-Instruct "Name three rivers."', 'one answer'],
+    ['airllm run ./Llama-3.1-70B-Instruct --memory 8GB', 'a chat with a model of 140 GB, in 8 GB of memory'],
+    ['cat article.txt | airllm run ./model --system "Summarise in one sentence."', 'the prompt comes from a pipe'],
+    ['airllm run ./model "Once upon a time" --raw --temperature 0.8 --seed 7', 'plain continuation, repeatable'],
+    ['airllm run ./model "A haiku" --json --quiet | jq .usage', 'for programs'],
+  ],
+  groups: {
+    prompt: promptArgs,
+    memory: memoryArgs,
+    limits: limitArgs,
+    sampling: samplingArgs,
+    engine: engineArgs,
+    model: modelArgs,
+    output: workArgs,
+  },
+  async run(context, [source, given], values) {
+    const { terminal, signal } = context;
+    const { raw, system } = values.prompt;
+    if (raw && system !== undefined) {
+      throw new UsageError('--system needs the chat template that --raw turns off; give one of them');
+    }
+    const isChat = given === undefined && context.io.stdin.isTTY === true;
+    if (isChat && values.output.json) throw new UsageError('--json needs a prompt, as an argument or from a pipe');
+    const prompt = given ?? (isChat ? undefined : await promptFromStdin(context.io.stdin, signal));
+
+    const model = await AutoModel.fromPretrained(source!, {
+      ...values.model,
+      ...values.memory,
+      ...values.engine,
+      signal,
+      onWarning: (message) => terminal.tell(`${message}\n`),
+    });
+    try {
+      if (system !== undefined && model.chatTemplate === null) throw new MissingChatTemplateError();
+      terminal.note(terminal.style.dim(`${planLine(model, values.memory)}\n`));
+      const style = { templated: model.chatTemplate !== null && !raw, system };
+      const options = { ...values.limits, ...values.sampling };
+      if (prompt === undefined) return await chat(context, model, style, options);
+      const result = await answer(context, model, { prompt, ...style, ...options, json: values.output.json });
+      terminal.note(`\n${terminal.style.dim(summary(model, result, values.memory))}`);
+      return EXIT.ok;
+    } finally {
+      await model.dispose();
+    }
+  },
+});

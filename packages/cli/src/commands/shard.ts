@@ -1,0 +1,52 @@
+import { type ShardProgress, splitCheckpoint } from '@airllm/shard';
+import { modelArgs } from '../args/model';
+import { workArgs } from '../args/output';
+import { splitArgs } from '../args/shard';
+import { defineCommand } from '../command';
+import { EXIT } from '../exit-codes';
+import { weightsSource } from '../model-files';
+import { ProgressBar } from '../output/progress-bar';
+import { formatBytes, formatSeconds } from '../output/units';
+
+export const shard = defineCommand({
+  name: 'shard',
+  summary: 'Splits a checkpoint into one safetensors file per layer (per expert), with checksums.',
+  positionals: [
+    {
+      name: 'model',
+      help: 'Folder, .safetensors file or index, or a repository id in the cache. It is never changed.',
+    },
+    { name: 'out', help: 'Folder to write; made if it is not there.' },
+  ],
+  details: [
+    'A run that was interrupted, by Ctrl-C or a power cut, goes on where it stopped when it is started again. Free space is checked first.',
+    'The result runs like the source (airllm run <out>), and any reader of safetensors opens it. Splitting is not needed to run a model: it buys checksums and conversion.',
+  ],
+  examples: [
+    ['airllm shard ./Llama-3.1-70B ./llama-70b-layers', 'split, keeping every weight as it is'],
+    ['airllm shard ./model-f32 ./model-bf16 --dtype bfloat16', 'half the size'],
+    ['airllm shard ./model ./layers --delete-source-after-verify', 'for drives with no room for both'],
+  ],
+  groups: { split: splitArgs, model: modelArgs, output: workArgs },
+  async run({ terminal, signal }, [model, out], values) {
+    const source = await weightsSource(model!, values.model, signal);
+    const bar = new ProgressBar<ShardProgress['phase']>(terminal, { split: 'splitting', verify: 'verifying' });
+    const report = await bar.during((onProgress) =>
+      splitCheckpoint(source, out!, { ...values.split, signal, onProgress }),
+    );
+    const { dir, filesWritten, bytesWritten, notCopied, deleted, seconds, manifest } = report;
+    if (values.output.json) {
+      const files = manifest.files.length;
+      await terminal.printJson({ dir, files, filesWritten, bytesWritten, notCopied, deleted, seconds });
+      return EXIT.ok;
+    }
+    if (notCopied.length > 0) terminal.note(`left behind in the source: ${notCopied.join(', ')}\n`);
+    if (deleted.length > 0) terminal.note(`verified; removed ${deleted.length} files of the source\n`);
+    await terminal.print(
+      filesWritten === 0
+        ? `${dir}: already complete, ${manifest.files.length} files\n`
+        : `${dir}: ${filesWritten} files, ${formatBytes(bytesWritten)} written in ${formatSeconds(seconds)}\n`,
+    );
+    return EXIT.ok;
+  },
+});

@@ -1,0 +1,54 @@
+import type { PlanSummary } from '@airllm/runtime';
+import { table } from '../output/table';
+import { formatBytes, formatCount, formatExact } from '../output/units';
+
+/** What `airllm estimate --json` prints; all sizes are bytes. */
+export interface EstimateReport extends PlanSummary {
+  readonly dir: string;
+  readonly modelType: string;
+  readonly parameters: number;
+  /** Granted to the whole process. */
+  readonly memory: number | undefined;
+  /** Granted to weights alone. */
+  readonly weightsMemory: number | undefined;
+  readonly contextLength: number;
+  readonly executor: string;
+  readonly isa: string;
+  /** A tokenizer was there and is counted in `process`. */
+  readonly tokenizer: boolean;
+}
+
+/** The plan in aligned lines. */
+export function estimateText(report: EstimateReport): string {
+  const { segments, expertSlots, floor } = report;
+  const slots = expertSlots.count * expertSlots.bytes;
+  const experts: [string, string][] =
+    expertSlots.parts === 0
+      ? []
+      : [['experts', `${formatBytes(slots)} for ${expertSlots.count} of ${formatExact(expertSlots.parts)} parts`]];
+  return table([
+    ['model', `${report.modelType}, ${formatCount(report.parameters)} parameters, ${formatBytes(report.weights)}`],
+    ['granted', granted(report)],
+    ['pinned', `${formatBytes(report.pinned)} (${segments.pinned} of ${segments.count} segments)`],
+    ['ring', `${formatBytes(report.ring)} (segments of up to ${formatBytes(segments.largest)})`],
+    ...experts,
+    ['state', `${formatBytes(report.state)} at ${formatExact(report.contextLength)} positions`],
+    ['activations', `${formatBytes(report.activations)} (up to ${report.maxRows} tokens at once)`],
+    ['process', `${formatBytes(report.process)}${report.tokenizer ? '' : ', without a tokenizer'}`],
+    ['total', formatBytes(report.total)],
+    ['streamed', streamed(report)],
+    ['least memory', `${formatBytes(floor.memory)} (--memory ${floor.memory})`],
+    ['least weights', `${formatBytes(floor.weightsMemory)} (--weights-memory ${floor.weightsMemory})`],
+  ]);
+}
+
+function granted({ memory, weightsMemory }: EstimateReport): string {
+  const process = memory === undefined ? 'unlimited' : formatBytes(memory);
+  return weightsMemory === undefined ? process : `${process}, ${formatBytes(weightsMemory)} of it for weights`;
+}
+
+function streamed({ streamedPerPass, streamedStatic }: EstimateReport): string {
+  if (streamedPerPass === 0) return 'nothing: all weights stay in memory';
+  const least = streamedStatic === streamedPerPass ? '' : `${formatBytes(streamedStatic)} to `;
+  return `${least}${formatBytes(streamedPerPass)} per token`;
+}

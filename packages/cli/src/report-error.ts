@@ -1,0 +1,69 @@
+import { AirllmError, OptionError } from '@airllm/loader';
+import { knownOptions } from './args/parse';
+import type { Command } from './command';
+import { StoppedError, UsageError } from './errors';
+import { EXIT, type ExitCode } from './exit-codes';
+import type { Terminal } from './output/terminal';
+import { formatBytes } from './output/units';
+
+interface Circumstances {
+  readonly terminal: Terminal;
+  readonly command: Command | undefined;
+  readonly debug: boolean;
+}
+
+/** Says what went wrong in a line or two, and which exit code that is. */
+export function reportError(error: unknown, { terminal, command, debug }: Circumstances): ExitCode {
+  if (StoppedError.isInstance(error)) return error.exitCode;
+  const { message, code, hint } = describe(error, command);
+  const { style } = terminal;
+  terminal.tell(`${style.red('error:')} ${message}\n${hint === undefined ? '' : `${style.dim(hint)}\n`}`);
+  if (debug && error instanceof Error) terminal.tell(`${traces(error)}\n`);
+  return code;
+}
+
+function describe(error: unknown, command: Command | undefined): { message: string; code: ExitCode; hint?: string } {
+  const help = command === undefined ? 'airllm --help' : `airllm ${command.name} --help`;
+  if (UsageError.isInstance(error)) return { message: error.message, code: EXIT.usage, hint: `see ${help}` };
+  if (OptionError.isInstance(error)) {
+    const flag = flagFor(error.option, command);
+    const found = typeof error.found === 'string' ? JSON.stringify(error.found) : String(error.found);
+    return { message: `${flag}: expected ${error.expected}, found ${found}`, code: EXIT.usage, hint: `see ${help}` };
+  }
+  if (isBudgetError(error)) {
+    const flag = flagFor(error.option, command);
+    const hint = `the least that works is ${flag} ${error.floor}`;
+    return {
+      message:
+        `${flag}: ${formatBytes(error.found)} are too few for this model, ` +
+        `at least ${formatBytes(error.floor)} are needed (${error.floor} bytes)`,
+      code: EXIT.budget,
+      hint: error.option === 'memory' ? `${hint}; less --context needs less` : hint,
+    };
+  }
+  if (AirllmError.isInstance(error)) return { message: oneLine(error.message), code: EXIT.failure };
+  const message = oneLine(error instanceof Error ? error.message : String(error));
+  // The system's errors name the file; anything else is our mistake, and its place will be asked for.
+  if (typeof (error as { syscall?: unknown } | null)?.syscall === 'string') return { message, code: EXIT.failure };
+  return { message, code: EXIT.failure, hint: 'this may be a fault of airllm; --debug shows where it happened' };
+}
+
+/** `--weights-memory` for the library's `weightsMemory`. */
+function flagFor(option: string, command: Command | undefined): string {
+  const known = command === undefined ? [] : knownOptions(command.groups);
+  return known.find(({ key, flag }) => key === option || flag === option)?.flag ?? option;
+}
+
+/** By its code, not its class: the class lives in the runtime, which `--help` need not load. */
+function isBudgetError(error: unknown): error is AirllmError & { option: string; found: number; floor: number } {
+  return AirllmError.isInstance(error) && error.code === 'ERR_BUDGET';
+}
+
+function oneLine(message: string): string {
+  return message.replace(/\s*\n\s*/g, ' ');
+}
+
+function traces(error: Error): string {
+  const stack = error.stack ?? error.message;
+  return error.cause instanceof Error ? `${stack}\ncaused by ${traces(error.cause)}` : stack;
+}

@@ -1,0 +1,4 @@
+import { version as packageVersion } from '../package.json';
+
+/** Of this package, as published. */
+export const version: string = packageVersion;

@@ -1,0 +1,41 @@
+import { OptionError } from '@airllm/loader';
+import type { Model } from '../models/model';
+import type { PlanOptions } from '../plan/types';
+import { type ByteSize, parseByteSize } from './byte-size';
+import { defaultMemory, processBytes } from './process-memory';
+
+/** How much memory a model gets, and for how long a text. */
+export interface MemoryOptions {
+  /** Most memory the whole process may take. @defaultValue what it has and nine tenths of what is free */
+  readonly memory?: ByteSize | undefined;
+  /** Caps pinned weights, ring and expert slots only. @defaultValue what `memory` leaves */
+  readonly weightsMemory?: ByteSize | undefined;
+  /** Positions to hold states for. @defaultValue what the model was made for, at most 4096 */
+  readonly contextLength?: number | undefined;
+  /** Rows of the widest pass. @defaultValue 512, fewer where memory is short */
+  readonly maxRows?: number | undefined;
+}
+
+const DEFAULT_CONTEXT = 4096;
+const DIRECT_ALIGNMENT = 4096;
+
+/**
+ * What a plan is made from, in this process as it is now: with tokenizer and executor loaded, since `memory` counts them
+ * too. Throws `OptionError`.
+ */
+export function resolvePlanOptions(model: Model, options: MemoryOptions, readerKind: string): PlanOptions {
+  const { contextLength = Math.min(model.config.maxPositions, DEFAULT_CONTEXT) } = options;
+  if (!Number.isSafeInteger(contextLength) || contextLength < 1) {
+    throw new OptionError({ option: 'contextLength', expected: 'a whole number of at least 1', found: contextLength });
+  }
+  return {
+    memory: options.memory === undefined ? defaultMemory() : parseByteSize(options.memory, 'memory'),
+    ...(options.weightsMemory === undefined
+      ? {}
+      : { weightsMemory: parseByteSize(options.weightsMemory, 'weightsMemory') }),
+    ...(options.maxRows === undefined ? {} : { maxRows: options.maxRows }),
+    processBytes: processBytes(),
+    contextLength,
+    readAlignment: readerKind === 'direct' ? DIRECT_ALIGNMENT : 1,
+  };
+}
