@@ -1,5 +1,5 @@
-import { fileURLToPath } from 'node:url';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { parseByteSize } from '@airllm/runtime';
 import { type CgroupLimits, cgroupObstacle, dropCaches, runInCgroup } from './cgroup';
@@ -27,11 +27,14 @@ export async function run(args: string[]): Promise<void> {
   });
   const [dir] = positionals;
   const obstacle = cgroupObstacle();
-  if (dir === undefined || obstacle !== null) throw new Error(`usage: ${usage}${obstacle === null ? '' : `\n${obstacle}`}`);
+  if (dir === undefined || obstacle !== null)
+    throw new Error(`usage: ${usage}${obstacle === null ? '' : `\n${obstacle}`}`);
   const cap = values['read-bps'];
   const read = cap === undefined ? undefined : { bytesPerSecond: parseByteSize(cap, 'read-bps'), path: dir };
   console.log(await machine(dir));
-  console.log('| memory | resident | raw GB/s | s/token (best) | bound s | bound : measured | waiting | CPU s/token | first token s | peak |');
+  console.log(
+    '| memory | resident | raw GB/s | s/token (best) | bound s | bound : measured | waiting | CPU s/token | first token s | peak |',
+  );
   console.log('|---|---|---|---|---|---|---|---|---|---|');
   for (const memory of values.memory.split(',')) {
     const limit = parseByteSize(memory, 'memory');

@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util';
 import { AutoModel } from '@airllm/runtime';
 
-export const usage = 'bench generate-once <checkpoint> [--memory 4GB] [--weights-memory N] [--prompt 16] [--new 4] [--threads N]';
+export const usage =
+  'bench generate-once <checkpoint> [--memory 4GB] [--weights-memory N] [--prompt 16] [--new 4] [--threads N]';
 
 /** What one process that generates measured of itself; the other benches run it in cgroups. */
 export interface GenerateFigures {

@@ -46,7 +46,9 @@ describe.skipIf(obstacle !== null)(`under a memory cgroup${obstacle === null ? '
     expect(bytes).toBeGreaterThan(4 * MEMORY);
     dropCaches();
     const cwd = fileURLToPath(new URL('..', import.meta.url));
-    const run = await runInCgroup({ memory: MEMORY }, [process.execPath, '--input-type=module', '-e', program(dir)], { cwd });
+    const run = await runInCgroup({ memory: MEMORY }, [process.execPath, '--input-type=module', '-e', program(dir)], {
+      cwd,
+    });
     expect(run.stderr).toBe('');
     expect(run.oomKills).toBe(0);
     expect(run.code).toBe(0);
