@@ -101,6 +101,16 @@ test('a model that was disposed says so, also to a call that was running', async
   await expect(model.generate({ ids: [1] })).rejects.toSatisfy(DisposedError.isInstance);
 });
 
+test('a call that waits for state memory learns of the disposal too', async () => {
+  const model = await AutoModel.fromPretrained(fixture, { executor, contextLength: 32 });
+  const request = { ids: [1, 5, 9], maxNewTokens: 28, ignoreEos: true };
+  const calls = [model.generate(request), model.generate(request), model.generate(request)];
+  const outcomes = Promise.allSettled(calls);
+  await model.dispose();
+  for (const outcome of await outcomes)
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'ERR_DISPOSED' } });
+});
+
 test('what cannot be done is refused with a typed error', async () => {
   await using model = await AutoModel.fromPretrained(fixture, { executor, contextLength: 16 });
   await expect(model.generate({ prompt: 'text' })).rejects.toSatisfy(MissingTokenizerError.isInstance);

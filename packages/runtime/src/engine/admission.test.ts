@@ -43,3 +43,14 @@ test('an abort while waiting rejects with its reason and lets the next one in', 
   (await small)();
   leave();
 });
+
+test('closing rejects those who wait and those who come later', async () => {
+  const admission = new Admission(10);
+  const leave = await admission.enter(10);
+  const waiting = admission.enter(1);
+  const reason = new Error('closed');
+  admission.close(reason);
+  await expect(waiting).rejects.toBe(reason);
+  await expect(admission.enter(1)).rejects.toBe(reason);
+  leave();
+});

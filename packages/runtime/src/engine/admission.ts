@@ -1,8 +1,10 @@
 /** Lets users in while the sum of what they need fits, in the order they came. */
 export class Admission {
   readonly #limit: number;
-  readonly #queue: { readonly need: number; readonly enter: () => void }[] = [];
+  readonly #queue: { readonly need: number; readonly enter: () => void; readonly refuse: (reason: unknown) => void }[] =
+    [];
   #used = 0;
+  #closed: { readonly reason: unknown } | undefined;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -14,6 +16,7 @@ export class Admission {
    */
   async enter(need: number, signal?: AbortSignal): Promise<() => void> {
     signal?.throwIfAborted();
+    if (this.#closed) throw this.#closed.reason;
     const bytes = Math.min(need, this.#limit);
     if (this.#queue.length > 0 || this.#used + bytes > this.#limit) await this.#wait(bytes, signal);
     else this.#used += bytes;
@@ -26,6 +29,12 @@ export class Admission {
     };
   }
 
+  /** Rejects those who wait and those who come later. */
+  close(reason: unknown): void {
+    this.#closed = { reason };
+    for (const { refuse } of this.#queue.splice(0)) refuse(reason);
+  }
+
   #wait(need: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const entry = {
@@ -33,6 +42,10 @@ export class Admission {
         enter: () => {
           signal?.removeEventListener('abort', abort);
           resolve();
+        },
+        refuse: (reason: unknown) => {
+          signal?.removeEventListener('abort', abort);
+          reject(reason);
         },
       };
       const abort = () => {

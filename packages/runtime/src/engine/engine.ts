@@ -112,10 +112,6 @@ export class Engine {
    */
   async openSequence(maxLength: number, options: StepOptions = {}): Promise<Sequence> {
     const leave = await this.#admission.enter(stateBytes(this.model, maxLength, this.plan.maxRows), options.signal);
-    if (this.#disposed) {
-      leave();
-      throw new DisposedError('engine');
-    }
     return new Sequence(this.model, this.#pool, leave);
   }
 
@@ -150,6 +146,7 @@ export class Engine {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#admission.close(new DisposedError('engine'));
     await this.#queue;
     await this.#streamer.dispose();
     this.#experts.dispose();
