@@ -9,7 +9,7 @@ export interface ShardOptions {
   signal?: AbortSignal | undefined;
   /** Told at most ten times a second. An error it throws ends the work. */
   onProgress?: ((progress: ShardProgress) => void) | undefined;
-  /** Files worked on at a time, 1 to 16, each by a thread with 16 MiB of buffers. Default: 2 to 4, by the processors. */
+  /** Files worked on at a time, 1 to 16, each by a thread with 8 MiB of buffers. Default: 2 to 4, by the processors. */
   concurrency?: number | undefined;
 }
 

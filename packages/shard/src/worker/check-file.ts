@@ -12,7 +12,8 @@ export function checkFile(job: CheckJob, workspace: Workspace): CheckResult {
   if (size !== job.bytes) {
     problems.push({ tensor: null, reason: `expected ${job.bytes} bytes, found ${size}` });
   }
-  const input = workspace.input(job.path);
+  // What the drive holds is the question, not what the page cache remembers.
+  const input = workspace.input(job.path, false);
   if (hashOf(input, 0, job.headerBytes, size, workspace) !== job.headerSha256) {
     problems.push({ tensor: null, reason: 'the header is not the one that was written' });
   }

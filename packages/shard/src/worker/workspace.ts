@@ -25,11 +25,11 @@ export class Workspace {
     this.#report = report;
   }
 
-  /** An open source file; its chunks share one buffer, so finish one before the next. */
-  input(path: string): InputFile {
+  /** An open file to read; its chunks share one buffer, so finish one before the next. */
+  input(path: string, useCache: boolean): InputFile {
     let input = this.#inputs.get(path);
     if (input === undefined) {
-      input = new InputFile(path, this.#in, this.direct);
+      input = new InputFile(path, this.#in, { direct: this.direct, useCache });
       const [oldest] = this.#inputs.values();
       if (oldest !== undefined && this.#inputs.size >= OPEN_FILES) this.#drop(oldest);
       this.#inputs.set(path, input);

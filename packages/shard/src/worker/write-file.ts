@@ -32,7 +32,7 @@ function writePiece(piece: TensorPiece, output: OutputFile, workspace: Workspace
     output.append(bytes);
     workspace.advance(bytes.length);
   };
-  const input = workspace.input(piece.file);
+  const input = workspace.input(piece.file, true);
   if (piece.from === piece.to) {
     for (const chunk of input.chunks(piece.offset, piece.length)) emit(chunk);
   } else {
