@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -61,8 +61,9 @@ describe.each(['tmpfs', 'ext4'] as const)('a small %s', (kind) => {
       const source = await writeCheckpoint(path.join(temporaryFolder(), 'source'), model);
       const out = path.join(drive, 'out');
       const filler = path.join(drive, 'filler');
-      const onProgress = ({ bytesDone }: { bytesDone: number }) => {
-        if (bytesDone > 8 * MIB) fill(filler);
+      // Told first when the room has been checked and nothing is written yet.
+      const onProgress = () => {
+        if (!existsSync(filler)) fillBut(12 * MIB, filler);
       };
       const failure = await splitCheckpoint(source, out, { onProgress, concurrency: 2 }).catch((e) => e);
       if (!NoSpaceError.isInstance(failure)) throw failure;
@@ -83,13 +84,8 @@ describe.each(['tmpfs', 'ext4'] as const)('a small %s', (kind) => {
   });
 });
 
-/** Takes all the room there is. */
-function fill(file: string): void {
-  for (let size = MIB; size >= 512; ) {
-    try {
-      appendFileSync(file, Buffer.alloc(size));
-    } catch {
-      size /= 2;
-    }
-  }
+/** Takes all the room there is, but so many bytes. */
+function fillBut(left: number, file: string): void {
+  const { bavail, bsize } = statfsSync(path.dirname(file));
+  writeFileSync(file, Buffer.alloc(bavail * bsize - left));
 }

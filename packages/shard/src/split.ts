@@ -11,7 +11,7 @@ import { ProgressMeter } from './progress';
 import { describeSource, findExtras, sourceChanges } from './source';
 import { errnoName, isFull } from './system';
 import type { JournalHeader } from './target/journal';
-import { checkSpace, freeBytes } from './target/space';
+import { checkSpace, freeBytes, MARGIN_BYTES } from './target/space';
 import { Target } from './target/target';
 import { verifyShards } from './verify';
 import { WorkerPool } from './worker/pool';
@@ -117,7 +117,7 @@ async function write(dir: string, work: Work, settings: ResolvedSplitOptions): P
     await target.abandon();
     if (!isFull(WriteError.isInstance(error) ? error.errno : errnoName(error))) throw error;
     const left = totalBytes(work.items.filter(({ file }) => !target.done.has(file)));
-    throw new NoSpaceError({ dir, needed: left, available: await freeBytes(dir), cause: error });
+    throw new NoSpaceError({ dir, needed: left + MARGIN_BYTES, available: await freeBytes(dir), cause: error });
   }
 }
 

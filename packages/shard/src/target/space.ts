@@ -3,8 +3,8 @@ import path from 'node:path';
 import { NoSpaceError } from '../errors';
 import { errnoName } from '../system';
 
-/** Beyond the files themselves: journal, folder entries, and the file system's own accounting. */
-const MARGIN_BYTES = 1 << 20;
+/** Beyond the files themselves: manifest, journal, folder entries, and the file system's own accounting. */
+export const MARGIN_BYTES = 1 << 20;
 
 /** Bytes that a user without privileges may still write where a folder is or will be. */
 export async function freeBytes(dir: string): Promise<number> {
