@@ -1,12 +1,5 @@
 import { createExecutor } from '@airllm/kernels';
-import {
-  buildModel,
-  configDType,
-  loadTokenizer,
-  planResidency,
-  resolvePlanOptions,
-  summarisePlan,
-} from '@airllm/runtime';
+import { buildModel, configDType, planResidency, resolvePlanOptions, summarisePlan } from '@airllm/runtime';
 import { engineArgs } from '../args/engine';
 import { memoryArgs } from '../args/memory';
 import { modelArgs } from '../args/model';
@@ -22,7 +15,7 @@ export const estimate = defineCommand({
   positionals: [{ name: 'model', help: 'Folder or repository id in the cache; config.json is enough.' }],
   details: [
     'Takes the options of airllm run and prints the plan it would make: what stays in memory, what is streamed for every token, and the least memory that works. A budget below that ends with exit code 3 and the number needed.',
-    'What the process itself takes is measured here, with the tokenizer loaded if there is one.',
+    'What the process itself takes is measured here and now, with room for the tokenizer if the folder has one.',
   ],
   examples: [
     ['airllm estimate ./Llama-3.1-70B --memory 8GB --context 4096', 'the plan for 8 GB'],
@@ -34,7 +27,6 @@ export const estimate = defineCommand({
     const files = await openModelFiles(source!, values.model, signal);
     const model = buildModel(files.config, files.checkpoint ?? { dtype: configDType(files.config) });
     // As large as the process that would run it.
-    const tokenizer = await loadTokenizer(files.dir);
     const executor = await createExecutor({
       executor: name,
       onWarning: (message) => terminal.tell(`${message}\n`),
@@ -42,7 +34,7 @@ export const estimate = defineCommand({
     });
     try {
       // Direct reads are the larger ones: a plan made for them fits a drive that does without.
-      const options = resolvePlanOptions(model, values.memory, reader === 'auto' ? 'direct' : reader);
+      const options = await resolvePlanOptions(files.dir, model, values.memory, reader === 'auto' ? 'direct' : reader);
       const estimated = {
         dir: files.dir,
         modelType: model.config.modelType,
@@ -52,7 +44,6 @@ export const estimate = defineCommand({
         contextLength: options.contextLength,
         executor: executor.info.name,
         isa: executor.info.isa,
-        tokenizer: tokenizer !== null,
         ...summarisePlan(planResidency(model, options)),
       };
       await (values.output.json ? terminal.printJson(estimated) : terminal.print(estimateText(estimated)));

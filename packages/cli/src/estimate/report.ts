@@ -1,6 +1,6 @@
 import type { PlanSummary } from '@airllm/runtime';
 import { table } from '../output/table';
-import { formatBytes, formatCount, formatExact } from '../output/units';
+import { formatBytes, formatCount, formatExact, roomyMemory } from '../output/units';
 
 /** What `airllm estimate --json` prints; all sizes are bytes. */
 export interface EstimateReport extends PlanSummary {
@@ -14,8 +14,6 @@ export interface EstimateReport extends PlanSummary {
   readonly contextLength: number;
   readonly executor: string;
   readonly isa: string;
-  /** A tokenizer was there and is counted in `process`. */
-  readonly tokenizer: boolean;
 }
 
 /** The plan in aligned lines. */
@@ -34,10 +32,10 @@ export function estimateText(report: EstimateReport): string {
     ...experts,
     ['state', `${formatBytes(report.state)} at ${formatExact(report.contextLength)} positions`],
     ['activations', `${formatBytes(report.activations)} (up to ${report.maxRows} tokens at once)`],
-    ['process', `${formatBytes(report.process)}${report.tokenizer ? '' : ', without a tokenizer'}`],
+    ['process', `${formatBytes(report.process)} for Node, code and tokenizer`],
     ['total', formatBytes(report.total)],
     ['streamed', streamed(report)],
-    ['least memory', `${formatBytes(floor.memory)} (--memory ${floor.memory})`],
+    ['least memory', `${formatBytes(floor.memory)} (--memory ${roomyMemory(floor.memory)})`],
     ['least weights', `${formatBytes(floor.weightsMemory)} (--weights-memory ${floor.weightsMemory})`],
   ]);
 }

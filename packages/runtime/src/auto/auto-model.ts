@@ -1,4 +1,4 @@
-import { createExecutor, type ExecutorName } from '@airllm/kernels';
+import { createExecutor, type Executor, type ExecutorName, type ExecutorOptions } from '@airllm/kernels';
 import { type DType, openCheckpoint, openReader, type Reader } from '@airllm/loader';
 import { Engine, type Observer } from '../engine';
 import { loadGenerationDefaults } from '../generate/generation-config';
@@ -6,7 +6,7 @@ import type { Model } from '../models/model';
 import { buildModel } from '../models/registry';
 import { planResidency } from '../plan/residency';
 import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
-import { LanguageModel } from './language-model';
+import { LanguageModel, type ModelInfo } from './language-model';
 import { type MemoryOptions, resolvePlanOptions } from './plan-options';
 import { type ResolveModelOptions, resolveModel } from './resolve-model';
 
@@ -35,17 +35,30 @@ export class AutoModel {
    */
   static async fromPretrained(source: string, options: FromPretrainedOptions = {}): Promise<LanguageModel> {
     const { dir } = await resolveModel(source, options);
-    const [checkpoint, text, defaults] = await Promise.all([
-      openCheckpoint(dir, { signal: options.signal }),
-      loadText(dir),
-      loadGenerationDefaults(dir),
-    ]);
+    const checkpoint = await openCheckpoint(dir, { signal: options.signal });
     const model = buildModel(checkpoint.config, checkpoint);
-    const reader = await openReader({ kind: options.reader ?? 'auto' });
+    const closing: (() => Promise<void>)[] = [];
     try {
-      return await assemble(dir, model, reader, text, defaults, options);
+      const reader = await openReader({ kind: options.reader ?? 'auto' });
+      closing.push(() => reader.close());
+      const executor = await createExecutor(executorOptions(options));
+      closing.push(() => executor.dispose());
+      const planOptions = await resolvePlanOptions(dir, model, options, reader.kind);
+      const plan = planResidency(model, planOptions);
+      const engine = new Engine({ model, plan, executor, reader, observe: options.observe });
+      closing.push(() => engine.dispose());
+      // The drive works while the tokenizer is read.
+      engine.prefetch();
+      const { contextLength } = planOptions;
+      const session = { engine, contextLength, ...(await loadText(dir)) };
+      return new LanguageModel({
+        info: infoOf(dir, engine, executor, reader, contextLength),
+        session,
+        executor,
+        reader,
+      });
     } catch (error) {
-      await reader.close();
+      for (const close of closing.reverse()) await close();
       throw error;
     }
   }
@@ -56,46 +69,34 @@ export class AutoModel {
   }
 }
 
-type Text = Awaited<ReturnType<typeof loadText>>;
-
 async function loadText(dir: string) {
   const tokenizer = await loadTokenizer(dir);
-  const [chatTemplate, ends] = await Promise.all([loadChatTemplate(dir), endTokens(dir, tokenizer)]);
-  return { tokenizer, chatTemplate, endTokens: ends };
+  const [chatTemplate, ends, defaults] = await Promise.all([
+    loadChatTemplate(dir),
+    endTokens(dir, tokenizer),
+    loadGenerationDefaults(dir),
+  ]);
+  return { tokenizer, chatTemplate, endTokens: ends, defaults };
 }
 
-async function assemble(
-  dir: string,
-  model: Model,
-  reader: Reader,
-  text: Text,
-  defaults: Awaited<ReturnType<typeof loadGenerationDefaults>>,
-  options: FromPretrainedOptions,
-): Promise<LanguageModel> {
-  const executor = await createExecutor({
+function executorOptions(options: FromPretrainedOptions): ExecutorOptions {
+  return {
     executor: options.executor ?? 'auto',
     onWarning: options.onWarning ?? ((message) => process.stderr.write(`${message}\n`)),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
-  });
-  try {
-    const planOptions = resolvePlanOptions(model, options, reader.kind);
-    const { contextLength } = planOptions;
-    const plan = planResidency(model, planOptions);
-    const engine = new Engine({ model, plan, executor, reader, observe: options.observe });
-    const info = {
-      modelType: model.config.modelType,
-      dir,
-      parameterCount: model.parameterCount,
-      executor: executor.info.name,
-      isa: executor.info.isa,
-      threads: executor.info.threads,
-      contextLength,
-      reader: reader.kind,
-      plan,
-    };
-    return new LanguageModel({ info, session: { engine, contextLength, defaults, ...text }, executor, reader });
-  } catch (error) {
-    await executor.dispose();
-    throw error;
-  }
+  };
+}
+
+function infoOf(dir: string, engine: Engine, executor: Executor, reader: Reader, contextLength: number): ModelInfo {
+  return {
+    modelType: engine.model.config.modelType,
+    dir,
+    parameterCount: engine.model.parameterCount,
+    executor: executor.info.name,
+    isa: executor.info.isa,
+    threads: executor.info.threads,
+    contextLength,
+    reader: reader.kind,
+    plan: engine.plan,
+  };
 }

@@ -20,10 +20,15 @@ const DEFAULT_CONTEXT = 4096;
 const DIRECT_ALIGNMENT = 4096;
 
 /**
- * What a plan is made from, in this process as it is now: with tokenizer and executor loaded, since `memory` counts them
- * too. Throws `OptionError`.
+ * What a plan for the model in folder `dir` is made from, in this process as it is now; its tokenizer, which `memory`
+ * counts too, may still have to be loaded. Throws `OptionError`.
  */
-export function resolvePlanOptions(model: Model, options: MemoryOptions, readerKind: string): PlanOptions {
+export async function resolvePlanOptions(
+  dir: string,
+  model: Model,
+  options: MemoryOptions,
+  readerKind: string,
+): Promise<PlanOptions> {
   const { contextLength = Math.min(model.config.maxPositions, DEFAULT_CONTEXT) } = options;
   if (!Number.isSafeInteger(contextLength) || contextLength < 1) {
     throw new OptionError({ option: 'contextLength', expected: 'a whole number of at least 1', found: contextLength });
@@ -34,7 +39,7 @@ export function resolvePlanOptions(model: Model, options: MemoryOptions, readerK
       ? {}
       : { weightsMemory: parseByteSize(options.weightsMemory, 'weightsMemory') }),
     ...(options.maxRows === undefined ? {} : { maxRows: options.maxRows }),
-    processBytes: processBytes(),
+    processBytes: await processBytes(dir),
     contextLength,
     readAlignment: readerKind === 'direct' ? DIRECT_ALIGNMENT : 1,
   };

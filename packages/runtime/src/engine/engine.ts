@@ -126,6 +126,12 @@ export class Engine {
     };
   }
 
+  /** Starts reading weights before the first step asks for them. */
+  prefetch(): void {
+    if (this.#disposed) throw new DisposedError('engine');
+    this.#streamer.prefetch();
+  }
+
   /**
    * Runs rows of any number of sequences and returns the logits `[vocabSize]` of those that want them, in order. Takes
    * as many passes as the plan's row capacity asks for. Rows of one sequence must continue it without a gap.

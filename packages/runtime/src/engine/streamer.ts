@@ -69,6 +69,11 @@ export class Streamer {
     return { bytesRead: this.#reader.stats.bytesRead, waitMs: this.#waitMs };
   }
 
+  /** Starts reading now what the first turns need. */
+  prefetch(): void {
+    this.#readAhead();
+  }
+
   /** Weights of the segment whose turn it is; `release` must follow before the next one is asked for. */
   async acquire(segment: Segment): Promise<readonly PlacedWeight[]> {
     if (this.#disposed) throw new DisposedError('streamer');
