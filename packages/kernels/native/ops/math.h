@@ -82,6 +82,7 @@ template <Activation kind> static inline vf v_activate(vf x) {
     case Activation::Tanh:
       return v_tanh(x);
   }
+  __builtin_unreachable();
 }
 
 }  // namespace

@@ -8,7 +8,7 @@ import { NativeExecutor } from './native-executor';
 import { findLibrary } from './platform';
 
 // The conformance suite asks for invariance at small shapes. These cross every border that the native kernels have:
-// blocks of 48 rows, 64 outputs and 512 inputs, tiles of 2, 3 and 6 rows, partials of attention shared by threads.
+// blocks of 96 rows, 128 outputs and 1024 inputs, tiles of 2, 3 and 6 rows, partials of attention shared by threads.
 
 const THREADS = [1, 2, 3, 8];
 
@@ -57,8 +57,9 @@ for (const isa of instructionSets(openLibrary(findLibrary()))) {
       const prepared = new PreparedCase(recorded, dtype);
       try {
         const whole = await prepared.run(executors[0]!, { cut: 'whole', chunk: recorded.rows.count });
-        for (const executor of executors) {
-          for (const options of runs) {
+        for (const [i, executor] of executors.entries()) {
+          // Chunks matter within a thread's work, so the other thread counts need not repeat them all.
+          for (const options of i === 0 ? runs : [runs[0]!, ...runs.slice(-2)]) {
             const what = `${executor.info.threads} threads, ${options.chunk} rows a pass, cut ${options.cut}`;
             expectSameBytes(await prepared.run(executor, options), whole, what);
           }
@@ -68,7 +69,7 @@ for (const isa of instructionSets(openLibrary(findLibrary()))) {
       }
     }
 
-    const matrixRuns: RunOptions[] = [103, 1, 2, 3, 4, 5, 6, 7, 13, 48, 49].map((chunk) => ({ cut: 'whole', chunk }));
+    const matrixRuns: RunOptions[] = [103, 1, 2, 3, 4, 5, 6, 7, 97].map((chunk) => ({ cut: 'whole', chunk }));
     matrixRuns.push({ cut: 'slices', chunk: 103 }, { cut: 'slices', chunk: 2 });
     for (const layout of ['out,in', 'in,out'] as const) {
       for (const dtype of WEIGHT_DTYPES) {

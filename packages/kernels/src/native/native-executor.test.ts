@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { DisposedError, HostBuffer, OptionError } from '@airllm/loader';
 import { afterEach, describe, expect, it } from 'vitest';
 import { PreparedCase, type Recorded } from '../conformance/run-case';
@@ -154,6 +155,17 @@ describe('running', () => {
     buffer.dispose();
     expect(HostBuffer.total()).toBeLessThan(before);
   });
+});
+
+it('burns no CPU between runs', async () => {
+  const executor = open(4);
+  await prepare(linear).run(executor, { cut: 'whole', chunk: 5 });
+  await setTimeout(50);
+  const before = process.cpuUsage();
+  await setTimeout(300);
+  const { user, system } = process.cpuUsage(before);
+  // Threads that spin would take 300 ms each.
+  expect((user + system) / 1000).toBeLessThan(100);
 });
 
 describe('disposing', () => {
