@@ -67,7 +67,8 @@ async function commandNamed(name: string): Promise<Command> {
 
 async function runCommand(command: Command, argv: readonly string[], context: Context): Promise<ExitCode> {
   const { io, terminal, signal } = context;
-  if (argv.includes('--help') || argv.includes('-h')) {
+  // Whoever asks for help may not know the rest yet.
+  if (argv.some((arg) => arg === '--help' || arg === '-h')) {
     await terminal.print(helpOf(command, io));
     return EXIT.ok;
   }

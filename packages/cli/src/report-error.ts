@@ -4,7 +4,7 @@ import type { Command } from './command';
 import { StoppedError, UsageError } from './errors';
 import { EXIT, type ExitCode } from './exit-codes';
 import type { Terminal } from './output/terminal';
-import { formatBytes } from './output/units';
+import { formatBytes, roomyMemory } from './output/units';
 
 interface Circumstances {
   readonly terminal: Terminal;
@@ -32,13 +32,13 @@ function describe(error: unknown, command: Command | undefined): { message: stri
   }
   if (isBudgetError(error)) {
     const flag = flagFor(error.option, command);
-    const hint = `the least that works is ${flag} ${error.floor}`;
+    const isMemory = error.option === 'memory';
     return {
       message:
         `${flag}: ${formatBytes(error.found)} are too few for this model, ` +
         `at least ${formatBytes(error.floor)} are needed (${error.floor} bytes)`,
       code: EXIT.budget,
-      hint: error.option === 'memory' ? `${hint}; less --context needs less` : hint,
+      hint: `try ${flag} ${isMemory ? roomyMemory(error.floor) : error.floor}${isMemory ? ', or less --context' : ''}`,
     };
   }
   if (AirllmError.isInstance(error)) return { message: oneLine(error.message), code: EXIT.failure };

@@ -1,4 +1,4 @@
-import { AutoModel, MissingChatTemplateError } from '@airllm/runtime';
+import { AutoModel } from '@airllm/runtime';
 import { engineArgs } from '../args/engine';
 import { limitArgs } from '../args/limits';
 import { memoryArgs } from '../args/memory';
@@ -72,13 +72,17 @@ export const run = defineCommand({
       onWarning: (message) => terminal.tell(`${message}\n`),
     });
     try {
-      if (system !== undefined && model.chatTemplate === null) throw new MissingChatTemplateError();
+      if (system !== undefined && model.chatTemplate === null) {
+        throw new UsageError('--system needs a chat template, which this model lacks; put that text into the prompt');
+      }
       terminal.note(terminal.style.dim(`${planLine(model, values.memory)}\n`));
       const style = { templated: model.chatTemplate !== null && !raw, system };
       const options = { ...values.limits, ...values.sampling };
-      if (prompt === undefined) return await chat(context, model, style, options);
-      const result = await answer(context, model, { prompt, ...style, ...options, json: values.output.json });
-      terminal.note(`\n${terminal.style.dim(summary(model, result, values.memory))}`);
+      const results =
+        prompt === undefined
+          ? await chat(context, model, style, options)
+          : [await answer(context, model, { prompt, ...style, ...options, json: values.output.json })];
+      if (results.length > 0) terminal.note(`\n${terminal.style.dim(summary(model, results, values.memory))}`);
       return EXIT.ok;
     } finally {
       await model.dispose();

@@ -36,15 +36,15 @@ export const shard = defineCommand({
     );
     const { dir, filesWritten, bytesWritten, notCopied, deleted, seconds, manifest } = report;
     if (values.output.json) {
-      const files = manifest.files.length;
-      await terminal.printJson({ dir, files, filesWritten, bytesWritten, notCopied, deleted, seconds });
+      const weightFiles = manifest.files.length;
+      await terminal.printJson({ dir, weightFiles, filesWritten, bytesWritten, notCopied, deleted, seconds });
       return EXIT.ok;
     }
     if (notCopied.length > 0) terminal.note(`left behind in the source: ${notCopied.join(', ')}\n`);
     if (deleted.length > 0) terminal.note(`verified; removed ${deleted.length} files of the source\n`);
     await terminal.print(
       filesWritten === 0
-        ? `${dir}: already complete, ${manifest.files.length} files\n`
+        ? `${dir}: already complete, ${manifest.files.length} files of weights\n`
         : `${dir}: ${filesWritten} files, ${formatBytes(bytesWritten)} written in ${formatSeconds(seconds)}\n`,
     );
     return EXIT.ok;

@@ -59,8 +59,8 @@ export class ProgressBar<Phase extends string> {
   }
 
   #facts({ phase, bytesDone, bytesTotal, bytesPerSecond, etaSeconds }: Progress<Phase>, share: number): string {
-    const left = etaSeconds === null ? '' : `, ${formatSeconds(etaSeconds)} left`;
-    const rate = bytesPerSecond === 0 ? '' : `, ${formatBytes(bytesPerSecond)}/s`;
+    const left = etaSeconds === null || etaSeconds === 0 ? '' : `, ${formatSeconds(etaSeconds)} left`;
+    const rate = bytesPerSecond === 0 || !Number.isFinite(bytesPerSecond) ? '' : `, ${formatBytes(bytesPerSecond)}/s`;
     const percent = String(Math.floor(share * 100)).padStart(3);
     return `${this.#names[phase]} ${percent} % ${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)}${rate}${left}`;
   }

@@ -59,13 +59,11 @@ export class Terminal {
     if (!this.#io.stderr.destroyed) this.#io.stderr.write(text);
   }
 
-  get isQuiet(): boolean {
-    return this.#quiet;
-  }
-
   /** Everything written has left the process. */
   async flush(): Promise<void> {
     await Promise.all([flushed(this.#io.stdout), flushed(this.#io.stderr)]);
+    // A failed write is told to its callback first, and to listeners a tick later.
+    await new Promise((resolve) => setImmediate(resolve));
     this.#io.stdout.off('error', this.#failed);
     this.#io.stderr.off('error', ignore);
   }

@@ -42,3 +42,11 @@ export function formatExact(count: number): string {
 export function significant(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
+
+/**
+ * A value for `--memory` that still works the next time: the process itself, which counts, is not of the same size in
+ * every run. Whole megabytes.
+ */
+export function roomyMemory(floor: number): string {
+  return `${Math.ceil((floor + 8e6) / 1e6)}MB`;
+}

@@ -38,7 +38,7 @@ export async function answer(
   return printAnswer(context, model, request);
 }
 
-/** Prints text as it becomes final, and a line break at the end, also of an answer that was cut short. */
+/** Prints text as it becomes final, and a line break at its end, also where the answer is cut short. */
 export async function printAnswer(
   { terminal }: Context,
   model: LanguageModel,
@@ -50,6 +50,7 @@ export async function printAnswer(
     for await (const event of model.stream(request)) {
       if (event.type === 'finish') {
         const { type: _, ...result } = event;
+        if (printed === '') await terminal.print('\n');
         return result;
       }
       printed += event.text;
@@ -57,7 +58,7 @@ export async function printAnswer(
       await terminal.print(event.text);
     }
   } finally {
-    if (!printed.endsWith('\n')) await terminal.print('\n');
+    if (printed !== '' && !printed.endsWith('\n')) await terminal.print('\n');
   }
   throw new Error('a stream ends with its finish event');
 }

@@ -3,23 +3,23 @@ import {
   type ChatMessage,
   ChatTemplateError,
   ContextLengthError,
+  type GenerateResult,
   type LanguageModel,
   type Prompt,
 } from '@airllm/runtime';
 import type { Context } from '../command';
-import { EXIT, type ExitCode } from '../exit-codes';
 import { type CallOptions, printAnswer } from './answer';
 import { opening, type PromptStyle } from './prompt';
 
 const HELP = '/clear  forget the conversation\n/exit   end (also Ctrl-D)\n/help   this\nCtrl-C ends an answer.\n';
 
-/** Reads messages from a terminal and answers them until the person has had enough. */
+/** Reads messages from a terminal and answers them until the person has had enough; the answers that came to an end. */
 export async function chat(
   context: Context,
   model: LanguageModel,
   style: PromptStyle,
   options: CallOptions,
-): Promise<ExitCode> {
+): Promise<GenerateResult[]> {
   const { terminal, io, signal, interrupts } = context;
   const { dim } = terminal.style;
   terminal.note(
@@ -39,28 +39,31 @@ export async function chat(
   readline.on('SIGINT', () => interrupts.raise('SIGINT'));
   const lines = new Lines(readline, signal);
   const conversation = new Conversation(style);
+  const results: GenerateResult[] = [];
   try {
     for (;;) {
       const line = await lines.next();
+      // Ctrl-C and Ctrl-D leave the cursor behind the prompt.
+      if (line === undefined) terminal.note('\n');
       signal.throwIfAborted();
-      if (line === undefined || line === '/exit') return EXIT.ok;
+      if (line === undefined || line === '/exit') return results;
       if (line === '/help') terminal.tell(HELP);
       else if (line === '/clear') conversation.clear();
-      else if (line.trim() !== '') await reply(context, model, conversation, line, options);
+      else if (line.trim() !== '') results.push(...(await reply(context, model, conversation, line, options)));
     }
   } finally {
     readline.close();
   }
 }
 
-/** Answers one message. Ctrl-C ends the answer, which then stays in the conversation as far as it got. */
+/** Answers one message, or none where it was stopped: what was said by then stays in the conversation. */
 async function reply(
   context: Context,
   model: LanguageModel,
   conversation: Conversation,
   message: string,
   options: CallOptions,
-): Promise<void> {
+): Promise<GenerateResult[]> {
   const { terminal, interrupts, signal } = context;
   const { dim, red } = terminal.style;
   const answering = new AbortController();
@@ -75,17 +78,20 @@ async function reply(
   let said = '';
   try {
     const request = { ...conversation.ask(message), ...options, signal: answering.signal };
-    const { usage, stats } = await printAnswer(context, model, request, (text) => {
+    const result = await printAnswer(context, model, request, (text) => {
       said += text;
     });
+    const { usage, stats } = result;
     terminal.note(dim(`[${usage.newTokens} tokens, ${stats.tokensPerSecond.toFixed(2)} tokens/s]\n`));
     conversation.answered(said);
+    return [result];
   } catch (error) {
     if (error === stopped) conversation.answered(said);
     else if (ContextLengthError.isInstance(error) || ChatTemplateError.isInstance(error)) {
       conversation.withdraw();
       terminal.tell(`${red('error:')} ${error.message}\n${dim('/clear forgets the conversation so far')}\n`);
     } else throw error;
+    return [];
   } finally {
     release();
     signal.removeEventListener('abort', endAll);

@@ -28,10 +28,15 @@ export function planLine({ info }: LanguageModel, granted: Granted): string {
   ].join(' · ');
 }
 
-/** What it took, in aligned lines. */
-export function summary({ info }: LanguageModel, { stats, usage }: GenerateResult, granted: Granted): string {
+/** What one answer or several took, in aligned lines. */
+export function summary({ info }: LanguageModel, results: readonly GenerateResult[], granted: Granted): string {
   const { bytes, streamedBytes } = info.plan;
-  const rate = stats.totalSeconds > 0 ? stats.bytesRead / stats.totalSeconds / 1e9 : 0;
+  const sum = (of: (result: GenerateResult) => number) => results.reduce((total, result) => total + of(result), 0);
+  const seconds = sum(({ stats }) => stats.totalSeconds);
+  const bytesRead = sum(({ stats }) => stats.bytesRead);
+  const newTokens = sum(({ usage }) => usage.newTokens);
+  const first = sum(({ stats }) => stats.firstTokenSeconds) / results.length;
+  const promptTokens = Math.round(sum(({ usage }) => usage.promptTokens) / results.length);
   const experts = bytes.experts === 0 ? '' : `, ${formatBytes(bytes.experts)} expert slots`;
   return table([
     ['weights on disk', formatBytes(bytes.weights)],
@@ -39,13 +44,31 @@ export function summary({ info }: LanguageModel, { stats, usage }: GenerateResul
     ['peak used', `${formatBytes(peakMemory())} by the whole process`],
     ['pinned', `${formatBytes(bytes.pinned)}${experts}, ${formatBytes(bytes.ring)} ring`],
     ['streamed', `${formatBytes(streamedBytes)} per token`],
-    ['first token', `${formatSeconds(stats.firstTokenSeconds)} for ${usage.promptTokens} prompt tokens`],
+    [
+      results.length === 1 ? 'first token' : 'mean first token',
+      `${formatSeconds(first)} for ${promptTokens} prompt tokens`,
+    ],
     [
       'after that',
-      `${stats.tokensPerSecond.toFixed(2)} tokens/s (${usage.newTokens} tokens in ${formatSeconds(stats.totalSeconds)})`,
+      `${tokensPerSecond(results).toFixed(2)} tokens/s (${newTokens} tokens in ${formatSeconds(seconds)})`,
     ],
-    ['read', `${formatBytes(stats.bytesRead)} at ${significant(rate)} GB/s (${info.reader})`],
+    [
+      'read',
+      `${formatBytes(bytesRead)} at ${significant(seconds > 0 ? bytesRead / seconds / 1e9 : 0)} GB/s (${info.reader})`,
+    ],
   ]);
+}
+
+/** After the first token of each answer. */
+function tokensPerSecond(results: readonly GenerateResult[]): number {
+  let tokens = 0;
+  let seconds = 0;
+  for (const { usage, stats } of results) {
+    if (stats.tokensPerSecond === 0) continue;
+    tokens += usage.newTokens - 1;
+    seconds += (usage.newTokens - 1) / stats.tokensPerSecond;
+  }
+  return seconds > 0 ? tokens / seconds : 0;
 }
 
 function grantOf({ memory, weightsMemory }: Granted): string {
