@@ -35,10 +35,58 @@ int32_t check_rows(const airllm_run &run) {
   return AIRLLM_OK;
 }
 
+// A barrier costs about as much as this many elements of a simple op: smaller ones are left to one thread.
+constexpr uint64_t kSmallElements = 16384;
+
+bool small(const Pass &pass, const Op &op) {
+  if (op.code == OpCode::Linear || op.code == OpCode::Attention) return false;
+  return uint64_t(pass.rows) * pass.width(op.code == OpCode::Route ? op.a : op.out) <= kSmallElements;
+}
+
+bool overlap(const Pass &pass, uint32_t a, uint32_t b) {
+  const Value &x = pass.program->values[a], &y = pass.program->values[b];
+  return x.column < y.column + y.width && y.column < x.column + x.width;
+}
+
+// How many linears from `at` have the same input (q, k, v; gate, up) and so need no barrier between them.
+uint32_t independent_linears(const Pass &pass, uint32_t at) {
+  const Op *ops = pass.program->ops + at;
+  uint32_t n = 1;
+  for (; n < kCounters && at + n < pass.part.to; n++) {
+    if (ops[0].code != OpCode::Linear || ops[n].code != OpCode::Linear || ops[n].a != ops[0].a) break;
+    // A result that nobody reads may share its place with the next.
+    bool apart = true;
+    for (uint32_t i = 0; i < n; i++) apart = apart && !overlap(pass, ops[i].out, ops[n].out);
+    if (!apart) break;
+  }
+  return n;
+}
+
+void run_alone(const OpTable &table, const Pass &pass, uint32_t from, uint32_t to, Worker &worker) {
+  uint32_t *const shared = worker.tasks;
+  for (uint32_t i = from; i < to; i++) {
+    uint32_t own = 0;
+    worker.tasks = &own;
+    table.run[uint32_t(pass.program->ops[i].code)](pass, pass.program->ops[i], worker);
+  }
+  worker.tasks = shared;
+}
+
 void run_ops(const OpTable &table, const Pass &pass, Worker &worker) {
-  for (uint32_t i = pass.part.from; i < pass.part.to; i++) {
-    const Op &op = pass.program->ops[i];
-    table.run[uint32_t(op.code)](pass, op, worker);
+  const Op *ops = pass.program->ops;
+  for (uint32_t i = pass.part.from, next; i < pass.part.to; i = next) {
+    next = i;
+    while (next < pass.part.to && small(pass, ops[next])) next++;
+    if (next > i) {
+      if (worker.index == 0) run_alone(table, pass, i, next, worker);
+    } else {
+      next = i + independent_linears(pass, i);
+      for (uint32_t k = i; k < next; k++) {
+        worker.tasks = &worker.pool->counters[k - i].next;
+        table.run[uint32_t(ops[k].code)](pass, ops[k], worker);
+      }
+      worker.tasks = &worker.pool->counters[0].next;
+    }
     pool_barrier(*worker.pool);
   }
 }

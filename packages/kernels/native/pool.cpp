@@ -83,6 +83,7 @@ bool pool_create(Pool &pool, uint32_t threads) {
     Worker &worker = pool.workers[i];
     worker.pool = &pool;
     worker.index = i;
+    worker.tasks = &pool.counters[0].next;
     if (!thread_start(worker.thread, work, &worker)) {
       pool_destroy(pool);
       return false;
@@ -105,7 +106,7 @@ void pool_destroy(Pool &pool) {
 void pool_run(Pool &pool, Job job, void *argument) {
   pool.job = job;
   pool.argument = argument;
-  pool.next = 0;
+  for (Counter &counter : pool.counters) counter.next = 0;
   pool.finished = 0;
   __atomic_fetch_add(&pool.generation, 1u, __ATOMIC_SEQ_CST);
   wake(pool);
@@ -121,7 +122,7 @@ void pool_barrier(Pool &pool) {
     return;
   }
   pool.arrived = 0;
-  pool.next = 0;
+  for (Counter &counter : pool.counters) counter.next = 0;
   store(pool.phase, phase + 1);
   wake(pool);
 }

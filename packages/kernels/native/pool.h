@@ -13,7 +13,14 @@ struct Worker {
   Pool *pool;
   uint32_t index;
   uint8_t *scratch;  // 64-byte aligned, its own
+  uint32_t *tasks;   // where it takes task numbers from: one of the pool's counters, or one of its own
   Thread thread;
+};
+
+// Task counters, each on its own cache line: so many ops can run without a barrier between them.
+constexpr uint32_t kCounters = 4;
+struct alignas(64) Counter {
+  uint32_t next;
 };
 
 using Job = void (*)(void *argument, Worker &worker);
@@ -32,7 +39,7 @@ struct Pool {
   alignas(64) uint32_t generation;
   alignas(64) uint32_t arrived;
   alignas(64) uint32_t phase;
-  alignas(64) uint32_t next;
+  Counter counters[kCounters];
   alignas(64) uint32_t sleepers;
   uint32_t finished;
   bool ending;
@@ -44,12 +51,10 @@ void pool_destroy(Pool &pool);
 bool pool_reserve(Pool &pool, size_t scratch_per_thread, size_t shared_per_thread);
 // Runs `job` on every thread and sleeps until all have returned.
 void pool_run(Pool &pool, Job job, void *argument);
-// Waits for the other threads, then starts task numbers anew.
+// Waits for the other threads, then starts the pool's task numbers anew.
 void pool_barrier(Pool &pool);
 
 // The next task that no thread has taken since the last barrier.
-static inline uint32_t next_task(Worker &worker) {
-  return __atomic_fetch_add(&worker.pool->next, 1u, __ATOMIC_RELAXED);
-}
+static inline uint32_t next_task(Worker &worker) { return __atomic_fetch_add(worker.tasks, 1u, __ATOMIC_RELAXED); }
 
 }  // namespace airllm
