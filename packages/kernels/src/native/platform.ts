@@ -23,10 +23,8 @@ export function findLibrary(platform = platformName()): string {
   const file = libraryFile(platform.slice(0, platform.indexOf('-')) as NodeJS.Platform);
   let manifest: string;
   try {
-    // Paths, not URLs: in CJS there is no import.meta, and folders may have spaces and `#` in their names.
-    manifest = createRequire(typeof __filename === 'string' ? __filename : import.meta.url).resolve(
-      `${name}/package.json`,
-    );
+    // In CJS import.meta is empty. Not `__filename` first: under `node -e` it is a global that ESM sees too.
+    manifest = createRequire(import.meta.url ?? __filename).resolve(`${name}/package.json`);
   } catch (cause) {
     throw new ExecutorUnavailableError({
       executor: 'native',
