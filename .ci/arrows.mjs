@@ -20,11 +20,13 @@ const packageArrows = {
 /** Folders inside packages whose arrows are fixed too. Files beside them (errors.ts, …) may be imported by all. */
 const folderArrows = {
   '@airllm/runtime': {
-    auto: ['generate', 'engine', 'text', 'plan', 'models'],
+    auto: ['generate', 'engine', 'text', 'plan', 'models', 'measure'],
     generate: ['engine', 'text', 'plan', 'models'],
     engine: ['plan', 'models'],
     // A plan is made of what a built model says about itself.
     plan: ['models'],
+    // Only the figures a plan is judged by; nobody but auto may need them to run.
+    measure: ['plan', 'models'],
     models: [],
     text: [],
   },

@@ -137,6 +137,9 @@ describe('inside the runtime', () => {
     ['text', 'models'],
     ['text', 'engine'],
     ['generate', 'auto'],
+    ['measure', 'engine'],
+    ['engine', 'measure'],
+    ['plan', 'measure'],
   ])('%s may not import %s', (from, to) => {
     write(`packages/runtime/src/${to}/b.ts`, 'export {};');
     write(`packages/runtime/src/${from}/a.ts`, `import type { B } from '../${to}/b';`);

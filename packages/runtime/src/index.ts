@@ -50,6 +50,17 @@ export type {
   StreamEvent,
   Usage,
 } from './generate/types';
+export type { ComputeSpeed, MeasuredDType, StepCosts } from './measure/compute';
+export type { DriveSpeed } from './measure/drive';
+export {
+  type MachineSpeeds,
+  type MeasureOptions,
+  type MeasureStep,
+  measureMachine,
+  passSpeeds,
+  weightDType,
+} from './measure/machine';
+export { type MemoryLimits, memoryLimits } from './measure/memory-limits';
 export { describeCheckpoint, describeModel } from './models/describe';
 export {
   configDType,
@@ -62,6 +73,7 @@ export {
 } from './models/description';
 export type { Model, ModelConfig } from './models/model';
 export { buildModel, readConfig } from './models/registry';
+export { type Limit, type PassPrediction, type PassSpeeds, type PredictOptions, predictPass } from './plan/predict';
 export { planResidency } from './plan/residency';
 export { stateBytes } from './plan/state-bytes';
 export { type PlanSummary, summarisePlan } from './plan/summary';

@@ -1,0 +1,87 @@
+import type { Graph } from '@airllm/kernels';
+import { dtypeBits } from '@airllm/loader';
+import type { Model } from '../models/model';
+import type { Plan, Segment, WeightExtent } from './types';
+
+/** What a segment asks of the machine in one pass; of routed experts what is to be expected. */
+export interface SegmentWork {
+  readonly readBytes: number;
+  /** What it takes of the ring while it is there; 0 for what has a place of its own. */
+  readonly ringBytes: number;
+  /** Read only once the segment before it has run. */
+  readonly onDemand: boolean;
+  /** Bytes of weights that are computed with. */
+  readonly bytes: number;
+  /** A multiplication and an addition count as two. */
+  readonly flops: number;
+  /** Parts run, and ops in them. */
+  readonly calls: number;
+  readonly ops: number;
+}
+
+export interface PassRowCounts {
+  readonly rows: number;
+  /** Rows that want logits. */
+  readonly headRows: number;
+  /** What will stay in memory has yet to be read. */
+  readonly first: boolean;
+}
+
+/** The work of a plan's segments, in order. Routed experts count as chosen evenly and independently of each other. */
+export function passWork(plan: Plan, model: Model, counts: PassRowCounts): SegmentWork[] {
+  const blocks = [...model.layers, model.head];
+  const held = heldShare(plan);
+  return plan.segments.map((segment) => {
+    const { graph } = blocks[segment.block]!;
+    const rows = segment.block === model.layers.length ? Math.min(counts.rows, counts.headRows) : counts.rows;
+    if (segment.experts !== undefined) return expertWork(segment, graph, rows, counts.first ? 0 : held);
+    const { bytes, elements } = sizeOf(segment.weights, graph);
+    const pinned = plan.pinned[segment.index] === true;
+    return {
+      readBytes: counts.first || !pinned ? segment.bytes : 0,
+      ringBytes: pinned ? 0 : segment.bytes,
+      onDemand: false,
+      bytes,
+      flops: 2 * elements * rows,
+      calls: 1,
+      ops: segment.part.to - segment.part.from,
+    };
+  });
+}
+
+function expertWork(segment: Segment, graph: Graph, rows: number, held: number): SegmentWork {
+  const op = graph.ops[segment.part.from];
+  if (op?.op !== 'expert') throw new Error(`segment ${segment.index} is not one of experts`);
+  const experts = segment.experts!;
+  // Those that at least one of the rows chooses.
+  const chosen = experts.length * (1 - (1 - op.topK / experts.length) ** rows);
+  // All experts of a layer are of one size.
+  const parts = experts[0]!;
+  const sizes = parts.map(({ weights }) => sizeOf(weights, op.graph));
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  return {
+    readBytes: chosen * (1 - held) * sum(parts.map(({ bytes }) => bytes)),
+    ringBytes: 0,
+    onDemand: true,
+    bytes: chosen * sum(sizes.map(({ bytes }) => bytes)),
+    flops: 2 * rows * op.topK * sum(sizes.map(({ elements }) => elements)),
+    calls: chosen * parts.length,
+    ops: chosen * op.graph.ops.length,
+  };
+}
+
+/** Share of all experts' parts that slots hold. */
+function heldShare({ segments, expertSlots }: Plan): number {
+  const parts = segments.reduce((sum, { experts }) => sum + (experts?.flat().length ?? 0), 0);
+  return parts === 0 ? 1 : Math.min(1, expertSlots.count / parts);
+}
+
+function sizeOf(weights: readonly WeightExtent[], graph: Graph): { bytes: number; elements: number } {
+  let bytes = 0;
+  let elements = 0;
+  for (const { weight, extent } of weights) {
+    bytes += extent.length;
+    elements += (extent.length * 8) / dtypeBits(graph.weights[weight]!.dtype);
+  }
+  return { bytes, elements };
+}

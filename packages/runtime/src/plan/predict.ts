@@ -1,0 +1,137 @@
+import type { Model } from '../models/model';
+import { passWork, type SegmentWork } from './pass-work';
+import { type PipelineStep, steadyPassSeconds } from './pipeline';
+import { stateBytes } from './state-bytes';
+import type { Plan } from './types';
+
+/** What a machine does per second, as far as the time of a pass depends on it. */
+export interface PassSpeeds {
+  /** Bytes that stream from the drive. */
+  readonly diskBytesPerSecond: number;
+  /** Seconds until one small read is there: a row of the embedding. */
+  readonly readSeconds: number;
+  /** Bytes of weights that a product with one row goes through. */
+  readonly dramBytesPerSecond: number;
+  /** Operations of products with many rows, a multiplication and an addition counting as two. */
+  readonly flopsPerSecond: number;
+  /** Seconds of a call that runs a part of a graph, and of each op in it, beside its bytes and operations. */
+  readonly callSeconds: number;
+  readonly opSeconds: number;
+}
+
+export interface PredictOptions {
+  /** Rows that run; more than the plan's widest pass takes several. @defaultValue 1: decoding */
+  readonly rows?: number | undefined;
+  /** Positions that each row attends to. @defaultValue 0 */
+  readonly positions?: number | undefined;
+  /** Of the first pass, which also reads what will then stay in memory. @defaultValue false */
+  readonly first?: boolean | undefined;
+}
+
+/** What limits a pass: the drive, reading weights from memory, arithmetic, or many small steps. */
+export type Limit = 'disk' | 'dram' | 'flops' | 'steps';
+
+/** Times are seconds. */
+export interface PassPrediction {
+  readonly seconds: number;
+  /** What each would take if all else took nothing. */
+  readonly terms: Readonly<Record<Limit, number>>;
+  /** The largest term. */
+  readonly binds: Limit;
+  /** Expected to be read from the drive; of routed experts those that no slot holds. */
+  readonly streamedBytes: number;
+  /** Bytes of memory that would take a tenth off `seconds`; null where memory does not help. */
+  readonly memoryForTenth: number | null;
+}
+
+/** Sampling and its bookkeeping, per logit: measured, 0.6 ms for 128k of them. */
+const SECONDS_PER_LOGIT = 5e-9;
+/** Rows whose logits are wanted in a pass: the last. */
+const HEAD_ROWS = 1;
+
+/**
+ * How long rows take, from a plan and a machine's speeds: by `t ≥ max(streamed / disk, weights / dram, 2 · parameters ·
+ * rows / flops)`, taken segment by segment through the ring as the streamer does, and with the time of calls, of small
+ * ops, of reading keys and values, of embedding rows and of sampling. Pure.
+ *
+ * Assumed: a product takes the longer of reading its weights and of its arithmetic; routed experts are chosen evenly, and
+ * a slot holds one with the probability that any is held. Not in it: arithmetic of attention, which grows with positions.
+ */
+export function predictPass(
+  plan: Plan,
+  model: Model,
+  speeds: PassSpeeds,
+  options: PredictOptions = {},
+): PassPrediction {
+  const { rows = 1, positions = 0, first = false } = options;
+  const passes = Math.max(1, Math.ceil(rows / plan.maxRows));
+  const parts = Array.from({ length: passes }, (_, i) =>
+    predictOne(plan, model, speeds, {
+      rows: Math.min(plan.maxRows, rows - i * plan.maxRows),
+      positions,
+      first: first && i === 0,
+    }),
+  );
+  const sum = (of: (part: Omit<PassPrediction, 'binds' | 'memoryForTenth'>) => number) =>
+    parts.reduce((total, part) => total + of(part), 0);
+  const terms = {
+    disk: sum((part) => part.terms.disk),
+    dram: sum((part) => part.terms.dram),
+    flops: sum((part) => part.terms.flops),
+    steps: sum((part) => part.terms.steps),
+  };
+  const seconds = sum((part) => part.seconds);
+  const binds = (Object.keys(terms) as Limit[]).reduce((most, term) => (terms[term] > terms[most] ? term : most));
+  const streamedBytes = sum((part) => part.streamedBytes);
+  const others = Math.max(terms.dram, terms.flops) + terms.steps;
+  const memoryForTenth =
+    binds === 'disk' && !first && others <= 0.9 * seconds
+      ? Math.ceil(Math.min(streamedBytes, 0.1 * seconds * speeds.diskBytesPerSecond) / passes)
+      : null;
+  return { seconds, terms, binds, streamedBytes, memoryForTenth };
+}
+
+type Resolved = Required<{ readonly [Key in keyof PredictOptions]: NonNullable<PredictOptions[Key]> }>;
+
+/** One pass of at most the plan's rows. */
+function predictOne(
+  plan: Plan,
+  model: Model,
+  speeds: PassSpeeds,
+  options: Resolved,
+): Omit<PassPrediction, 'binds' | 'memoryForTenth'> {
+  const work = passWork(plan, model, { ...options, headRows: HEAD_ROWS });
+  const stateSeconds = stateBytes(model, options.positions, options.rows) / speeds.dramBytesPerSecond;
+  const between = speeds.readSeconds + speeds.callSeconds + model.config.vocabSize * HEAD_ROWS * SECONDS_PER_LOGIT;
+  // A layer reads its keys and values in one of its segments; which one matters little.
+  const statePerSegment = stateSeconds / Math.max(1, work.length);
+  const steps = work.map(
+    ({ readBytes, ringBytes, onDemand, bytes, flops, calls, ops }): PipelineStep => ({
+      readSeconds: readBytes / speeds.diskBytesPerSecond,
+      ringBytes,
+      onDemand,
+      computeSeconds:
+        Math.max(bytes / speeds.dramBytesPerSecond, flops / speeds.flopsPerSecond) +
+        calls * speeds.callSeconds +
+        ops * speeds.opSeconds +
+        statePerSegment,
+    }),
+  );
+  const total = (of: (each: SegmentWork) => number) => work.reduce((sum, each) => sum + of(each), 0);
+  const streamedBytes = total(({ readBytes }) => readBytes);
+  return {
+    seconds: steadyPassSeconds(steps, {
+      ringBytes: plan.bytes.ring,
+      latencySeconds: speeds.readSeconds,
+      betweenSeconds: between,
+      first: options.first,
+    }),
+    terms: {
+      disk: streamedBytes / speeds.diskBytesPerSecond,
+      dram: total(({ bytes }) => bytes) / speeds.dramBytesPerSecond + stateSeconds,
+      flops: total(({ flops }) => flops) / speeds.flopsPerSecond,
+      steps: total(({ calls }) => calls) * speeds.callSeconds + total(({ ops }) => ops) * speeds.opSeconds + between,
+    },
+    streamedBytes,
+  };
+}
