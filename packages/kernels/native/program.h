@@ -78,8 +78,8 @@ struct Program {
 constexpr uint32_t kQueryTile = 48;
 constexpr uint32_t kPartialKeys = 512;
 constexpr uint32_t kBlockPositions = 32;
-// A thread's memory for packed activations: see ops/linear.h.
-constexpr size_t kLinearScratch = 32 * 1024;
+// A thread's memory for a panel of weights and packed activations: see ops/linear.h.
+constexpr size_t kLinearScratch = 552 * 1024;
 // Attention splits partials over threads where there are fewer than this many tasks per thread.
 constexpr uint32_t kTasksPerThread = 3;
 constexpr uint32_t kPartialsPerWave = 4;

@@ -5,15 +5,19 @@
 namespace airllm {
 namespace {
 
-// Blocks for many rows: kOutBlock rows of weights, kDepthBlock deep, stay in the second cache while tiles of activations,
-// packed, come to the first one by one. With 64 outputs packing took a seventh of the time.
-constexpr uint32_t kRowBlock = 96;  // a multiple of every kTileRows
-constexpr uint32_t kOutBlock = 128; // a multiple of the tile's 4 outputs
+// Blocks for many rows: a panel of kOutBlock rows of weights, kDepthBlock deep, is copied into the second cache in its
+// stored form (rows that lie a power of two apart would fall into the same few cache sets); tiles of activations, packed,
+// come to the first cache one by one and meet the whole panel.
+constexpr uint32_t kOutBlock = 128;   // a multiple of the tile's 4 outputs
+constexpr uint32_t kPanelRows = 24;   // fewer rows of activations do not repay the copy
+constexpr uint32_t kLeastRows = 96;   // rows per task, a multiple of every kTileRows
+constexpr uint32_t kPanelPadding = 64;
+constexpr size_t kPackedFloats = size_t(kTileRows) * kDepthBlock;
 // Bytes of weights per task at few rows: enough to stream, small enough to share out evenly.
 constexpr uint32_t kStreamBytes = 128 * 1024;
 
-static_assert(kRowBlock % kTileRows == 0 && kOutBlock % 4 == 0 && kDepthBlock % kLanes == 0);
-static_assert(size_t(kTileRows) * kDepthBlock * 4 <= kLinearScratch);
+static_assert(kLeastRows % kTileRows == 0 && kOutBlock % 4 == 0 && kDepthBlock % kLanes == 0);
+static_assert(kPackedFloats * 4 + kOutBlock * (kDepthBlock * 4 + kPanelPadding) <= kLinearScratch);
 
 struct Linear {
   const float *x;
@@ -33,18 +37,26 @@ static inline void pack_rows(const float *x, size_t stride, uint32_t k, float *p
     for (uint32_t r = 0; r < R; r++, packed += kLanes) v_store(packed, v_load_n(x + r * stride + i, k - i));
 }
 
-// rows ≤ kRowBlock times outs ≤ kOutBlock.
+// Any number of rows times outs ≤ kOutBlock.
 template <class W>
 AIRLLM_KERNEL void dot_block(const Linear &l, uint32_t row, uint32_t rows, uint32_t out, uint32_t outs, float *packed) {
-  const uint8_t *w = l.w + out * l.w_stride;
-  for (uint32_t at = 0; at < l.k; at += kDepthBlock, w += kDepthBlock * W::bytes) {
+  uint8_t *const panel = reinterpret_cast<uint8_t *>(packed + kPackedFloats);
+  for (uint32_t at = 0; at < l.k; at += kDepthBlock) {
     const uint32_t k = least(kDepthBlock, l.k - at);
+    const uint8_t *w = l.w + out * l.w_stride + size_t(at) * W::bytes;
+    size_t w_stride = l.w_stride;
+    if (rows >= kPanelRows) {
+      const size_t stride = kDepthBlock * W::bytes + kPanelPadding;
+      for (uint32_t o = 0; o < outs; o++) memcpy(panel + o * stride, w + o * w_stride, size_t(k) * W::bytes);
+      w = panel;
+      w_stride = stride;
+    }
     for (uint32_t r = 0; r < rows; r += kTileRows) {
       with_rows(least(kTileRows, rows - r), [&](auto tile) {
         constexpr uint32_t R = tile.count;
         pack_rows<R>(l.x + (row + r) * l.x_stride + at, l.x_stride, k, packed);
-        dot_outputs<W, R>({packed, kLanes, R * kLanes, w, l.w_stride}, outs, k,
-                          l.y + (row + r) * l.y_stride + out, l.y_stride, at > 0);
+        dot_outputs<W, R>({packed, kLanes, R * kLanes, w, w_stride}, outs, k, l.y + (row + r) * l.y_stride + out,
+                          l.y_stride, at > 0);
       });
     }
   }
@@ -69,11 +81,14 @@ template <class W, class Done> static void linear_out_in(const Linear &l, Worker
     }
     return;
   }
-  // Tasks of one block of outputs follow each other: its weights are then still in a cache.
-  const uint32_t row_blocks = ceil_div(l.rows, kRowBlock), tasks = row_blocks * ceil_div(l.outs, kOutBlock);
+  // All rows in one task, unless there are too few blocks of outputs for the threads.
+  const uint32_t out_blocks = ceil_div(l.outs, kOutBlock);
+  const uint32_t row_tasks = ceil_div(4 * worker.pool->threads, out_blocks);
+  const uint32_t row_block = kLeastRows * ceil_div(l.rows, kLeastRows * row_tasks);
+  const uint32_t row_blocks = ceil_div(l.rows, row_block), tasks = row_blocks * out_blocks;
   for (uint32_t t; (t = next_task(worker)) < tasks;) {
-    const uint32_t row = t % row_blocks * kRowBlock, out = t / row_blocks * kOutBlock;
-    const uint32_t rows = least(kRowBlock, l.rows - row), outs = least(kOutBlock, l.outs - out);
+    const uint32_t row = t % row_blocks * row_block, out = t / row_blocks * kOutBlock;
+    const uint32_t rows = least(row_block, l.rows - row), outs = least(kOutBlock, l.outs - out);
     dot_block<W>(l, row, rows, out, outs, reinterpret_cast<float *>(worker.scratch));
     done(row, rows, out, outs);
   }
@@ -83,7 +98,7 @@ template <class W, class Done> static void linear_out_in(const Linear &l, Worker
 template <class W, class Done> static void linear_in_out(const Linear &l, Worker &worker, bool fresh, Done done) {
   const bool few = l.rows <= kTileRows;
   // Few rows: wide blocks, a few rows of the matrix at a time, so that memory is read in long runs.
-  const uint32_t depth = few ? 8 : 256, row_block = few ? l.rows : kRowBlock;
+  const uint32_t depth = few ? 8 : 256, row_block = few ? l.rows : kLeastRows;
   const uint32_t fair = 64 * ceil_div(l.outs, 64 * 2 * worker.pool->threads);
   const uint32_t block = few ? fair : 64, row_blocks = ceil_div(l.rows, row_block);
   const uint32_t tasks = row_blocks * ceil_div(l.outs, block);
