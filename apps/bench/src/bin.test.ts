@@ -22,6 +22,25 @@ test.skipIf(process.platform === 'win32')('the shard bench prints its ratio and 
 test('without a known name it lists the benches', async () => {
   const failure = await bench('nonsense').catch((error) => error);
   expect(failure.code).toBe(2);
-  expect(failure.stderr).toMatch(/^bench shard /m);
+  for (const name of ['disk', 'residency', 'resident', 'startup', 'memory', 'shard']) {
+    expect(failure.stderr).toMatch(new RegExp(`^bench ${name} `, 'm'));
+  }
   expect(failure.stderr).toMatch(/^bench synthetic /m);
+});
+
+test.each([
+  [['residency'], /^usage: bench residency /],
+  [['startup', '--shape', 'nonsense'], /unknown shape nonsense/],
+  [['disk', dir, '--memory', 'much'], /--memory/],
+  [['resident', dir, '--nonsense'], /--nonsense/],
+])('%j is told what is wrong, without a stack', async (args, message) => {
+  const failure = await bench(...args).catch((error) => error);
+  expect(failure.code).toBe(2);
+  expect(failure.stderr).toMatch(message);
+  expect(failure.stderr).not.toMatch(/^\s+at /m);
+});
+
+test('memory can be read faster than 100 MB/s', async () => {
+  const { stdout } = await bench('memory-rate', '--threads', '1', '--rounds', '1');
+  expect(JSON.parse(stdout).bytesPerSecond).toBeGreaterThan(100e6);
 });

@@ -1,12 +1,22 @@
+import { isUsageError } from './arguments';
 import type { Bench } from './bench';
 
 // Imported on demand: a bench must not pay for what the others load.
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   disk: () => import('./disk'),
-  'generate-once': () => import('./generate-once'),
-  'raw-read': () => import('./raw-read'),
+  residency: () => import('./residency'),
+  resident: () => import('./resident'),
+  startup: () => import('./startup'),
+  memory: () => import('./memory'),
   shard: () => import('./shard'),
   synthetic: () => import('./synthetic-bench'),
+  // Processes that the others run.
+  'generate-once': () => import('./generate-once'),
+  'resident-once': () => import('./resident-once'),
+  'node-llama-once': () => import('./node-llama-once'),
+  'load-tokenizer': () => import('./load-tokenizer'),
+  'memory-rate': () => import('./memory-rate'),
+  'raw-read': () => import('./raw-read'),
 };
 
 const [name = '', ...args] = process.argv.slice(2);
@@ -15,5 +25,11 @@ if (load === undefined) {
   for (const each of Object.values(benches)) console.error((await each()).usage);
   process.exitCode = 2;
 } else {
-  await (await load()).run(args);
+  try {
+    await (await load()).run(args);
+  } catch (error) {
+    if (!isUsageError(error)) throw error;
+    console.error(error.message);
+    process.exitCode = 2;
+  }
 }

@@ -1,13 +1,16 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
-/** What a command did in its cgroup. */
-export interface CgroupRun {
+/** What a command did. */
+export interface CommandRun {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
-  /** High-water mark of the cgroup, page cache included. */
+  /** When it was started, in milliseconds since the epoch: what a process knows of itself starts later. */
+  readonly startedAt: number;
+  /** High-water mark of the cgroup, page cache included; 0 without one. */
   readonly peakBytes: number;
   /** Processes killed because the limit left no other way. */
   readonly oomKills: number;
@@ -16,6 +19,11 @@ export interface CgroupRun {
 const V1 = '/sys/fs/cgroup/memory';
 const V1_IO = '/sys/fs/cgroup/blkio';
 const V2 = '/sys/fs/cgroup';
+
+/** Why the page cache cannot be emptied here, or null if it can. */
+export function dropObstacle(): string | null {
+  return process.platform === 'linux' && process.getuid?.() === 0 ? null : 'needs Linux and root';
+}
 
 /** Why no memory cgroup can be made here, or null if one can. */
 export function cgroupObstacle(): string | null {
@@ -35,6 +43,8 @@ export function cgroupObstacle(): string | null {
 
 /** Writes everything back and empties the page cache, so that the next read comes from the drive. Needs root. */
 export function dropCaches(): void {
+  // What is not yet written cannot be dropped.
+  execFileSync('sync');
   writeFileSync('/proc/sys/vm/drop_caches', '3');
 }
 
@@ -45,12 +55,15 @@ export interface CgroupLimits {
   readonly read?: { readonly bytesPerSecond: number; readonly path: string } | undefined;
 }
 
-/** Runs a command in a cgroup of its own. Needs root. */
+/** Runs a command in a cgroup of its own, which needs root; without limits it is merely run. */
 export async function runInCgroup(
   limits: CgroupLimits,
   command: readonly string[],
   options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
-): Promise<CgroupRun> {
+): Promise<CommandRun> {
+  if (limits.memory === undefined && limits.read === undefined) {
+    return { ...(await run(command, options)), peakBytes: 0, oomKills: 0 };
+  }
   const v1 = existsSync(V1);
   const name = `airllm-${process.pid}`;
   const memory = join(v1 ? V1 : V2, name);
@@ -68,17 +81,28 @@ export async function runInCgroup(
     }
     // The shell moves itself in before it becomes the command: nothing is counted elsewhere.
     const enter = groups.map((dir) => `echo $$ > '${dir}/cgroup.procs' && `).join('');
-    const { code, stdout, stderr } = await run(['/bin/sh', '-c', `${enter}exec "$@"`, 'sh', ...command], options);
+    const ended = await run(['/bin/sh', '-c', `${enter}exec "$@"`, 'sh', ...command], options);
     const read = (file: string) => readFileSync(join(memory, file), 'utf8');
     return {
-      code,
-      stdout,
-      stderr,
+      ...ended,
       peakBytes: Number(read(v1 ? 'memory.max_usage_in_bytes' : 'memory.peak')),
       oomKills: Number(/^oom_kill (\d+)/m.exec(read(v1 ? 'memory.oom_control' : 'memory.events'))?.[1] ?? 0),
     };
   } finally {
-    for (const dir of groups) rmdirSync(dir);
+    for (const dir of groups) await removeGroup(dir);
+  }
+}
+
+/** The kernel needs a moment before it takes a process that ended for gone. */
+async function removeGroup(dir: string): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      rmdirSync(dir);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || attempt === 50) throw error;
+      await setTimeout(100);
+    }
   }
 }
 
@@ -97,7 +121,8 @@ function cgroupDir(name: string): string {
 }
 
 function run(command: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv }) {
-  return new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve, reject) => {
+  return new Promise<Omit<CommandRun, 'peakBytes' | 'oomKills'>>((resolve, reject) => {
+    const startedAt = performance.timeOrigin + performance.now();
     const child = spawn(command[0]!, command.slice(1), { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
     let stdout = '';
     let stderr = '';
@@ -108,6 +133,6 @@ function run(command: readonly string[], options: { cwd?: string; env?: NodeJS.P
       stderr += chunk;
     });
     child.on('error', reject);
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
+    child.on('close', (code) => resolve({ code, stdout, stderr, startedAt }));
   });
 }

@@ -1,11 +1,12 @@
 import { parseArgs } from 'node:util';
-import { AutoModel } from '@airllm/runtime';
+import { AutoModel, type Span } from '@airllm/runtime';
+import { count, oneFolder } from './arguments';
 
-export const usage =
-  'bench generate-once <checkpoint> [--memory 4GB] [--weights-memory N] [--prompt 16] [--new 4] [--threads N]';
+export const usage = `bench generate-once <checkpoint> [--memory 4GB] [--weights-memory N] [--prompt 16] [--new 4] [--threads N]
+                    [--until first-read]`;
 
 /** What one process that generates measured of itself; the other benches run it in cgroups. */
-export interface GenerateFigures {
+export interface GenerateFigures extends StartFigures {
   /** From process start. */
   readonly firstTokenSeconds: number;
   /** Of each token after the first. */
@@ -19,6 +20,14 @@ export interface GenerateFigures {
   readonly residentBytes: number;
   readonly peakBytes: number;
   readonly ids: readonly number[];
+  /** Of the whole process. */
+  readonly cpuSeconds: number;
+}
+
+/** When the first weights of a segment were asked for, and when the first token was there: milliseconds since the epoch. */
+export interface StartFigures {
+  readonly firstReadAt: number;
+  readonly firstTokenAt: number;
 }
 
 /** Opens, generates greedily from made-up ids, prints the figures as one JSON line. */
@@ -32,20 +41,31 @@ export async function run(args: string[]): Promise<void> {
       prompt: { type: 'string', default: '16' },
       new: { type: 'string', default: '4' },
       threads: { type: 'string' },
+      until: { type: 'string' },
     },
   });
-  const [dir] = positionals;
-  if (dir === undefined) throw new Error(`usage: ${usage}`);
-  const count = Number(values.prompt);
-  const newTokens = Number(values.new);
+  const dir = oneFolder(positionals, usage);
+  const promptTokens = count(values.prompt, 'prompt');
+  const newTokens = count(values.new, 'new');
+  let firstReadAt = Number.POSITIVE_INFINITY;
+  // Spans are told when they end, so of the reads that start together the first to end may not be the first.
+  const observe = ({ track, start }: Span) => {
+    if (track !== 'read' || start + performance.timeOrigin >= firstReadAt) return;
+    firstReadAt = start + performance.timeOrigin;
+    if (values.until === 'first-read') {
+      console.log(JSON.stringify({ firstReadAt, firstTokenAt: Number.NaN, cpuSeconds: cpuSeconds() }));
+      process.exit(0);
+    }
+  };
   await using model = await AutoModel.fromPretrained(dir, {
     memory: values.memory,
     weightsMemory: values['weights-memory'],
-    contextLength: count + newTokens,
-    maxRows: Math.max(16, count),
-    ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
+    contextLength: promptTokens + newTokens,
+    maxRows: Math.max(16, promptTokens),
+    ...(values.threads === undefined ? {} : { threads: count(values.threads, 'threads') }),
+    observe,
   });
-  const ids = Array.from({ length: count }, (_, i) => (i * 7919 + 11) % 1000);
+  const ids = Array.from({ length: promptTokens }, (_, i) => (i * 7919 + 11) % 1000);
   const times: number[] = [];
   let after = { bytesRead: 0, waitMs: 0, cpu: 0 };
   const now = () => ({ ...model.engine.stats, cpu: cpuSeconds() });
@@ -70,6 +90,9 @@ export async function run(args: string[]): Promise<void> {
     residentBytes: bytes.pinned + bytes.experts,
     peakBytes: process.resourceUsage().maxRSS * 1024,
     ids: generated,
+    cpuSeconds: cpuSeconds(),
+    firstReadAt,
+    firstTokenAt: times[0]! + performance.timeOrigin,
   };
   console.log(JSON.stringify(figures));
 }

@@ -66,7 +66,7 @@ export async function writeSynthetic(
 
 const TORCH_DTYPE = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
 
-function cutShards(tensors: readonly MetaTensor[], limit: number): MetaTensor[][] {
+export function cutShards(tensors: readonly MetaTensor[], limit: number): MetaTensor[][] {
   const shards: MetaTensor[][] = [[]];
   let size = 0;
   for (const tensor of tensors) {
@@ -80,7 +80,7 @@ function cutShards(tensors: readonly MetaTensor[], limit: number): MetaTensor[][
   return shards.map((shard) => shard.sort((a, b) => (a.name < b.name ? -1 : 1)));
 }
 
-function shardName(number: number, count: number): string {
+export function shardName(number: number, count: number): string {
   const digits = (value: number) => String(value).padStart(5, '0');
   return `model-${digits(number)}-of-${digits(count)}.safetensors`;
 }

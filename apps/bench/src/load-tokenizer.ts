@@ -1,0 +1,25 @@
+import { parseArgs } from 'node:util';
+import { loadTokenizer } from '@airllm/runtime';
+import { oneFolder } from './arguments';
+
+export const usage = 'bench load-tokenizer <folder>';
+
+/** What loading a tokenizer costs a process. */
+export interface TokenizerFigures {
+  readonly seconds: number;
+  /** Growth of the resident set. */
+  readonly bytes: number;
+}
+
+/** Loads a tokenizer and nothing else, and prints its costs as a line of JSON. */
+export async function run(args: string[]): Promise<void> {
+  const { positionals } = parseArgs({ args, allowPositionals: true });
+  const dir = oneFolder(positionals, usage);
+  const before = process.memoryUsage.rss();
+  const start = performance.now();
+  const tokenizer = await loadTokenizer(dir);
+  const seconds = (performance.now() - start) / 1000;
+  if (tokenizer === null) throw new Error(`${dir} has no tokenizer files`);
+  const figures: TokenizerFigures = { seconds, bytes: process.memoryUsage.rss() - before };
+  console.log(JSON.stringify(figures));
+}

@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type CgroupLimits, type CommandRun, runInCgroup } from './cgroup';
+
+export interface OwnRun<Figures> extends Omit<CommandRun, 'stdout' | 'stderr' | 'code'> {
+  readonly figures: Figures;
+  /** Cores that everything else on the machine kept busy meanwhile; null where that cannot be told. */
+  readonly otherCores: number | null;
+}
+
+/**
+ * Runs a bench in a process of its own, in a cgroup if there is anything to limit, and reads the figures that it prints
+ * as a line of JSON. Throws with what it said where it fails or is killed.
+ */
+export async function runOwn<Figures>(limits: CgroupLimits, args: readonly string[]): Promise<OwnRun<Figures>> {
+  // In the bundle every module lies beside bin.js.
+  const entry = path.join(path.dirname(fileURLToPath(import.meta.url)), 'bin.js');
+  const busyBefore = busySeconds();
+  const start = performance.now();
+  const { code, stdout, stderr, ...run } = await runInCgroup(limits, [process.execPath, entry, ...args]);
+  const seconds = (performance.now() - start) / 1000;
+  if (code !== 0) {
+    const end = run.oomKills > 0 ? 'was killed for memory' : `ended with ${code}`;
+    throw new Error(`${args.join(' ')} ${end}: ${stderr.trim()}`);
+  }
+  const figures = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
+  const busyAfter = busySeconds();
+  const otherCores =
+    busyBefore === null || busyAfter === null || figures.cpuSeconds === undefined
+      ? null
+      : Math.max(0, busyAfter - busyBefore - figures.cpuSeconds) / seconds;
+  return { ...run, figures, otherCores };
+}
+
+/** Seconds all cores were busy since the machine started (proc(5), in ticks of 10 ms), or null outside Linux. */
+function busySeconds(): number | null {
+  if (process.platform !== 'linux') return null;
+  const [user, nice, system, , , irq, softirq] = readFileSync('/proc/stat', 'utf8')
+    .split(/\s+/)
+    .slice(1, 9)
+    .map(Number);
+  return (user! + nice! + system! + irq! + softirq!) / 100;
+}
+
+/** For tables: how noisy the machine was at its worst. */
+export function noise(runs: readonly { readonly otherCores: number | null }[]): string {
+  const known = runs.flatMap(({ otherCores }) => (otherCores === null ? [] : [otherCores]));
+  return known.length === 0 ? '–' : Math.max(...known).toFixed(1);
+}
