@@ -1,6 +1,8 @@
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
   type Checkpoint,
+  FormatError,
   MissingFileError,
   openCheckpoint,
   openCheckpointIndex,
@@ -12,7 +14,7 @@ import { type ResolveModelOptions, resolveModel } from '@airllm/runtime';
 export interface ModelFiles {
   readonly dir: string;
   readonly config: Record<string, unknown>;
-  /** Null: config.json, and perhaps an index, are all there is. */
+  /** Null where weights, or some of them, are not here. */
   readonly checkpoint: Checkpoint | null;
   /** Bytes of all weights as published, if anything tells. */
   readonly totalBytes: number | null;
@@ -27,10 +29,10 @@ export async function openModelFiles(
   const { dir } = await resolveModel(source, { ...options, signal });
   const index = await openCheckpointIndex(dir);
   if (index.config === null) {
-    throw new MissingFileError({ file: `${dir}/config.json`, neededBy: dir });
+    throw new MissingFileError({ file: join(dir, 'config.json'), neededBy: dir });
   }
   const shards = [...index.files.values()];
-  const checkpoint = await weightsHere(dir, index.files, signal);
+  const checkpoint = await weightsHere(dir, signal);
   const sizes = shards.reduce<number | null>((sum, size) => (sum === null || size === null ? null : sum + size), 0);
   const totalBytes = index.totalBytes ?? (shards.length > 0 ? sizes : null);
   return { dir, config: index.config, checkpoint, totalBytes };
@@ -50,20 +52,21 @@ export async function weightsSource(
 }
 
 /** A checkpoint's headers, or null where some of its files are not here. */
-async function weightsHere(
-  dir: string,
-  published: ReadonlyMap<string, number | null>,
-  signal: AbortSignal,
-): Promise<Checkpoint | null> {
-  for (const [name, bytes] of published) {
-    // A clone without Git LFS has a few lines of text in place of each file.
-    const found = await stat(`${dir}/${name}`).catch(() => undefined);
-    if (found === undefined || found.size !== bytes) return null;
-  }
+async function weightsHere(dir: string, signal: AbortSignal): Promise<Checkpoint | null> {
   try {
     return await openCheckpoint(dir, { signal });
   } catch (error) {
-    if (UnsupportedCheckpointError.isInstance(error)) return null;
+    if (MissingFileError.isInstance(error) || UnsupportedCheckpointError.isInstance(error)) return null;
+    if (FormatError.isInstance(error) && (await isLfsPointer(error.file))) return null;
     throw error;
   }
+}
+
+const LFS_POINTER = 'version https://git-lfs.github.com/spec/v1\n';
+const LFS_POINTER_BYTES = 1024;
+
+/** A clone without Git LFS has a few lines of text in place of each large file. */
+async function isLfsPointer(file: string): Promise<boolean> {
+  const { size } = await stat(file);
+  return size <= LFS_POINTER_BYTES && (await readFile(file, 'latin1')).startsWith(LFS_POINTER);
 }

@@ -1,8 +1,8 @@
 /** The candidate that was probably meant, if any is near enough. */
 export function nearest(found: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
-  // Three slips in a long name, one in a short one.
-  let least = Math.min(3, Math.floor(found.length / 3) + 1) + 1;
+  // Four slips in a long name, one in a short one.
+  let least = Math.min(4, Math.floor(found.length / 3) + 1) + 1;
   for (const candidate of candidates) {
     const distance = found.length > 2 && candidate.startsWith(found) ? 1 : editDistance(found, candidate);
     if (distance < least) [best, least] = [candidate, distance];

@@ -4,7 +4,7 @@ import { type Covers, number, type OptionGroup } from './option';
 const options = {
   temperature: number({
     value: '<x>',
-    help: 'Higher is more varied; 0 always takes the most likely token. Default: the model’s, else 1.',
+    help: 'Higher is more varied; 0 always takes the most likely token. Giving this or another option below but --repetition-penalty means sampling. Default: the model’s, else 1.',
   }),
   topK: number({ value: '<n>', help: 'Draw from the n most likely tokens; 0 for all. Default: the model’s, else 50.' }),
   topP: number({ value: '<x>', help: 'Draw from the most likely tokens that make up this probability, above 0 to 1.' }),
@@ -22,6 +22,6 @@ const options = {
 
 /** How tokens are chosen. */
 export const samplingArgs: OptionGroup<typeof options> = {
-  title: 'Sampling (giving any but --repetition-penalty means sampling, unless the temperature is 0)',
+  title: 'Sampling',
   options,
 };

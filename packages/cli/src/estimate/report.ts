@@ -23,11 +23,19 @@ export function estimateText(report: EstimateReport): string {
   const experts: [string, string][] =
     expertSlots.parts === 0
       ? []
-      : [['experts', `${formatBytes(slots)} for ${expertSlots.count} of ${formatExact(expertSlots.parts)} parts`]];
+      : [
+          [
+            'experts',
+            `${formatBytes(slots)} for ${formatExact(expertSlots.count)} of ${formatExact(expertSlots.parts)} parts`,
+          ],
+        ];
   return table([
     ['model', `${report.modelType}, ${formatCount(report.parameters)} parameters, ${formatBytes(report.weights)}`],
     ['granted', granted(report)],
-    ['pinned', `${formatBytes(report.pinned)} (${segments.pinned} of ${segments.count} segments)`],
+    [
+      'pinned',
+      `${formatBytes(report.pinned)} (${formatExact(segments.pinned)} of ${formatExact(segments.count)} segments)`,
+    ],
     ['ring', `${formatBytes(report.ring)} (segments of up to ${formatBytes(segments.largest)})`],
     ...experts,
     ['state', `${formatBytes(report.state)} at ${formatExact(report.contextLength)} positions`],

@@ -64,7 +64,7 @@ function parameters(found: InspectReport['parameters']): string {
 
 function weights({ weightBytes, layout, files, tensors }: InspectReport): string {
   const bytes = weightBytes === undefined ? '?' : `${weightBytes.exact ? '' : '≈ '}${formatBytes(weightBytes.count)}`;
-  if (layout === 'absent') return `${bytes}, not in this folder`;
+  if (layout === 'absent') return `${bytes}, not (all) in this folder`;
   return `${bytes} in ${files} ${files === 1 ? 'file' : 'files'} (${layout}), ${formatExact(tensors ?? 0)} tensors`;
 }
 

@@ -1,0 +1,68 @@
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { airllm } from '../testing/fake-io';
+import { haveShared, shared } from '../testing/shared';
+import { tinyModel } from '../testing/tiny-model';
+
+const estimated = async (...argv: string[]) => JSON.parse((await airllm(['estimate', ...argv, '--json'])).stdout);
+
+test('the plan is the one that runs', async () => {
+  const dir = tinyModel();
+  const options = ['--weights-memory', '160KB', '--context', '128'];
+  const { plan } = JSON.parse(
+    (await airllm(['run', dir, 'x', '-q', '--json', '--max-new-tokens', '1', ...options])).stdout,
+  );
+  const estimate = await estimated(dir, ...options);
+  const { process: _, total: __, floor, ...same } = plan;
+  expect(estimate).toMatchObject({ ...same, contextLength: 128, weightsMemory: 160_000 });
+  expect(estimate.floor.weightsMemory).toBe(floor.weightsMemory);
+  expect(estimate.total).toBe(
+    estimate.pinned + estimate.ring + estimate.state + estimate.activations + estimate.process,
+  );
+});
+
+test('in words, with the least that works', async () => {
+  const { code, stdout, stderr } = await airllm(['estimate', tinyModel(), '--memory', '2GB']);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(/^granted +2\.00 GB$/m);
+  for (const name of ['pinned', 'ring', 'state', 'activations', 'process', 'total', 'streamed']) {
+    expect(stdout).toMatch(new RegExp(`^${name} +\\S`, 'm'));
+  }
+  expect(stdout).toMatch(/^least memory .*--memory \d+MB\)$/m);
+});
+
+test('a memory below the floor is refused with the floor, which works', async () => {
+  const dir = tinyModel();
+  const { code, stdout, stderr } = await airllm(['estimate', dir, '--memory', '10MB']);
+  expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+  const least = /try --memory (\d+MB), or less --context\n$/.exec(stderr)?.[1];
+  expect((await airllm(['estimate', dir, '--memory', least!])).code).toBe(0);
+});
+
+test('config.json is enough', async () => {
+  const dir = tinyModel();
+  const { parameters, state, activations, maxRows } = await estimated(dir, '--weights-memory', '160KB');
+  rmSync(path.join(dir, 'model.safetensors'));
+  const alone = await estimated(dir, '--weights-memory', '160KB');
+  expect(alone).toMatchObject({ parameters, state, activations, maxRows });
+  expect(alone.weights).toBeGreaterThanOrEqual(4 * parameters);
+});
+
+test('a model type that cannot be run cannot be planned', async () => {
+  const { code, stderr } = await airllm(['estimate', tinyModel({ config: { model_type: 'someday' } })]);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^error: config\.json: model_type is "someday"/);
+});
+
+describe.skipIf(!haveShared())('giants', () => {
+  test.each([
+    ['Llama-3.1-405B', '8GB'],
+    ['Mixtral-8x7B-v0.1', '4GB'],
+  ])('%s in %s', async (name, memory) => {
+    const plan = await estimated(shared(`giants/${name}`), '--memory', memory, '--context', '4096');
+    expect(plan.total).toBeLessThanOrEqual(plan.memory);
+    expect(plan.streamedPerPass).toBeGreaterThan(0);
+    expect(plan.pinned + plan.streamedPerPass).toBe(plan.weights);
+  });
+});

@@ -1,0 +1,51 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { airllm } from '../testing/fake-io';
+import { temporaryFolder } from '../testing/temporary';
+import { tinyModel } from '../testing/tiny-model';
+
+test('a split model verifies, and says the same', async () => {
+  const dir = tinyModel();
+  const out = path.join(temporaryFolder(), 'out');
+  const split = await airllm(['shard', dir, out]);
+  expect(split).toMatchObject({ code: 0, stdout: expect.stringContaining(`${out}: `) });
+  expect(split.stderr).toMatch(/^splitting .*100 % .*\n$/ms);
+  expect(await airllm(['verify', out, '-q'])).toMatchObject({ code: 0, stderr: '' });
+  const say = (model: string) => airllm(['run', model, 'Hello', '-q', '--max-new-tokens', '9']);
+  expect(await say(out)).toEqual(await say(dir));
+
+  const again = await airllm(['shard', dir, out, '--json', '-q']);
+  expect(JSON.parse(again.stdout)).toMatchObject({ dir: out, filesWritten: 0, bytesWritten: 0 });
+  const other = await airllm(['shard', dir, out, '--dtype', 'bfloat16', '-q']);
+  expect(other).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('--restart') });
+  const restarted = await airllm(['shard', dir, out, '--dtype', 'bfloat16', '--restart', '--json', '-q']);
+  expect(restarted.code).toBe(0);
+  expect(JSON.parse((await airllm(['inspect', out, '--json'])).stdout).dtypes).toMatchObject([{ dtype: 'BF16' }]);
+});
+
+test('damage is named, and is a failure', async () => {
+  const out = path.join(temporaryFolder(), 'out');
+  await airllm(['shard', tinyModel(), out, '-q']);
+  const name = readdirSync(out).find((file) => /layers\.1\.safetensors$|layers\.01\.safetensors$/.test(file))!;
+  const bytes = readFileSync(path.join(out, name));
+  bytes[bytes.length - 200]! ^= 1;
+  writeFileSync(path.join(out, name), bytes);
+  const { code, stdout, stderr } = await airllm(['verify', out, '-q']);
+  expect(code).toBe(1);
+  expect(stdout).toMatch(new RegExp(`^${name}: "model\\.layers\\.1\\..*\\n$`));
+  expect(stderr).toMatch(/^error: .*split again/);
+  const { problems, ok } = JSON.parse((await airllm(['verify', out, '-q', '--json'])).stdout);
+  expect({ ok, problems }).toMatchObject({ ok: false, problems: [{ file: name }] });
+});
+
+test('the source goes only when it is asked to', async () => {
+  const dir = tinyModel();
+  const out = path.join(temporaryFolder(), 'out');
+  await airllm(['shard', dir, out, '-q']);
+  expect(readdirSync(dir)).toContain('model.safetensors');
+  const { code, stderr } = await airllm(['shard', dir, out, '--delete-source-after-verify']);
+  expect(code).toBe(0);
+  expect(stderr).toContain('verified; removed 1 files of the source');
+  expect(readdirSync(dir)).not.toContain('model.safetensors');
+});

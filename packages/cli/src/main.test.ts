@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest';
+import packageJson from '../package.json';
+import { airllm } from './testing/fake-io';
+import { tinyModel } from './testing/tiny-model';
+
+test.each([['--version'], ['-V'], ['run', '--version']])('the version, by %s %s', async (...argv) => {
+  expect(await airllm(argv.filter(Boolean))).toEqual({ code: 0, stdout: `${packageJson.version}\n`, stderr: '' });
+});
+
+test.each([
+  [['rum', 'model'], /^error: unknown command "rum"; did you mean run\?\nsee airllm --help\n$/],
+  [['--verison'], /^error: unknown option --verison; did you mean --version\?\n/],
+  [['run'], /^error: <model> is missing: airllm run <model> \[prompt\] \[options\]\nsee airllm run --help\n$/],
+  [['shard', 'model'], /^error: <out> is missing/],
+  [['run', 'm', 'two', 'words'], /put quotes around the prompt/],
+  [['run', 'm', 'x', '--executor', 'gpu'], /^error: --executor: expected auto, native, reference, found "gpu"\n/],
+  [['run', 'm', 'x', '--raw', '--system', 'y'], /^error: --system needs the chat template/],
+  [['inspect', 'm', '--context', '0'], /^error: --context: expected a whole number above 0, found 0\n/],
+])('%j is wrong usage', async (argv, message) => {
+  const { code, stdout, stderr } = await airllm(argv);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toMatch(message);
+});
+
+// The library checks these; the command line says them in its own words.
+test.each([
+  [['--temperature', '-1'], /^error: --temperature: expected a number of at least 0, found -1\n/],
+  [['--max-new-tokens', '0'], /^error: --max-new-tokens: expected a whole number of at least 1, found 0\n/],
+  [['--context', '0'], /^error: --context: expected a whole number of at least 1, found 0\n/],
+  [['--stop', ''], /^error: --stop: /],
+  [['--threads', '-3'], /^error: --threads: /],
+])('%j is named by its flag', async (options, message) => {
+  const { code, stdout, stderr } = await airllm(['run', tinyModel(), 'x', '-q', ...options]);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toMatch(message);
+});
+
+test('a model that is not there is a failure, in one line', async () => {
+  const { code, stdout, stderr } = await airllm(['run', './nowhere', 'x']);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr).toMatch(/^error: .*nowhere.*\n$/);
+});
+
+test('--debug shows where an error came from', async () => {
+  const { code, stderr } = await airllm(['run', './nowhere', 'x', '--debug']);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/\n {4}at .*resolve-?model/i);
+});
