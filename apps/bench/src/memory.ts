@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, realpath, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -8,7 +8,7 @@ import type { GenerateFigures } from './generate-once';
 import type { TokenizerFigures } from './load-tokenizer';
 import { machine } from './machine';
 import { type OwnRun, runOwn } from './own-process';
-import { tokenizerFiles } from './synthetic-tokenizer';
+import { isTokenizerFile, placeTokenizer } from './tokenizer-files';
 import { bytes, head, percent, row } from './units';
 
 export const usage = `bench memory <checkpoint> [--memory 500MB,700MB,1GB,2GB,4GB] [--new 3] [--prompt 16]
@@ -36,8 +36,7 @@ export async function run(args: string[]): Promise<void> {
   const work = await mkdtemp(path.join(tmpdir(), 'airllm-memory-'));
   try {
     await linkCheckpoint(dir, work);
-    if (values.tokenizer === undefined) await writeTokenizer(work, vocabulary);
-    else await copyTokenizer(values.tokenizer, work);
+    await placeTokenizer(work, values.tokenizer ?? vocabulary);
     const { figures: tokenizer }: OwnRun<TokenizerFigures> = await runOwn({}, ['load-tokenizer', work]);
     console.log(await machine(dir));
     console.log(`the tokenizer alone: ${bytes(tokenizer.bytes)}, ${tokenizer.seconds.toFixed(2)} s`);
@@ -77,19 +76,4 @@ async function linkCheckpoint(dir: string, work: string): Promise<void> {
   for (const name of await readdir(source)) {
     if (!isTokenizerFile(name)) await symlink(path.join(source, name), path.join(work, name));
   }
-}
-
-async function writeTokenizer(work: string, vocabulary: number): Promise<void> {
-  for (const [name, value] of Object.entries(tokenizerFiles(vocabulary))) {
-    if (isTokenizerFile(name)) await writeFile(path.join(work, name), JSON.stringify(value));
-  }
-}
-
-async function copyTokenizer(from: string, work: string): Promise<void> {
-  for (const name of await readdir(from))
-    if (isTokenizerFile(name)) await cp(path.join(from, name), path.join(work, name));
-}
-
-function isTokenizerFile(name: string): boolean {
-  return name.startsWith('tokenizer');
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type CgroupLimits, type CommandRun, runInCgroup } from './cgroup';
 
@@ -11,11 +12,13 @@ export interface OwnRun<Figures> extends Omit<CommandRun, 'stdout' | 'stderr' | 
 
 /**
  * Runs a bench in a process of its own, in a cgroup if there is anything to limit, and reads the figures that it prints
- * as a line of JSON. Throws with what it said where it fails or is killed.
+ * as a line of JSON. AIRLLM_BENCH_QUIET seconds are first waited for others to come to rest. Throws with what the process
+ * said where it fails or is killed.
  */
 export async function runOwn<Figures>(limits: CgroupLimits, args: readonly string[]): Promise<OwnRun<Figures>> {
   // In the bundle every module lies beside bin.js.
   const entry = path.join(path.dirname(fileURLToPath(import.meta.url)), 'bin.js');
+  await waitQuiet(Number(process.env.AIRLLM_BENCH_QUIET ?? 0));
   const busyBefore = busySeconds();
   const start = performance.now();
   const { code, stdout, stderr, ...run } = await runInCgroup(limits, [process.execPath, entry, ...args]);
@@ -31,6 +34,17 @@ export async function runOwn<Figures>(limits: CgroupLimits, args: readonly strin
       ? null
       : Math.max(0, busyAfter - busyBefore - figures.cpuSeconds) / seconds;
   return { ...run, figures, otherCores };
+}
+
+/** Waits, for so many seconds at most, until everything on the machine together keeps less than a fifth of a core busy. */
+async function waitQuiet(seconds: number): Promise<void> {
+  const end = performance.now() + seconds * 1000;
+  while (performance.now() < end) {
+    const before = busySeconds();
+    await setTimeout(1000);
+    const after = busySeconds();
+    if (before === null || after === null || after - before < 0.2) return;
+  }
 }
 
 /** Seconds all cores were busy since the machine started (proc(5), in ticks of 10 ms), or null outside Linux. */

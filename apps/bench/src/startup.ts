@@ -9,10 +9,12 @@ import { machine } from './machine';
 import { noise, type OwnRun, runOwn } from './own-process';
 import { SHAPE_NAMES, shapeConfig } from './shapes';
 import { writeSparse } from './sparse-checkpoint';
+import { placeTokenizer } from './tokenizer-files';
 import { bytes, head, row } from './units';
 
 export const usage = `bench startup <checkpoint> [--memory 4GiB] [--rounds 3]
-bench startup --shape ${SHAPE_NAMES.join('|')} | --config <config.json> [--memory 4GiB] [--rounds 3] [--work <folder>]
+bench startup --shape ${SHAPE_NAMES.join('|')} | --config <config.json> [--memory 4GiB] [--rounds 3]
+                  [--tokenizer <folder with tokenizer.json>] [--work <folder>]
                   (a made-up checkpoint takes no room: its weights are holes, so only the first read is timed)`;
 
 interface Case {
@@ -32,6 +34,7 @@ export async function run(args: string[]): Promise<void> {
       config: { type: 'string' },
       memory: { type: 'string' },
       rounds: { type: 'string', default: '3' },
+      tokenizer: { type: 'string' },
       work: { type: 'string', default: tmpdir() },
     },
   });
@@ -47,6 +50,7 @@ export async function run(args: string[]): Promise<void> {
   const dir = await mkdtemp(path.join(values.work, 'airllm-startup-'));
   try {
     console.log(`${bytes(await writeSparse(dir, config))} of weights, as holes`);
+    if (values.tokenizer !== undefined) await placeTokenizer(dir, values.tokenizer);
     await measure(dir, rounds, [...(memory.length > 0 ? memory : ['--memory', '4GiB']), '--until', 'first-read']);
   } finally {
     await rm(dir, { recursive: true, force: true });
