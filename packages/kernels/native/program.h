@@ -75,7 +75,7 @@ struct Program {
 };
 
 // Queries that share one pass over a key block, and keys per partial result: see ops/attention.h.
-constexpr uint32_t kQueryTile = 48;
+constexpr uint32_t kQueryTile = 96;
 constexpr uint32_t kPartialKeys = 512;
 constexpr uint32_t kBlockPositions = 32;
 // A thread's memory for a panel of weights and packed activations: see ops/linear.h.

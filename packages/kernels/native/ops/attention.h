@@ -106,11 +106,9 @@ struct PartialScratch {
   float *queries;  // [queries][key_dim]
   float *scores;   // [queries][kPartialKeys]
 
-  PartialScratch(const Attention &a, uint8_t *at)
+  explicit PartialScratch(uint8_t *at)
       : queries(reinterpret_cast<float *>(at) + size_t(kQueryTile) * kPartialKeys),
-        scores(reinterpret_cast<float *>(at)) {
-    (void)a;
-  }
+        scores(reinterpret_cast<float *>(at)) {}
 };
 
 // Where results of partials lie, [queries] each; a query without keys in the partial has an undefined result.
@@ -279,7 +277,7 @@ static Range partials_of(const Attention &a, const Tile &tile) {
 
 // Each task takes a tile through all its partials.
 static void attend_by_tile(const Attention &a, Worker &worker) {
-  const PartialScratch scratch(a, worker.scratch);
+  const PartialScratch scratch(worker.scratch);
   float *at = scratch.queries + size_t(kQueryTile) * a.state.key_dim;
   const PartialResult result{at, at + kQueryTile, at + 4 * kQueryTile};
   const Running running{at + 2 * kQueryTile, at + 3 * kQueryTile};
@@ -300,7 +298,7 @@ static void attend_by_tile(const Attention &a, Worker &worker) {
 // Few tiles with many keys: each task makes one partial of one tile; after every wave of partials they are merged in
 // order. Memory is bounded by the length of a wave, not by the context.
 static void attend_by_partial(const Attention &a, Worker &worker, uint32_t tiles, Range partials) {
-  const PartialScratch scratch(a, worker.scratch);
+  const PartialScratch scratch(worker.scratch);
   const size_t slot = size_t(kQueryTile) * (a.state.value_dim + 2);
   float *shared = reinterpret_cast<float *>(worker.pool->shared);
   const size_t floats = worker.pool->shared_bytes / 4 * worker.pool->threads;

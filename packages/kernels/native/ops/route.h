@@ -20,7 +20,7 @@ static void scores_of(const float *logits, uint32_t count, bool sigmoid, float *
   for (uint32_t i = 0; i < count; i++) scores[i] /= sum;
 }
 
-// The largest logit that ranks after (value, id); ties rank by id. There are few experts and fewer chosen.
+// The largest logit not chosen yet; of equal ones the lower id. There are few experts and fewer chosen.
 static uint32_t next_largest(const float *logits, uint32_t count, const int32_t *chosen, uint32_t have) {
   uint32_t best = kNone;
   for (uint32_t e = 0; e < count; e++) {
