@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import packageJson from '../package.json';
-import { airllm } from './testing/fake-io';
+import { main } from './main';
+import { airllm, FakeIo } from './testing/fake-io';
 import { tinyModel } from './testing/tiny-model';
 
 test.each([['--version'], ['-V'], ['run', '--version']])('the version, by %s %s', async (...argv) => {
@@ -45,4 +46,16 @@ test('--debug shows where an error came from', async () => {
   const { code, stderr } = await airllm(['run', './nowhere', 'x', '--debug']);
   expect(code).toBe(1);
   expect(stderr).toMatch(/\n {4}at .*resolve-?model/i);
+});
+
+test.each([
+  ['ENOSPC', 1, /^error: ENOSPC: no room\n$/],
+  ['EPIPE', 141, /^$/],
+])('a failing stdout (%s) ends with %i, also where only help was printed', async (code, exitCode, stderr) => {
+  const io = new FakeIo();
+  io.stdout._write = (_chunk, _encoding, done) => {
+    done(Object.assign(new Error(`${code}: no room`), { code, syscall: 'write' }));
+  };
+  expect(await main(['--help'], io)).toBe(exitCode);
+  expect(io.stderr.text).toMatch(stderr);
 });

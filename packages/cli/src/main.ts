@@ -25,16 +25,24 @@ export async function main(argv: readonly string[], io: CliIo = processIo()): Pr
   let command: Command | undefined;
   try {
     const [name, ...rest] = argv;
-    if (name === undefined || name.startsWith('-') || name === 'help') return await withoutCommand(argv, io, terminal);
-    command = await commandNamed(name);
-    return await runCommand(command, rest, { io, terminal, interrupts, signal: controller.signal });
+    let code: ExitCode;
+    if (name === undefined || name.startsWith('-') || name === 'help') {
+      code = await withoutCommand(argv, io, terminal);
+    } else {
+      command = await commandNamed(name);
+      code = await runCommand(command, rest, { io, terminal, interrupts, signal: controller.signal });
+    }
+    // A full drive or a reader that has gone may show only now.
+    await terminal.flush();
+    controller.signal.throwIfAborted();
+    return code;
   } catch (error) {
-    // What was reported may only be a consequence of the stop.
+    // What was thrown may only be a consequence of the stop.
     const cause = controller.signal.aborted ? controller.signal.reason : error;
     return reportError(cause, { terminal, command, debug: argv.includes('--debug') });
   } finally {
     interrupts.dispose();
-    await terminal.flush();
+    await terminal.close();
   }
 }
 
@@ -66,7 +74,7 @@ async function commandNamed(name: string): Promise<Command> {
 }
 
 async function runCommand(command: Command, argv: readonly string[], context: Context): Promise<ExitCode> {
-  const { io, terminal, signal } = context;
+  const { io, terminal } = context;
   // Whoever asks for help may not know the rest yet.
   if (argv.some((arg) => arg === '--help' || arg === '-h')) {
     await terminal.print(helpOf(command, io));
@@ -79,9 +87,7 @@ async function runCommand(command: Command, argv: readonly string[], context: Co
   }
   checkPositionals(command, positionals);
   if (values.output?.quiet) terminal.beQuiet();
-  const code = await command.run(context, positionals, values);
-  signal.throwIfAborted();
-  return code;
+  return command.run(context, positionals, values);
 }
 
 function checkPositionals(command: Command, found: readonly string[]): void {

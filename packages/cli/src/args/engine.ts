@@ -1,14 +1,22 @@
 import type { FromPretrainedOptions, MemoryOptions, ResolveModelOptions } from '@airllm/runtime';
 import { type Covers, choice, number, type OptionGroup } from './option';
 
+type Name<Key extends 'executor' | 'reader'> = NonNullable<FromPretrainedOptions[Key]>;
+
 const options = {
-  executor: choice(['auto', 'native', 'reference'], {
-    help: 'What computes. Default: auto, which is native where its library exists, else reference (slow).',
-  }),
+  executor: choice<Name<'executor'>>(
+    { auto: true, native: true, reference: true },
+    {
+      help: 'What computes. Default: auto, which is native where its library exists, else reference (slow).',
+    },
+  ),
   threads: number({ value: '<n>', help: 'Threads that compute. Default: as many as the machine runs at once.' }),
-  reader: choice(['auto', 'direct', 'plain'], {
-    help: 'How weights are read: past the page cache, or through it. Default: auto, direct where the drive allows it.',
-  }),
+  reader: choice<Name<'reader'>>(
+    { auto: true, direct: true, plain: true },
+    {
+      help: 'How weights are read: past the page cache, or through it. Default: auto, direct where the drive allows it.',
+    },
+  ),
   observe: { declined: 'traces are for programs' },
   onWarning: { declined: 'warnings go to stderr' },
 } satisfies Covers<Omit<FromPretrainedOptions, keyof ResolveModelOptions | keyof MemoryOptions>>;

@@ -70,16 +70,18 @@ export function number(described: Described): Option<number> {
   };
 }
 
-export function choice<const Choice extends string>(
-  choices: readonly Choice[],
+/** One of a library's names; a record of them, so that a name added there fails to compile until it is here. */
+export function choice<Choice extends string>(
+  choices: Readonly<Record<Choice, true>>,
   described: Omit<Described, 'value'>,
 ): Option<Choice> {
+  const names = Object.keys(choices) as Choice[];
   return {
     ...described,
-    value: choices.join('|'),
+    value: names.join('|'),
     parse: (texts, flag) => {
-      const found = choices.find((each) => each === texts.at(-1));
-      if (found === undefined) throw new UsageError(`${flag}: expected ${choices.join(', ')}, found "${texts.at(-1)}"`);
+      const found = names.find((each) => each === texts.at(-1));
+      if (found === undefined) throw new UsageError(`${flag}: expected ${names.join(', ')}, found "${texts.at(-1)}"`);
       return found;
     },
   };

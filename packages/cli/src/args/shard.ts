@@ -1,4 +1,4 @@
-import type { SplitOptions, VerifyOptions } from '@airllm/shard';
+import type { ShardDType, SplitOptions, VerifyOptions } from '@airllm/shard';
 import { type Covers, choice, number, type OptionGroup, toggle } from './option';
 
 const common = {
@@ -11,9 +11,12 @@ const common = {
 } satisfies Covers<VerifyOptions>;
 
 const splitOptions = {
-  dtype: choice(['float32', 'float16', 'bfloat16'], {
-    help: 'Convert floating point weights to this type. Default: every weight keeps its stored bytes.',
-  }),
+  dtype: choice<ShardDType>(
+    { float32: true, float16: true, bfloat16: true },
+    {
+      help: 'Convert floating point weights to this type. Default: every weight keeps its stored bytes.',
+    },
+  ),
   restart: toggle({ help: 'Discard what an earlier run left in <out> instead of resuming it.' }),
   deleteSource: toggle(
     {

@@ -31,9 +31,12 @@ export const shard = defineCommand({
   async run({ terminal, signal }, [model, out], values) {
     const source = await weightsSource(model!, values.model, signal);
     const bar = new ProgressBar<ShardProgress['phase']>(terminal, { split: 'splitting', verify: 'verifying' });
-    const report = await bar.during((onProgress) =>
-      splitCheckpoint(source, out!, { ...values.split, signal, onProgress }),
-    );
+    const report = await bar
+      .during((onProgress) => splitCheckpoint(source, out!, { ...values.split, signal, onProgress }))
+      .catch((error: unknown) => {
+        if (signal.aborted) terminal.note('stopped; the same command goes on from here\n');
+        throw error;
+      });
     const { dir, filesWritten, bytesWritten, notCopied, deleted, seconds, manifest } = report;
     if (values.output.json) {
       const weightFiles = manifest.files.length;

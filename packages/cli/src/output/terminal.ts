@@ -59,11 +59,15 @@ export class Terminal {
     if (!this.#io.stderr.destroyed) this.#io.stderr.write(text);
   }
 
-  /** Everything written has left the process. */
+  /** Resolves when everything written has left the process, or has failed to. */
   async flush(): Promise<void> {
     await Promise.all([flushed(this.#io.stdout), flushed(this.#io.stderr)]);
     // A failed write is told to its callback first, and to listeners a tick later.
     await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  async close(): Promise<void> {
+    await this.flush();
     this.#io.stdout.off('error', this.#failed);
     this.#io.stderr.off('error', ignore);
   }

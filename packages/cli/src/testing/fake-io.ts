@@ -67,7 +67,7 @@ export class Recorder extends Writable {
     this.isTTY = isTTY;
   }
 
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
     this.text += chunk.toString();
     for (const wake of this.#waiting) wake();
     done();
