@@ -7,6 +7,18 @@ const types: Extract<Options['dts'], object> = {
   banner: '/// <reference lib="esnext.disposable" />',
 };
 
+/** The one build every app shares: a program, ESM only, from `src/bin.ts`. */
+export function program() {
+  return defineConfig({
+    entry: { bin: 'src/bin.ts' },
+    format: ['esm'],
+    target: 'node20',
+    platform: 'node',
+    clean: true,
+    removeNodeProtocol: false,
+  });
+}
+
 /** The one build every package shares: ESM and CJS with types from `src/index.ts`. */
 export function library(options: Options = {}) {
   return defineConfig({

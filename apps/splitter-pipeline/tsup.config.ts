@@ -1,10 +1,3 @@
-import { defineConfig } from 'tsup';
+import { program } from '../../tsup.config';
 
-export default defineConfig({
-  entry: { bin: 'src/bin.ts' },
-  format: ['esm'],
-  target: 'node20',
-  platform: 'node',
-  clean: true,
-  removeNodeProtocol: false,
-});
+export default program();
