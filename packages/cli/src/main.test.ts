@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import packageJson from '../package.json';
-import { main } from './main';
+import { runCommandLine } from './main';
 import { airllm, FakeIo } from './testing/fake-io';
 import { tinyModel } from './testing/tiny-model';
 
@@ -56,6 +56,6 @@ test.each([
   io.stdout._write = (_chunk, _encoding, done) => {
     done(Object.assign(new Error(`${code}: no room`), { code, syscall: 'write' }));
   };
-  expect(await main(['--help'], io)).toBe(exitCode);
+  expect(await runCommandLine(['--help'], io)).toBe(exitCode);
   expect(io.stderr.text).toMatch(stderr);
 });

@@ -15,10 +15,15 @@ import { reportError } from './report-error';
 import { version } from './version';
 
 /**
- * Runs one command line and resolves to its exit code; `airllm --help` lists them. Never rejects: what goes wrong is said
- * on `io.stderr`.
+ * Runs one command line in this process, `argv` without node and script, and resolves to its exit code; `airllm --help`
+ * lists them. Never rejects: what goes wrong is said on stderr.
  */
-export async function main(argv: readonly string[], io: CliIo = processIo()): Promise<ExitCode> {
+export function main(argv: readonly string[]): Promise<ExitCode> {
+  return runCommandLine(argv, processIo());
+}
+
+/** {@link main} with the outside world given. */
+export async function runCommandLine(argv: readonly string[], io: CliIo): Promise<ExitCode> {
   const controller = new AbortController();
   const terminal = new Terminal(io, controller);
   const interrupts = new Interrupts(io, controller);

@@ -1,6 +1,6 @@
 import { AutoModel, type LanguageModel } from '@airllm/runtime';
 import { afterEach, expect, test } from 'vitest';
-import { main } from '../main';
+import { runCommandLine } from '../main';
 import { FakeIo } from '../testing/fake-io';
 import { tinyModel } from '../testing/tiny-model';
 
@@ -21,7 +21,7 @@ test('every answer knows what was said before', async () => {
   const dir = tinyModel({ chat: true });
   model = await AutoModel.fromPretrained(dir);
   const io = new FakeIo({ terminal: true, env: { NO_COLOR: '1' } });
-  const ended = main(['run', dir, '--max-new-tokens', '10', '--system', 'Be brief.'], io);
+  const ended = runCommandLine(['run', dir, '--max-new-tokens', '10', '--system', 'Be brief.'], io);
   await io.stderr.until(PROMPT);
   const messages: { role: string; content: string }[] = [{ role: 'system', content: 'Be brief.' }];
   for (const content of ['Hello', 'And again']) {
@@ -42,7 +42,7 @@ test('every answer knows what was said before', async () => {
 test('Ctrl-C ends the answer, then the chat', async () => {
   const dir = tinyModel({ chat: true, config: { max_position_embeddings: 1 << 20 } });
   const io = new FakeIo({ terminal: true });
-  const ended = main(['run', dir, '--context', '100000', '--max-new-tokens', '90000', '--ignore-eos', '-q'], io);
+  const ended = runCommandLine(['run', dir, '--context', '100000', '--max-new-tokens', '90000', '--ignore-eos', '-q'], io);
   await io.stderr.until(/> /);
   io.type('Hello\n');
   await io.stdout.until(/.{20}/s);
@@ -58,7 +58,7 @@ test('Ctrl-C ends the answer, then the chat', async () => {
 test('a conversation that outgrows the context is told so, and goes on', async () => {
   const dir = tinyModel({ chat: true });
   const io = new FakeIo({ terminal: true, env: { NO_COLOR: '1' } });
-  const ended = main(['run', dir, '--max-new-tokens', '10', '--context', '64'], io);
+  const ended = runCommandLine(['run', dir, '--max-new-tokens', '10', '--context', '64'], io);
   await io.stderr.until(PROMPT);
   io.type(`${'long '.repeat(20)}\n`);
   await io.stderr.until(/error: .* do not fit a context of 64.*\n\/clear/);
@@ -71,7 +71,7 @@ test('without a template each line stands alone', async () => {
   const dir = tinyModel();
   model = await AutoModel.fromPretrained(dir);
   const io = new FakeIo({ terminal: true, env: { NO_COLOR: '1' } });
-  const ended = main(['run', dir, '--max-new-tokens', '6'], io);
+  const ended = runCommandLine(['run', dir, '--max-new-tokens', '6'], io);
   await io.stderr.until(PROMPT);
   for (const prompt of ['One', 'Two']) {
     expect(await say(io, prompt)).toBe((await model.generate({ prompt, maxNewTokens: 6 })).text);

@@ -1,6 +1,6 @@
 import { PassThrough, Readable, Writable } from 'node:stream';
 import type { CliIo, StopSignal } from '../io';
-import { main } from '../main';
+import { runCommandLine } from '../main';
 
 interface FakeOptions {
   /** What is piped in; absent with `terminal`. */
@@ -90,6 +90,6 @@ export class Recorder extends Writable {
 /** Runs a command line to its end. */
 export async function airllm(argv: readonly string[], options: FakeOptions = {}) {
   const io = new FakeIo(options);
-  const code = await main(argv, io);
+  const code = await runCommandLine(argv, io);
   return { code, stdout: io.stdout.text, stderr: io.stderr.text };
 }
