@@ -1,6 +1,7 @@
 import type { PlanSummary } from '@airllm/runtime';
 import { table } from '../output/table';
 import { formatBytes, formatCount, formatExact, roomyMemory } from '../output/units';
+import { type SpeedReport, speedRows } from './speed';
 
 /** What `airllm estimate --json` prints; all sizes are bytes. */
 export interface EstimateReport extends PlanSummary {
@@ -14,6 +15,8 @@ export interface EstimateReport extends PlanSummary {
   readonly contextLength: number;
   readonly executor: string;
   readonly isa: string;
+  /** Null where nothing tells how fast the drive is. */
+  readonly speed: SpeedReport | null;
 }
 
 /** The plan in aligned lines. */
@@ -45,6 +48,7 @@ export function estimateText(report: EstimateReport): string {
     ['streamed', streamed(report)],
     ['least memory', `${formatBytes(floor.memory)} (--memory ${roomyMemory(floor.memory)})`],
     ['least weights', `${formatBytes(floor.weightsMemory)} (--weights-memory ${floor.weightsMemory})`],
+    ...speedRows(report.speed),
   ]);
 }
 
