@@ -117,13 +117,22 @@ async function readFor(reader: Reader, chunks: readonly Extent[], ms: number, { 
 }
 
 /**
- * Bytes per second from when as many chunks had come as are in flight: files are open then, and what a drive or a limit
- * on it gives in a burst is over. All of it, where few were read.
+ * Bytes per second: the slope of the line through what had come when, by least squares, since requests come in groups.
+ * From when as many had come as are in flight: what a drive or a limit on it gives in a burst is over then. Where few
+ * were read, all of them by the time it took.
  */
-function steadyRate(ends: readonly number[], inFlight: number): number {
-  const skipped = ends.length >= 3 * inFlight ? inFlight : 0;
-  const ms = ends.at(-1)! - (skipped === 0 ? 0 : ends[skipped - 1]!);
-  return (1000 * CHUNK * (ends.length - skipped)) / ms;
+export function steadyRate(ends: readonly number[], inFlight: number): number {
+  const settled = ends.slice(inFlight - 1);
+  if (settled.length < 2 * inFlight) return (1000 * CHUNK * ends.length) / ends.at(-1)!;
+  const meanTime = settled.reduce((sum, end) => sum + end, 0) / settled.length;
+  const meanCount = (settled.length - 1) / 2;
+  let covariance = 0;
+  let variance = 0;
+  settled.forEach((end, i) => {
+    covariance += (end - meanTime) * (i - meanCount);
+    variance += (end - meanTime) ** 2;
+  });
+  return (1000 * CHUNK * covariance) / variance;
 }
 
 /** The median of small reads at scattered places. */
