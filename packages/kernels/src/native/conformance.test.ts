@@ -5,5 +5,5 @@ import { findLibrary } from './platform';
 
 // Every instruction set this CPU runs, not only the one that would be chosen.
 for (const isa of instructionSets(openLibrary(findLibrary()))) {
-  executorConformance(`native ${isa}`, async ({ threads }) => NativeExecutor.open({ threads, isa }));
+  executorConformance(`native ${isa}`, async (options) => NativeExecutor.open({ ...options, isa }));
 }
