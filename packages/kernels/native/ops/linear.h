@@ -39,11 +39,13 @@ struct Linear {
 template <class X, class W, uint32_t R>
 static inline void pack_rows(const float *x, size_t stride, uint32_t k, typename X::Stored *packed) {
   using D = Dot<X, W>;
-  uint32_t i = 0;
-  for (; i + D::step <= k; i += D::step)
-    for (uint32_t r = 0; r < R; r++, packed += D::step) D::pack(x + r * stride + i, packed);
-  if (i < k)
-    for (uint32_t r = 0; r < R; r++, packed += D::step) D::pack_n(x + r * stride + i, k - i, packed);
+  // Row by row: activations come from the third cache, in runs that its prefetcher sees.
+  for (uint32_t r = 0; r < R; r++, x += stride) {
+    typename X::Stored *to = packed + r * D::step;
+    uint32_t i = 0;
+    for (; i + D::step <= k; i += D::step, to += R * D::step) D::pack(x + i, to);
+    if (i < k) D::pack_n(x + i, k - i, to);
+  }
 }
 
 // Any number of rows times outs ≤ kOutBlock.

@@ -71,12 +71,18 @@ static inline void dot_steps(vf (&acc)[R][O], const DotSource<X> &from, uint32_t
 // y = the lanes' sums, or y += them.
 template <uint32_t R, uint32_t O>
 static inline void dot_finish(const vf (&acc)[R][O], float *y, size_t yr, bool add) {
+  constexpr uint32_t width = O == 1 ? 1 : 4;
+  // Unrolled, or the accumulators would leave their registers.
+#pragma GCC unroll 8
   for (uint32_t r = 0; r < R; r++) {
-    for (uint32_t o = 0; o < O; o += 4) {
-      float sums[4];
+#pragma GCC unroll 2
+    for (uint32_t o = 0; o < O; o += width) {
+      float sums[4], *to = y + r * yr + o;
       if constexpr (O == 1) sums[0] = v_reduce_add(acc[r][0]);
       else v_reduce4(acc[r][o], acc[r][o + 1], acc[r][o + 2], acc[r][o + 3], sums);
-      for (uint32_t i = 0; i < (O == 1 ? 1 : 4); i++) y[r * yr + o + i] = add ? y[r * yr + o + i] + sums[i] : sums[i];
+      if (add)
+        for (uint32_t i = 0; i < width; i++) sums[i] = to[i] + sums[i];
+      memcpy(to, sums, width * 4);
     }
   }
 }
