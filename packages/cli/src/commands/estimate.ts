@@ -23,7 +23,7 @@ export const estimate = defineCommand({
   ],
   groups: { memory: memoryArgs, engine: engineArgs, model: modelArgs, output: reportArgs },
   async run({ terminal, signal }, [source], values) {
-    const { executor: name = 'auto', threads, reader = 'direct' } = values.engine;
+    const { executor: name = 'auto', threads, computeDtype, reader = 'direct' } = values.engine;
     const files = await openModelFiles(source!, values.model, signal);
     const model = buildModel(files.config, files.checkpoint ?? { dtype: configDType(files.config) });
     // As large as the process that would run it.
@@ -31,6 +31,7 @@ export const estimate = defineCommand({
       executor: name,
       onWarning: (message) => terminal.tell(`${message}\n`),
       ...(threads === undefined ? {} : { threads }),
+      ...(computeDtype === undefined ? {} : { computeDtype }),
     });
     try {
       // Direct reads are the larger ones: a plan made for them fits a drive that does without.
@@ -44,6 +45,7 @@ export const estimate = defineCommand({
         contextLength: options.contextLength,
         executor: executor.info.name,
         isa: executor.info.isa,
+        computeDtype: executor.info.computeDtype,
         ...summarisePlan(planResidency(model, options)),
       };
       await (values.output.json ? terminal.printJson(estimated) : terminal.print(estimateText(estimated)));

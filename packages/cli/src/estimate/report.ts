@@ -14,6 +14,7 @@ export interface EstimateReport extends PlanSummary {
   readonly contextLength: number;
   readonly executor: string;
   readonly isa: string;
+  readonly computeDtype: string;
 }
 
 /** The plan in aligned lines. */
