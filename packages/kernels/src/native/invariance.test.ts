@@ -3,10 +3,9 @@ import { WEIGHT_DTYPES } from '../conformance/case';
 import { expectSameBytes } from '../conformance/compare';
 import { PreparedCase, type Recorded, type RunOptions } from '../conformance/run-case';
 import type { ComputeDType } from '../executor';
+import { distinctKernels } from '../testing/distinct-kernels';
 import { passRows, prompt } from '../testing/rows';
-import { instructionSets, openLibrary } from './library';
 import { NativeExecutor } from './native-executor';
-import { findLibrary } from './platform';
 
 // The conformance suite asks for invariance at small shapes. These cross every border that the native kernels have:
 // blocks of 96 rows, 128 outputs and 1024 or 2048 inputs, tiles of 2, 3 and 6 rows, partials of attention shared by threads.
@@ -44,8 +43,8 @@ const wideGroups: Recorded = {
   },
 };
 
-for (const isa of instructionSets(openLibrary(findLibrary()))) {
-  for (const computeDtype of ['float32', 'bfloat16'] as const) invariance(isa, computeDtype);
+for (const { isa, computeDtypes } of distinctKernels()) {
+  for (const computeDtype of computeDtypes) invariance(isa, computeDtype);
 }
 
 function invariance(isa: string, computeDtype: ComputeDType): void {
