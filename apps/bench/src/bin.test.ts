@@ -22,7 +22,7 @@ test.skipIf(process.platform === 'win32')('the shard bench prints its ratio and 
 test('without a known name it lists the benches', async () => {
   const failure = await bench('nonsense').catch((error) => error);
   expect(failure.code).toBe(2);
-  for (const name of ['disk', 'residency', 'resident', 'startup', 'memory', 'shard']) {
+  for (const name of ['disk', 'residency', 'resident', 'startup', 'memory', 'estimate', 'shard']) {
     expect(failure.stderr).toMatch(new RegExp(`^bench ${name} `, 'm'));
   }
   expect(failure.stderr).toMatch(/^bench synthetic /m);

@@ -8,6 +8,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   resident: () => import('./resident'),
   startup: () => import('./startup'),
   memory: () => import('./memory'),
+  estimate: () => import('./estimate'),
   shard: () => import('./shard'),
   synthetic: () => import('./synthetic-bench'),
   // Processes that the others run.
@@ -16,6 +17,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   'node-llama-once': () => import('./node-llama-once'),
   'load-tokenizer': () => import('./load-tokenizer'),
   'memory-rate': () => import('./memory-rate'),
+  'predict-once': () => import('./predict-once'),
   'raw-read': () => import('./raw-read'),
 };
 

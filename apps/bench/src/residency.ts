@@ -12,7 +12,7 @@ import { rawRate } from './raw-rate';
 import { svgPlot } from './svg-plot';
 import { bytes, head, percent, rate, row } from './units';
 
-export const usage = `bench residency <checkpoint> [--percent 10,20,…,100,110] [--read-bps 600MiB] [--rounds 1] [--new 3] [--raw-gb 3]
+export const usage = `bench residency <checkpoint> [--percent 10,20,…,100,110] [--read-bps 600MiB] [--rounds 1] [--new 3] [--raw-gb 10]
                   [--svg residency.svg]
                   (Linux, root: memory and reads are capped in a cgroup, the page cache is dropped)`;
 
@@ -36,14 +36,14 @@ export async function run(args: string[]): Promise<void> {
       'read-bps': { type: 'string' },
       rounds: { type: 'string', default: '1' },
       new: { type: 'string', default: '3' },
-      'raw-gb': { type: 'string', default: '3' },
+      'raw-gb': { type: 'string', default: '10' },
       svg: { type: 'string' },
     },
   });
   const dir = oneFolder(positionals, usage);
   const shares = numbers(values.percent, 'percent').map((share) => share / 100);
   const rounds = count(values.rounds, 'rounds');
-  const [rawGigabytes = 3] = numbers(values['raw-gb'], 'raw-gb');
+  const [rawGigabytes = 10] = numbers(values['raw-gb'], 'raw-gb');
   const cap = values['read-bps'];
   const read = cap === undefined ? undefined : { bytesPerSecond: parseByteSize(cap, '--read-bps'), path: dir };
   const obstacle = cgroupObstacle();
@@ -54,7 +54,7 @@ export async function run(args: string[]): Promise<void> {
   let drive = 0;
   let memory = 0;
   for (let round = 0; round < rounds; round++) {
-    drive = Math.max(drive, await rawRate(dir, read, rawGigabytes));
+    drive = Math.max(drive, await rawRate(dir, read, rawGigabytes * 1e9));
     const { figures }: OwnRun<MemoryRateFigures> = await runOwn({}, ['memory-rate']);
     memory = Math.max(memory, figures.bytesPerSecond);
     for (const point of points) {

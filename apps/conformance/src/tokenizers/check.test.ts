@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkTokenizerPath } from './check';
 
 const tokenizer = {
@@ -13,9 +13,20 @@ const tokenizer = {
   pre_tokenizer: { type: 'Split', pattern: { String: '' }, behavior: 'Isolated' },
 };
 
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(path.join(tmpdir(), 'airllm tokenizers #'));
+  folders.push(folder);
+  return folder;
+}
+
 /** A tree of `models` and `tokenizers` with one tiny tokenizer, and what is expected of it. */
 function makeTree(change: (expected: Record<string, unknown>) => void = () => {}): string {
-  const tree = mkdtempSync(path.join(tmpdir(), 'tokenizers #'));
+  const tree = temporaryFolder();
   const json = JSON.stringify(tokenizer);
   mkdirSync(path.join(tree, 'models/tiny'), { recursive: true });
   writeFileSync(path.join(tree, 'models/tiny/tokenizer.json'), json);
@@ -82,7 +93,7 @@ describe('checkTokenizerPath', () => {
     const missing = await outcomes(tree);
     expect(missing.tiny).toMatchObject({ skipped: true, detail: expect.stringContaining('@some/tiny@1.0.0') });
     expect(missing['tiny chat']).toMatchObject({ passed: true });
-    const packages = mkdtempSync(path.join(tmpdir(), 'packages'));
+    const packages = temporaryFolder();
     cpSync(path.join(tree, '../models/tiny'), path.join(packages, 'node_modules/@some/tiny'), { recursive: true });
     expect((await outcomes(tree, packages))['tiny encode']).toMatchObject({ passed: true });
   });

@@ -23,7 +23,7 @@ const options = {
       help: 'How weights are read: past the page cache, or through it. Default: auto, direct where the drive allows it.',
     },
   ),
-  observe: { declined: 'traces are for programs' },
+  observe: { declined: '--trace and --stats of run do' },
   onWarning: { declined: 'warnings go to stderr' },
 } satisfies Covers<Omit<FromPretrainedOptions, keyof ResolveModelOptions | keyof MemoryOptions>>;
 

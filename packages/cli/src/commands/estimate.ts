@@ -4,24 +4,28 @@ import { engineArgs } from '../args/engine';
 import { memoryArgs } from '../args/memory';
 import { modelArgs } from '../args/model';
 import { reportArgs } from '../args/output';
+import { estimateSpeedArgs } from '../args/speed';
 import { defineCommand } from '../command';
 import { estimateText } from '../estimate/report';
+import { estimateSpeed } from '../estimate/speed';
 import { EXIT } from '../exit-codes';
 import { openModelFiles } from '../model-files';
 
 export const estimate = defineCommand({
   name: 'estimate',
-  summary: 'Says how a model would run in the memory granted, without reading a weight.',
+  summary: 'Says how a model would run in the memory granted, and how fast.',
   positionals: [{ name: 'model', help: 'Folder or repository id in the cache; config.json is enough.' }],
   details: [
     'Takes the options of airllm run and prints the plan it would make: what stays in memory, what is streamed for every token, and the least memory that works. A budget below that ends with exit code 3 and the number needed.',
     'What the process itself takes is measured here and now, with room for the tokenizer if the folder has one.',
+    'Where the weights are here, a few seconds of measuring drive, memory and arithmetic tell the seconds of a token; --disk reckons with another drive, and airllm doctor says what would make it faster.',
   ],
   examples: [
     ['airllm estimate ./Llama-3.1-70B --memory 8GB --context 4096', 'the plan for 8 GB'],
-    ['airllm estimate ./Llama-3.1-70B --json | jq .floor', 'the least that works'],
+    ['airllm estimate ./config-only --memory 8GB --disk 3GB/s', 'how fast with a drive that is not here'],
+    ['airllm estimate ./Llama-3.1-70B --no-measure --json | jq .floor', 'the least that works'],
   ],
-  groups: { memory: memoryArgs, engine: engineArgs, model: modelArgs, output: reportArgs },
+  groups: { memory: memoryArgs, speed: estimateSpeedArgs, engine: engineArgs, model: modelArgs, output: reportArgs },
   async run({ terminal, signal }, [source], values) {
     const { executor: name = 'auto', threads, computeDtype, reader = 'direct' } = values.engine;
     const files = await openModelFiles(source!, values.model, signal);
@@ -36,6 +40,7 @@ export const estimate = defineCommand({
     try {
       // Direct reads are the larger ones: a plan made for them fits a drive that does without.
       const options = await resolvePlanOptions(files.dir, model, values.memory, reader === 'auto' ? 'direct' : reader);
+      const plan = planResidency(model, options);
       const estimated = {
         dir: files.dir,
         modelType: model.config.modelType,
@@ -46,7 +51,16 @@ export const estimate = defineCommand({
         executor: executor.info.name,
         isa: executor.info.isa,
         computeDtype: executor.info.computeDtype,
-        ...summarisePlan(planResidency(model, options)),
+        ...summarisePlan(plan),
+        speed: await estimateSpeed({
+          ...values.speed,
+          dir: files.checkpoint === null ? undefined : files.dir,
+          plan,
+          model,
+          executor,
+          reader,
+          signal,
+        }),
       };
       await (values.output.json ? terminal.printJson(estimated) : terminal.print(estimateText(estimated)));
       return EXIT.ok;

@@ -20,6 +20,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Say what would be kept in memory and what streamed, and the least memory that works.',
     load: async () => (await import('./estimate')).estimate,
   },
+  doctor: {
+    summary: 'Measure this machine, and say how fast a model will be and what would make it faster.',
+    load: async () => (await import('./doctor')).doctor,
+  },
   shard: {
     summary: 'Split a checkpoint into one file per layer, with checksums.',
     load: async () => (await import('./shard')).shard,

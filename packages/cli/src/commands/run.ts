@@ -6,6 +6,7 @@ import { modelArgs } from '../args/model';
 import { type OptionGroup, text, toggle } from '../args/option';
 import { workArgs } from '../args/output';
 import { samplingArgs } from '../args/sampling';
+import { watchArgs } from '../args/watch';
 import { defineCommand } from '../command';
 import { UsageError } from '../errors';
 import { EXIT } from '../exit-codes';
@@ -13,6 +14,7 @@ import { answer } from '../run/answer';
 import { chat } from '../run/chat';
 import { promptFromStdin } from '../run/prompt';
 import { planLine, summary } from '../run/summary';
+import { Watch } from '../run/watch';
 
 const promptOptions = {
   raw: toggle({ help: 'Give the prompt to the model as it is, without its chat template.' }),
@@ -51,6 +53,7 @@ export const run = defineCommand({
     limits: limitArgs,
     sampling: samplingArgs,
     engine: engineArgs,
+    watch: watchArgs,
     model: modelArgs,
     output: workArgs,
   },
@@ -64,10 +67,12 @@ export const run = defineCommand({
     if (isChat && values.output.json) throw new UsageError('--json needs a prompt, as an argument or from a pipe');
     const prompt = given ?? (isChat ? undefined : await promptFromStdin(context.io.stdin, signal));
 
+    const watch = new Watch(context, values.watch);
     const model = await AutoModel.fromPretrained(source!, {
       ...values.model,
       ...values.memory,
       ...values.engine,
+      observe: watch.observe,
       signal,
       onWarning: (message) => terminal.tell(`${message}\n`),
     });
@@ -78,10 +83,11 @@ export const run = defineCommand({
       terminal.note(terminal.style.dim(`${planLine(model, values.memory)}\n`));
       const style = { templated: model.chatTemplate !== null && !raw, system };
       const options = { ...values.limits, ...values.sampling };
-      const results =
+      const results = await watch.during(model, async () =>
         prompt === undefined
-          ? await chat(context, model, style, options)
-          : [await answer(context, model, { prompt, ...style, ...options, json: values.output.json })];
+          ? chat(context, model, style, options)
+          : [await answer(context, model, { prompt, ...style, ...options, json: values.output.json })],
+      );
       if (results.length > 0) terminal.note(`\n${terminal.style.dim(summary(model, results, values.memory))}`);
       return EXIT.ok;
     } finally {

@@ -1,6 +1,7 @@
 import type { PlanSummary } from '@airllm/runtime';
 import { table } from '../output/table';
 import { formatBytes, formatCount, formatExact, roomyMemory } from '../output/units';
+import { type SpeedReport, speedRows } from './speed';
 
 /** What `airllm estimate --json` prints; all sizes are bytes. */
 export interface EstimateReport extends PlanSummary {
@@ -15,6 +16,8 @@ export interface EstimateReport extends PlanSummary {
   readonly executor: string;
   readonly isa: string;
   readonly computeDtype: string;
+  /** Null where nothing tells how fast the drive is. */
+  readonly speed: SpeedReport | null;
 }
 
 /** The plan in aligned lines. */
@@ -46,6 +49,7 @@ export function estimateText(report: EstimateReport): string {
     ['streamed', streamed(report)],
     ['least memory', `${formatBytes(floor.memory)} (--memory ${roomyMemory(floor.memory)})`],
     ['least weights', `${formatBytes(floor.weightsMemory)} (--weights-memory ${floor.weightsMemory})`],
+    ...speedRows(report.speed),
   ]);
 }
 

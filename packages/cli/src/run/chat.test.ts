@@ -42,7 +42,10 @@ test('every answer knows what was said before', async () => {
 test('Ctrl-C ends the answer, then the chat', async () => {
   const dir = tinyModel({ chat: true, config: { max_position_embeddings: 1 << 20 } });
   const io = new FakeIo({ terminal: true });
-  const ended = runCommandLine(['run', dir, '--context', '100000', '--max-new-tokens', '90000', '--ignore-eos', '-q'], io);
+  const ended = runCommandLine(
+    ['run', dir, '--context', '100000', '--max-new-tokens', '90000', '--ignore-eos', '-q'],
+    io,
+  );
   await io.stderr.until(/> /);
   io.type('Hello\n');
   await io.stdout.until(/.{20}/s);

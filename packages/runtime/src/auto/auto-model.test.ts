@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DisposedError } from '@airllm/loader';
+import { DisposedError, ReadError } from '@airllm/loader';
 import { describe, expect, test } from 'vitest';
 import { ContextLengthError, MissingTokenizerError, ModelNotFoundError } from '../errors';
+import { temporaryFolder } from '../testing/temporary';
 import { AutoModel } from './auto-model';
 
 const fixture = fileURLToPath(new URL('../../../../apps/conformance/fixtures/llama', import.meta.url));
@@ -60,21 +60,17 @@ test('a stream brings every token once, then one finish', async () => {
 });
 
 test('an end token ends the text and counts among its ids', async () => {
-  const dir = await mkdtemp(join(tmpdir(), 'airllm-eos-'));
-  try {
-    await cp(fixture, dir, { recursive: true });
-    const request = { ids: [1, 5, 9], maxNewTokens: 20 };
-    await using free = await AutoModel.fromPretrained(dir, { executor });
-    const { ids } = await free.generate({ ...request, ignoreEos: true });
-    await writeFile(join(dir, 'generation_config.json'), JSON.stringify({ eos_token_id: [ids[7], 0] }));
-    await using model = await AutoModel.fromPretrained(dir, { executor });
-    const ended = await model.generate(request);
-    expect(ended.ids).toEqual(ids.slice(0, ids.indexOf(ids[7]!) + 1));
-    expect(ended.finishReason).toBe('eos');
-    expect((await model.generate({ ...request, ignoreEos: true })).ids).toEqual(ids);
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
+  const dir = temporaryFolder();
+  await cp(fixture, dir, { recursive: true });
+  const request = { ids: [1, 5, 9], maxNewTokens: 20 };
+  await using free = await AutoModel.fromPretrained(dir, { executor });
+  const { ids } = await free.generate({ ...request, ignoreEos: true });
+  await writeFile(join(dir, 'generation_config.json'), JSON.stringify({ eos_token_id: [ids[7], 0] }));
+  await using model = await AutoModel.fromPretrained(dir, { executor });
+  const ended = await model.generate(request);
+  expect(ended.ids).toEqual(ids.slice(0, ids.indexOf(ids[7]!) + 1));
+  expect(ended.finishReason).toBe('eos');
+  expect((await model.generate({ ...request, ignoreEos: true })).ids).toEqual(ids);
 });
 
 test('an abort rejects with its reason, before and during the work; leaving the loop ends it', async () => {
@@ -87,6 +83,24 @@ test('an abort rejects with its reason, before and during the work; leaving the 
   await expect(model.generate({ ...request, signal: controller.signal })).rejects.toBe(reason);
   for await (const _ of model.stream(request)) break;
   expect((await model.generate({ ...request, maxNewTokens: 2 })).ids).toHaveLength(2);
+});
+
+test('weights that cannot be read any more are an error that names the file; once they can, the tokens are the same', async () => {
+  const dir = temporaryFolder();
+  await cp(fixture, dir, { recursive: true });
+  const file = join(dir, 'model.safetensors');
+  const bytes = await readFile(file);
+  const probe = await AutoModel.fromPretrained(dir, { executor });
+  const { weightsMemory } = probe.info.plan.floor;
+  await probe.dispose();
+  await using model = await AutoModel.fromPretrained(dir, { executor, weightsMemory });
+  const request = { ids: [1, 5, 9], maxNewTokens: 4, ignoreEos: true };
+  const { ids } = await model.generate(request);
+  await truncate(file, 4096);
+  const error = await model.generate(request).catch((reason) => reason);
+  expect(ReadError.isInstance(error) && error.file).toBe(file);
+  await writeFile(file, bytes, { flag: 'r+' });
+  expect((await model.generate(request)).ids).toEqual(ids);
 });
 
 test('a model that was disposed says so, also to a call that was running', async () => {

@@ -1,3 +1,4 @@
+import { kthLargest } from './kth-largest';
 import type { RandomSource } from './random';
 
 /** How the next token is chosen. All numbers as in transformers' GenerationConfig. */
@@ -63,11 +64,7 @@ export function argmax(scores: Float32Array): number {
 
 /** The k largest scores and whatever equals the k-th, in descending order. */
 function largest(scores: Float32Array, k: number): Candidate[] {
-  let threshold = Number.NEGATIVE_INFINITY;
-  if (k < scores.length) {
-    const sorted = scores.slice().sort();
-    threshold = sorted[sorted.length - k]!;
-  }
+  const threshold = k < scores.length ? kthLargest(scores, k) : Number.NEGATIVE_INFINITY;
   const kept: Candidate[] = [];
   scores.forEach((score, id) => {
     if (score >= threshold && score > Number.NEGATIVE_INFINITY) kept.push({ id, score });

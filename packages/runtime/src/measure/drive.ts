@@ -31,8 +31,8 @@ const CHUNK = 16 * MIB;
 const IN_FLIGHT = 128 * MIB;
 /** Less says little about a rate. */
 const LEAST_BYTES = 64 * MIB;
-const MOST_BYTES = 1e9;
-const DIRECT_MS = 1000;
+const MOST_BYTES = 2e9;
+const DIRECT_MS = 1400;
 const BUFFERED_MS = 500;
 const LATENCY_READS = 12;
 const LATENCY_MS = 200;
@@ -44,7 +44,7 @@ interface SizedFile {
 }
 
 /**
- * Reads files that are there, from a place chosen at random on, for two seconds at most. Null where the folder holds less
+ * Reads files that are there, from a place chosen at random on, for three seconds at most. Null where the folder holds less
  * than 64 MiB and no temporary file was asked for. Throws `ReadError`, file system errors, and the signal's reason.
  */
 export async function measureDrive(options: DriveOptions): Promise<DriveSpeed | null> {
@@ -100,18 +100,39 @@ interface Sample {
 /** Reads chunks in order, several in flight, until the time is over, there are no more, or it was enough. */
 async function readFor(reader: Reader, chunks: readonly Extent[], ms: number, { buffer, signal }: Sample) {
   const begin = performance.now();
+  const lanes = Math.floor(buffer.byteLength / CHUNK);
   const read: Extent[] = [];
+  const ends: number[] = [];
   let next = 0;
   const lane = async (_: unknown, index: number) => {
     while (next < chunks.length && next * CHUNK < MOST_BYTES && performance.now() - begin < ms) {
       const chunk = chunks[next++]!;
       await reader.read(chunk, buffer, index * CHUNK, { signal });
       read.push(chunk);
+      ends.push(performance.now() - begin);
     }
   };
-  await Promise.all(Array.from({ length: Math.floor(buffer.byteLength / CHUNK) }, lane));
-  const seconds = (performance.now() - begin) / 1000;
-  return { read, bytesPerSecond: (read.length * CHUNK) / seconds };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  return { read, bytesPerSecond: steadyRate(ends, lanes) };
+}
+
+/**
+ * Bytes per second: the slope of the line through what had come when, by least squares, since requests come in groups.
+ * From when as many had come as are in flight: what a drive or a limit on it gives in a burst is over then. Where few
+ * were read, all of them by the time it took.
+ */
+export function steadyRate(ends: readonly number[], inFlight: number): number {
+  const settled = ends.slice(inFlight - 1);
+  if (settled.length < 2 * inFlight) return (1000 * CHUNK * ends.length) / ends.at(-1)!;
+  const meanTime = settled.reduce((sum, end) => sum + end, 0) / settled.length;
+  const meanCount = (settled.length - 1) / 2;
+  let covariance = 0;
+  let variance = 0;
+  settled.forEach((end, i) => {
+    covariance += (end - meanTime) * (i - meanCount);
+    variance += (end - meanTime) ** 2;
+  });
+  return (1000 * CHUNK * covariance) / variance;
 }
 
 /** The median of small reads at scattered places. */

@@ -1,9 +1,9 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildModel } from '../models/registry';
-import { measureDrive } from './drive';
+import { measureDrive, steadyRate } from './drive';
 import { type MachineSpeeds, measureMachine, passSpeeds, weightDType } from './machine';
 
 let dir: string;
@@ -81,4 +81,18 @@ test('a machine’s speeds become those of a pass', () => {
 test('the dtype of most of a model’s weights is measured with', () => {
   expect(weightDType(buildModel({ model_type: 'gpt2' }, { dtype: 'F16' }))).toBe('F16');
   expect(weightDType(buildModel({ model_type: 'gpt2' }, { dtype: 'F8_E4M3' }))).toBe('BF16');
+});
+
+describe('the rate of a drive', () => {
+  const CHUNK = 16 * 2 ** 20;
+
+  test('is what it gives after a burst, however its answers come together', () => {
+    // Four at a time every 100 ms, after twelve that came at once.
+    const ends = Array.from({ length: 60 }, (_, i) => (i < 12 ? 25 : 25 + 100 * Math.floor((i - 8) / 4)));
+    expect(steadyRate(ends, 8) / (40 * CHUNK)).toBeCloseTo(1, 1);
+  });
+
+  test('is bytes by time where little was read', () => {
+    expect(steadyRate([100, 150, 200, 500], 8)).toBe(8 * CHUNK);
+  });
 });

@@ -8,8 +8,8 @@ import { type DriveSpeed, measureDrive } from './drive';
 import { type MemoryLimits, memoryLimits } from './memory-limits';
 
 export interface MeasureOptions extends Pick<ExecutorOptions, 'threads' | 'computeDtype' | 'onWarning'> {
-  /** Folder whose drive is measured: a model's, or any that holds large files. */
-  readonly dir: string;
+  /** Folder whose drive is measured: a model's, or any that holds large files. @defaultValue no drive is measured */
+  readonly dir?: string | undefined;
   /** Write and delete a file of 256 MiB where the folder has nothing large enough. @defaultValue false */
   readonly writeTemporary?: boolean | undefined;
   /** One that is open, which stays the caller's, or which to open. @defaultValue 'auto' */
@@ -46,13 +46,13 @@ export async function measureMachine(options: MeasureOptions): Promise<MachineSp
   if (dtypes.length === 0) throw new OptionError({ option: 'dtypes', expected: 'at least one', found: dtypes });
   const memory = memoryLimits();
   const room = Math.floor(memory.available * MEMORY_SHARE);
-  onProgress('drive');
-  const drive = await measureDrive({
-    dir,
-    writeTemporary: options.writeTemporary,
-    bufferBytes: Math.min(128 * MIB, room),
-    signal,
-  });
+  signal?.throwIfAborted();
+  let drive: DriveSpeed | null = null;
+  if (dir !== undefined) {
+    onProgress('drive');
+    const bufferBytes = Math.min(128 * MIB, room);
+    drive = await measureDrive({ dir, writeTemporary: options.writeTemporary, bufferBytes, signal });
+  }
   onProgress('compute');
   const given = typeof options.executor === 'object' ? options.executor : undefined;
   const executor = given ?? (await openExecutor(options));

@@ -71,9 +71,14 @@ function expertWork(segment: Segment, graph: Graph, rows: number, held: number):
 }
 
 /** Share of all experts' parts that slots hold. */
-function heldShare({ segments, expertSlots }: Plan): number {
-  const parts = segments.reduce((sum, { experts }) => sum + (experts?.flat().length ?? 0), 0);
-  return parts === 0 ? 1 : Math.min(1, expertSlots.count / parts);
+function heldShare(plan: Plan): number {
+  const parts = expertParts(plan);
+  return parts === 0 ? 1 : Math.min(1, plan.expertSlots.count / parts);
+}
+
+/** Parts of routed experts, over all layers. */
+export function expertParts({ segments }: Plan): number {
+  return segments.reduce((sum, { experts }) => sum + (experts?.flat().length ?? 0), 0);
 }
 
 function sizeOf(weights: readonly WeightExtent[], graph: Graph): { bytes: number; elements: number } {

@@ -96,6 +96,12 @@ describe('a model with routed experts', () => {
     expect(seconds).toBeGreaterThan(terms.disk);
   });
 
+  test('memory that takes a tenth off takes a tenth off', () => {
+    const { seconds, memoryForTenth } = predictPass(plan, model, speeds);
+    const more = planResidency(model, { ...options, memory: 16 * GIB + memoryForTenth! });
+    expect(predictPass(more, model, speeds).seconds / seconds).toBeCloseTo(0.9, 2);
+  });
+
   test('many rows choose every expert, once', () => {
     const { streamedBytes } = predictPass(plan, model, speeds, { rows: 100, first: true });
     const pinned = plan.bytes.pinned / 1e9;

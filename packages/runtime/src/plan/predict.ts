@@ -1,5 +1,5 @@
 import type { Model } from '../models/model';
-import { passWork, type SegmentWork } from './pass-work';
+import { expertParts, passWork, type SegmentWork } from './pass-work';
 import { type PipelineStep, steadyPassSeconds } from './pipeline';
 import { stateBytes } from './state-bytes';
 import type { Plan } from './types';
@@ -86,9 +86,18 @@ export function predictPass(
   const others = Math.max(terms.dram, terms.flops) + terms.steps;
   const memoryForTenth =
     binds === 'disk' && !first && others <= 0.9 * seconds
-      ? Math.ceil(Math.min(streamedBytes, 0.1 * seconds * speeds.diskBytesPerSecond) / passes)
+      ? Math.ceil((memoryPerByte(plan, streamedBytes / passes) * 0.1 * seconds * speeds.diskBytesPerSecond) / passes)
       : null;
   return { seconds, terms, binds, streamedBytes, memoryForTenth };
+}
+
+/**
+ * Bytes of memory that save one byte of a pass's reads. A pinned segment is read in every pass; of the experts that have
+ * no slot, which get further memory once all else is pinned, only those are read that are chosen.
+ */
+function memoryPerByte(plan: Plan, expected: number): number {
+  const { count, bytes } = plan.expertSlots;
+  return plan.bytes.ring > 0 ? 1 : ((expertParts(plan) - count) * bytes) / expected;
 }
 
 type Resolved = Required<{ readonly [Key in keyof PredictOptions]: NonNullable<PredictOptions[Key]> }>;

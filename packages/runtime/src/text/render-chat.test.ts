@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { OptionError } from '@airllm/loader';
 import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../testing/temporary';
 import { ChatTemplate, loadChatTemplate } from './chat-template';
 import { ChatTemplateError, MissingChatTemplateError, TokenizerError } from './errors';
 import { renderChat } from './render-chat';
@@ -87,7 +87,7 @@ describe('renderChat', () => {
 
 describe('loadChatTemplate', () => {
   const folder = (files: Record<string, string>) => {
-    const dir = mkdtempSync(path.join(tmpdir(), 'chat template #'));
+    const dir = temporaryFolder();
     for (const [name, content] of Object.entries(files)) {
       mkdirSync(path.dirname(path.join(dir, name)), { recursive: true });
       writeFileSync(path.join(dir, name), content);

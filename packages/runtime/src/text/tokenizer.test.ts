@@ -1,8 +1,8 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../testing/temporary';
 import { TokenizerError } from './errors';
 import { createTokenizer, loadTokenizer } from './tokenizer';
 import { byteFallbackTokenizer, byteLevelTokenizer } from './tokenizer/small.fixture';
@@ -188,13 +188,13 @@ describe('broken and unknown files', () => {
 });
 
 describe('loadTokenizer', () => {
-  const dir = mkdtempSync(path.join(tmpdir(), 'tokenizer #'));
-
   it('is null without a tokenizer.json', async () => {
+    const dir = temporaryFolder();
     expect(await loadTokenizer(dir)).toBeNull();
   });
 
   it('reads the files of a folder', async () => {
+    const dir = temporaryFolder();
     writeFileSync(path.join(dir, 'tokenizer.json'), JSON.stringify(byteFallbackTokenizer()));
     writeFileSync(path.join(dir, 'tokenizer_config.json'), JSON.stringify({ bos_token: '<s>', add_bos_token: false }));
     const tokenizer = await loadTokenizer(dir);
@@ -203,6 +203,7 @@ describe('loadTokenizer', () => {
   });
 
   it('names the file that is broken', async () => {
+    const dir = temporaryFolder();
     writeFileSync(path.join(dir, 'tokenizer.json'), '{"model"');
     await expect(loadTokenizer(dir)).rejects.toMatchObject({
       code: 'ERR_TOKENIZER',
@@ -211,6 +212,7 @@ describe('loadTokenizer', () => {
   });
 
   it('stops where it is aborted', async () => {
+    const dir = temporaryFolder();
     const reason = new Error('enough');
     await expect(loadTokenizer(dir, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });

@@ -1,0 +1,135 @@
+import os from 'node:os';
+import path from 'node:path';
+import { createExecutor } from '@airllm/kernels';
+import {
+  buildModel,
+  configDType,
+  type MachineSpeeds,
+  type Model,
+  measureMachine,
+  type Plan,
+  type PlanOptions,
+  passSpeeds,
+  planResidency,
+  resolvePlanOptions,
+  summarisePlan,
+  weightDType,
+} from '@airllm/runtime';
+import { engineArgs } from '../args/engine';
+import { memoryArgs } from '../args/memory';
+import { modelArgs } from '../args/model';
+import { reportArgs } from '../args/output';
+import { doctorSpeedArgs } from '../args/speed';
+import { defineCommand } from '../command';
+import { adviceFor } from '../doctor/advice';
+import { type DoctorModel, type DoctorReport, doctorText } from '../doctor/report';
+import { driveRate, speedOf } from '../estimate/speed';
+import { EXIT } from '../exit-codes';
+import { type ModelFiles, openModelFiles } from '../model-files';
+
+export const doctor = defineCommand({
+  name: 'doctor',
+  summary: 'Measures this machine, and says how fast a model will be on it and what would make it faster.',
+  positionals: [
+    { name: 'model', help: 'Folder or repository id in the cache; config.json is enough.', optional: true },
+  ],
+  details: [
+    'Takes a few seconds: reads files that are there from the drive, and computes with made-up weights.',
+    'With a model: the plan for the memory granted, the seconds a token will take, and what they would be after each change that helps.',
+  ],
+  examples: [
+    ['airllm doctor', 'drive, memory and arithmetic of this machine'],
+    ['airllm doctor ./Llama-3.1-70B --memory 16GB', 'how fast this model will be in 16 GB, and what to change'],
+    ['airllm doctor --dir /mnt/new-drive --write-temporary', 'what an empty drive can do'],
+  ],
+  groups: { speed: doctorSpeedArgs, memory: memoryArgs, engine: engineArgs, model: modelArgs, output: reportArgs },
+  async run({ terminal, signal }, [source], values) {
+    const { executor: name = 'auto', threads, computeDtype, reader = 'direct' } = values.engine;
+    const { dir, writeTemporary, disk } = values.speed;
+    const files = source === undefined ? undefined : await openModelFiles(source, values.model, signal);
+    const executor = await createExecutor({
+      executor: name,
+      onWarning: (message) => terminal.tell(`${message}\n`),
+      ...(threads === undefined ? {} : { threads }),
+      ...(computeDtype === undefined ? {} : { computeDtype }),
+    });
+    try {
+      const readerKind = reader === 'auto' ? 'direct' : reader;
+      // Before measuring, which makes the process larger.
+      const planned = files && (await planFor(files, values.memory, readerKind));
+      const dtype = planned && weightDType(planned.model);
+      const machine = await measureMachine({
+        dir: path.resolve(dir ?? files?.dir ?? '.'),
+        writeTemporary,
+        executor,
+        ...(dtype === undefined ? {} : { dtypes: [dtype] }),
+        signal,
+      });
+      const report: DoctorReport = {
+        machine: { ...machine, ...machineNames() },
+        model: planned ? modelReport(planned, machine, disk, reader) : null,
+      };
+      await (values.output.json ? terminal.printJson(report) : terminal.print(doctorText(report)));
+      return EXIT.ok;
+    } finally {
+      await executor.dispose();
+    }
+  },
+});
+
+interface Planned {
+  readonly files: ModelFiles;
+  readonly model: Model;
+  readonly plan: Plan;
+  readonly planOptions: PlanOptions;
+}
+
+async function planFor(
+  files: ModelFiles,
+  memory: Parameters<typeof resolvePlanOptions>[2],
+  readerKind: string,
+): Promise<Planned> {
+  const model = buildModel(files.config, files.checkpoint ?? { dtype: configDType(files.config) });
+  const planOptions = await resolvePlanOptions(files.dir, model, memory, readerKind);
+  return { files, model, plan: planResidency(model, planOptions), planOptions };
+}
+
+function modelReport(
+  { files, model, plan, planOptions }: Planned,
+  machine: MachineSpeeds,
+  disk: number | undefined,
+  reader: string,
+): DoctorModel {
+  const dtype = weightDType(model);
+  const { drive } = machine;
+  const rate = disk ?? driveRate(drive, reader);
+  const facts = {
+    dir: files.dir,
+    modelType: model.config.modelType,
+    parameters: model.parameterCount,
+    dtype,
+    memory: planOptions.memory,
+    contextLength: planOptions.contextLength,
+    plan: summarisePlan(plan),
+  };
+  if (rate === undefined) return { ...facts, speed: null, advice: [] };
+  const speeds = passSpeeds(machine, dtype, rate);
+  const speed = speedOf(plan, model, speeds);
+  const advice = adviceFor({
+    model,
+    plan,
+    planOptions,
+    speed,
+    bufferedBytesPerSecond: disk === undefined ? drive?.buffered : undefined,
+    halved: dtype === 'F32' ? buildModel(files.config, { dtype: 'BF16' }) : undefined,
+  });
+  return { ...facts, speed, advice };
+}
+
+function machineNames() {
+  return {
+    cpu: os.cpus()[0]?.model.trim() || os.arch(),
+    os: `${os.platform()} ${os.release()}`,
+    node: process.versions.node,
+  };
+}
