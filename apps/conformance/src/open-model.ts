@@ -6,6 +6,8 @@ export interface ModelOptions {
   /** Bytes, text such as '64MB', or 'smallest': as little as the plan can work with. */
   readonly weightsMemory?: number | string;
   readonly threads?: number;
+  /** @defaultValue 'float32', as what it is compared with */
+  readonly computeDtype?: 'float32' | 'bfloat16';
   /** Positions one sequence may have. */
   readonly contextLength?: number;
 }
@@ -22,8 +24,10 @@ export async function openModel(dir: string, options: ModelOptions): Promise<Lan
   }
 }
 
-function open(dir: string, { executor, weightsMemory, threads, contextLength }: ModelOptions): Promise<LanguageModel> {
+function open(dir: string, options: ModelOptions): Promise<LanguageModel> {
+  const { executor, weightsMemory, threads, contextLength, computeDtype = 'float32' } = options;
   return AutoModel.fromPretrained(dir, {
+    computeDtype,
     ...(executor !== undefined && { executor }),
     ...(weightsMemory !== undefined && { weightsMemory }),
     ...(threads !== undefined && { threads }),

@@ -14,7 +14,7 @@
 #endif
 
 /* Raised with every change of a struct below, of the serialised program or of a function. */
-#define AIRLLM_ABI_VERSION 1
+#define AIRLLM_ABI_VERSION 2
 #define AIRLLM_NONE 0xffffffffu
 
 #ifdef __cplusplus
@@ -31,6 +31,12 @@ enum airllm_status {
   AIRLLM_MISSING_WEIGHT = 6,
   AIRLLM_MISSING_STATE = 7,
   AIRLLM_MISSING_CARRY = 8
+};
+
+/* What bf16 matrices are multiplied with; matrices in other formats are always multiplied with float32. */
+enum airllm_compute {
+  AIRLLM_FLOAT32 = 0,
+  AIRLLM_BFLOAT16 = 1 /* activations rounded to bf16, products added in float32 */
 };
 
 typedef struct airllm_context airllm_context; /* a thread pool and the instruction set it computes with */
@@ -69,8 +75,12 @@ AIRLLM_EXPORT const char *airllm_status_text(int32_t status);
 /* Instruction sets that this library has and this CPU runs, best first; NULL past the last. */
 AIRLLM_EXPORT const char *airllm_isa(uint32_t index);
 
-/* isa: a name of airllm_isa, or NULL for the best. */
-AIRLLM_EXPORT int32_t airllm_context_create(const char *isa, uint32_t threads, airllm_context **context);
+/* Whether an instruction set of this CPU multiplies bf16 by an instruction of its own; NULL: the best one. */
+AIRLLM_EXPORT uint32_t airllm_isa_has_bf16(const char *isa);
+
+/* isa: a name of airllm_isa, or NULL for the best; compute: an airllm_compute. */
+AIRLLM_EXPORT int32_t airllm_context_create(const char *isa, uint32_t threads, uint32_t compute,
+                                            airllm_context **context);
 /* Waits for the threads to end; no run may be in progress. */
 AIRLLM_EXPORT void airllm_context_destroy(airllm_context *context);
 

@@ -8,7 +8,7 @@ using namespace airllm;
 
 struct airllm_context {
   Pool pool;
-  const OpTable *table;
+  OpTable table;
 };
 
 extern "C" uint32_t airllm_abi_version(void) { return AIRLLM_ABI_VERSION; }
@@ -30,8 +30,11 @@ extern "C" const char *airllm_status_text(int32_t status) {
 
 extern "C" const char *airllm_isa(uint32_t index) { return isa_at(index).name; }
 
-extern "C" int32_t airllm_context_create(const char *name, uint32_t threads, airllm_context **result) {
-  if (!result || threads == 0 || threads > 1024) return AIRLLM_BAD_CALL;
+extern "C" uint32_t airllm_isa_has_bf16(const char *name) { return isa_named(name).linear_bf16 != nullptr; }
+
+extern "C" int32_t airllm_context_create(const char *name, uint32_t threads, uint32_t compute,
+                                         airllm_context **result) {
+  if (!result || threads == 0 || threads > 1024 || compute > AIRLLM_BFLOAT16) return AIRLLM_BAD_CALL;
   const Isa isa = isa_named(name);
   if (!isa.table) return AIRLLM_UNKNOWN_ISA;
   void *memory = nullptr;
@@ -42,7 +45,9 @@ extern "C" int32_t airllm_context_create(const char *name, uint32_t threads, air
   if (posix_memalign(&memory, 64, sizeof(airllm_context))) return AIRLLM_NO_MEMORY;
 #endif
   auto *context = static_cast<airllm_context *>(memory);
-  context->table = isa.table;
+  context->table = *isa.table;
+  if (compute == AIRLLM_FLOAT32) context->table.linear_bf16 = nullptr;
+  else if (isa.linear_bf16) context->table.linear_bf16 = isa.linear_bf16;
   if (!pool_create(context->pool, threads)) {
 #if defined(_WIN32)
     _aligned_free(memory);
@@ -71,7 +76,7 @@ extern "C" int32_t airllm_program_run(airllm_context *context, const airllm_prog
   if (status != AIRLLM_OK) return status;
   if (!pool_reserve(context->pool, program->main.thread_scratch, program->main.shared_scratch))
     return AIRLLM_NO_MEMORY;
-  Call call{context->table, &program->main, run, 0, AIRLLM_OK};
+  Call call{&context->table, &program->main, run, 0, AIRLLM_OK};
   pool_run(context->pool, run_part, &call);
   return call.status;
 }

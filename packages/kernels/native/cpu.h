@@ -7,6 +7,7 @@ namespace airllm {
 struct Isa {
   const char *name;
   const OpTable *table;
+  OpFunction linear_bf16;  // by an instruction for bf16, in place of the table's; nullptr where there is none
 };
 
 // Best first; the table of the index past the last is nullptr.

@@ -62,12 +62,18 @@ uint32_t independent_linears(const Pass &pass, uint32_t at) {
   return n;
 }
 
+OpFunction kernel_of(const OpTable &table, const Pass &pass, const Op &op) {
+  const bool bf16 = op.code == OpCode::Linear && table.linear_bf16 && pass.dtype(op.weight) == DType::BF16;
+  return bf16 ? table.linear_bf16 : table.run[uint32_t(op.code)];
+}
+
 void run_alone(const OpTable &table, const Pass &pass, uint32_t from, uint32_t to, Worker &worker) {
   uint32_t *const shared = worker.tasks;
   for (uint32_t i = from; i < to; i++) {
     uint32_t own = 0;
     worker.tasks = &own;
-    table.run[uint32_t(pass.program->ops[i].code)](pass, pass.program->ops[i], worker);
+    const Op &op = pass.program->ops[i];
+    kernel_of(table, pass, op)(pass, op, worker);
   }
   worker.tasks = shared;
 }
@@ -83,7 +89,7 @@ void run_ops(const OpTable &table, const Pass &pass, Worker &worker) {
       next = i + independent_linears(pass, i);
       for (uint32_t k = i; k < next; k++) {
         worker.tasks = &worker.pool->counters[k - i].next;
-        table.run[uint32_t(ops[k].code)](pass, ops[k], worker);
+        kernel_of(table, pass, ops[k])(pass, ops[k], worker);
       }
       worker.tasks = &worker.pool->counters[0].next;
     }

@@ -34,11 +34,13 @@ using OpFunction = void (*)(const Pass &pass, const Op &op, Worker &worker);
 // One table per instruction set.
 struct OpTable {
   OpFunction run[uint32_t(OpCode::Count)];
+  OpFunction linear_bf16;  // for bf16 matrices, of activations rounded to bf16; nullptr: they are computed as all others
 };
 
 extern const OpTable ops_scalar;
 #if defined(__x86_64__)
 extern const OpTable ops_avx2, ops_avx512;
+void linear_avx512bf16(const Pass &pass, const Op &op, Worker &worker);
 #elif defined(__aarch64__)
 extern const OpTable ops_neon;
 #endif

@@ -115,7 +115,8 @@ void measure(Program &p) {
       const size_t tile = kQueryTile * (kPartialsPerWave * (size_t(s.value_dim) + 2) + 2);
       p.shared_scratch = max_of(p.shared_scratch, kTasksPerThread * tile * 4);
     } else if (op.code == OpCode::Linear) {
-      p.thread_scratch = max_of(p.thread_scratch, kLinearScratch);
+      const size_t rounded = kFewRows * (size_t(p.values[op.a].width) + kMostStep) * 2;
+      p.thread_scratch = max_of(p.thread_scratch, max_of(kLinearScratch, rounded));
     } else if (op.code == OpCode::Route) {
       p.thread_scratch = max_of(p.thread_scratch, (size_t(p.values[op.a].width) + 64) * 4);
     }

@@ -80,6 +80,8 @@ constexpr uint32_t kPartialKeys = 512;
 constexpr uint32_t kBlockPositions = 32;
 // A thread's memory for a panel of weights and packed activations: see ops/linear.h.
 constexpr size_t kLinearScratch = 552 * 1024;
+// Rows up to which a bf16 linear rounds its activations whole, and steps along K that they are filled up to.
+constexpr uint32_t kFewRows = 6, kMostStep = 32;
 // Attention splits partials over threads where there are fewer than this many tasks per thread.
 constexpr uint32_t kTasksPerThread = 3;
 constexpr uint32_t kPartialsPerWave = 4;

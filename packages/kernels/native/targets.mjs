@@ -1,12 +1,11 @@
 // The platforms that have a package under npm/, and how to compile for them.
 
 /** Instruction sets with a translation unit of their own in isa/: for a compiler by feature, for Zig by CPU model. */
+const AVX512 = ['-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mavx2', '-mfma', '-mf16c'];
 const X64 = {
   avx2: { flags: ['-mavx2', '-mfma', '-mf16c'], cpu: 'x86_64_v3' },
-  avx512: {
-    flags: ['-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mavx2', '-mfma', '-mf16c'],
-    cpu: 'x86_64_v4',
-  },
+  avx512: { flags: AVX512, cpu: 'x86_64_v4' },
+  avx512bf16: { flags: [...AVX512, '-mavx512bf16'], cpu: 'x86_64_v4+avx512bf16' },
 };
 /** NEON is in every 64-bit ARM. Atomics inline: their out-of-line versions need a run time. */
 const ARM64 = { neon: { flags: [], cpu: 'generic' } };

@@ -15,7 +15,7 @@ it('opens the executor that is named', async () => {
   const warnings: string[] = [];
   const onWarning = (message: string) => warnings.push(message);
   const reference = await createExecutor({ executor: 'reference', onWarning });
-  expect(reference.info).toEqual({ name: 'reference', isa: 'js', threads: 1 });
+  expect(reference.info).toEqual({ name: 'reference', isa: 'js', threads: 1, computeDtype: 'float32' });
   await reference.dispose();
   expect(warnings).toEqual([]);
 });
@@ -50,4 +50,28 @@ it('refuses names it does not know', async () => {
   const executor = 'onnx' as 'native';
   await expect(createExecutor({ executor })).rejects.toSatisfy(OptionError.isInstance);
   await expect(createExecutor({ executor: 'toString' as 'native' })).rejects.toSatisfy(OptionError.isInstance);
+});
+
+it('computes in float32 unless asked otherwise', async () => {
+  for (const computeDtype of ['float32', 'bfloat16'] as const) {
+    for (const executor of ['auto', 'reference'] as const) {
+      const opened = await createExecutor({ executor, computeDtype });
+      expect(opened.info.computeDtype).toBe(computeDtype);
+      await opened.dispose();
+    }
+  }
+  const plain = await createExecutor();
+  expect(plain.info.computeDtype).toBe('float32');
+  await plain.dispose();
+});
+
+it('takes auto as float32 where nothing is gained by bfloat16', async () => {
+  const reference = await createExecutor({ executor: 'reference', computeDtype: 'auto' });
+  expect(reference.info.computeDtype).toBe('float32');
+  await reference.dispose();
+});
+
+it('refuses dtypes it does not compute with', async () => {
+  const computeDtype = 'float16' as 'float32';
+  await expect(createExecutor({ computeDtype })).rejects.toSatisfy(OptionError.isInstance);
 });

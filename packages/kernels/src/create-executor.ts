@@ -1,6 +1,6 @@
 import { OptionError } from '@airllm/loader';
 import { ExecutorUnavailableError } from './errors';
-import type { Executor, ExecutorName } from './executor';
+import type { ComputeDType, Executor, ExecutorName } from './executor';
 import { NativeExecutor } from './native/native-executor';
 import { ReferenceExecutor } from './reference/reference-executor';
 
@@ -9,6 +9,12 @@ export interface ExecutorOptions {
   readonly executor?: 'auto' | ExecutorName | undefined;
   /** Threads of the native executor. @defaultValue what the machine has */
   readonly threads?: number | undefined;
+  /**
+   * `bfloat16`: bf16 matrices are multiplied with activations rounded to bf16, everywhere, but faster only where the
+   * CPU has an instruction for it; bytes differ between instruction sets. `auto`: bfloat16 where the CPU has it
+   * (AVX-512 BF16), else float32. @defaultValue 'float32'
+   */
+  readonly computeDtype?: 'auto' | ComputeDType | undefined;
   /** Takes the one line that says why a slower executor was chosen. @defaultValue console.warn */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
@@ -17,9 +23,11 @@ export interface ExecutorOptions {
 export type Openers = Readonly<Record<ExecutorName, (options: ExecutorOptions) => Executor>>;
 
 const OPENERS: Openers = {
-  native: ({ threads }) => NativeExecutor.open({ threads }),
-  reference: () => new ReferenceExecutor(),
+  native: ({ threads, computeDtype }) => NativeExecutor.open({ threads, computeDtype }),
+  reference: ({ computeDtype }) => new ReferenceExecutor({ computeDtype }),
 };
+
+const COMPUTE_DTYPES: readonly unknown[] = ['float32', 'bfloat16', 'auto'] satisfies ExecutorOptions['computeDtype'][];
 
 /** Opens the executor that runs graphs. Throws {@link ExecutorUnavailableError} where the named one cannot run here. */
 export async function createExecutor(options: ExecutorOptions = {}): Promise<Executor> {
@@ -27,6 +35,11 @@ export async function createExecutor(options: ExecutorOptions = {}): Promise<Exe
 }
 
 export function chooseExecutor(options: ExecutorOptions, openers: Openers): Executor {
+  const { computeDtype = 'float32' } = options;
+  if (!COMPUTE_DTYPES.includes(computeDtype)) {
+    const expected = `one of ${COMPUTE_DTYPES.join(', ')}`;
+    throw new OptionError({ option: 'computeDtype', expected, found: computeDtype });
+  }
   const name = options.executor ?? 'auto';
   if (name !== 'auto') {
     const open = Object.hasOwn(openers, name) ? openers[name] : undefined;

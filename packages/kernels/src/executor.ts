@@ -5,12 +5,20 @@ import type { LayerState } from './state/layer-state';
 
 export type ExecutorName = 'native' | 'reference';
 
+/**
+ * What bf16 matrices are multiplied with. `float32`: activations as they are. `bfloat16`: activations rounded to bf16
+ * (to nearest even), products added in float32. All else is float32 in both: values between ops, matrices stored in
+ * other formats, attention.
+ */
+export type ComputeDType = 'float32' | 'bfloat16';
+
 /** What runs the ops, for people and for the record. */
 export interface ExecutorInfo {
   readonly name: ExecutorName;
-  /** Instruction set chosen for the process, e.g. `avx512`, `avx2`, `neon`, `scalar`; `js` for the reference. */
+  /** Instruction set chosen for the process, e.g. `avx512bf16`, `avx2`, `neon`, `scalar`; `js` for the reference. */
   readonly isa: string;
   readonly threads: number;
+  readonly computeDtype: ComputeDType;
 }
 
 /** Where a weight's bytes lie; any byte address will do. */

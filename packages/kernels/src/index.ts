@@ -1,6 +1,15 @@
 export { createExecutor, type ExecutorOptions } from './create-executor';
 export { ExecutorUnavailableError, GraphError, StateError, StateFullError } from './errors';
-export type { Executor, ExecutorInfo, ExecutorName, Program, RunCall, RunResult, WeightBytes } from './executor';
+export type {
+  ComputeDType,
+  Executor,
+  ExecutorInfo,
+  ExecutorName,
+  Program,
+  RunCall,
+  RunResult,
+  WeightBytes,
+} from './executor';
 export { type ExpertsOptions, GraphBuilder } from './graph/builder';
 export type {
   AttentionOptions,

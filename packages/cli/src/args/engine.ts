@@ -1,7 +1,7 @@
 import type { FromPretrainedOptions, MemoryOptions, ResolveModelOptions } from '@airllm/runtime';
 import { type Covers, choice, number, type OptionGroup } from './option';
 
-type Name<Key extends 'executor' | 'reader'> = NonNullable<FromPretrainedOptions[Key]>;
+type Name<Key extends 'executor' | 'computeDtype' | 'reader'> = NonNullable<FromPretrainedOptions[Key]>;
 
 const options = {
   executor: choice<Name<'executor'>>(
@@ -11,6 +11,12 @@ const options = {
     },
   ),
   threads: number({ value: '<n>', help: 'Threads that compute. Default: as many as the machine runs at once.' }),
+  computeDtype: choice<Name<'computeDtype'>>(
+    { auto: true, float32: true, bfloat16: true },
+    {
+      help: 'What bf16 weights are multiplied with. auto is bfloat16 where the CPU has it, which reads prompts faster. Default: float32.',
+    },
+  ),
   reader: choice<Name<'reader'>>(
     { auto: true, direct: true, plain: true },
     {

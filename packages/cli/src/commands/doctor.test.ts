@@ -22,7 +22,7 @@ test('a machine: what it computes with, and what limits its memory', async () =>
       drive: null,
       compute: ['BF16', 'F32'].map((dtype) => ({ dtype, dramBytesPerSecond: positive, flopsPerSecond: positive })),
       steps: { callSeconds: expect.any(Number), opSeconds: expect.any(Number) },
-      executor: { name: expect.any(String), isa: expect.any(String), threads: positive },
+      executor: { name: expect.any(String), isa: expect.any(String), threads: positive, computeDtype: 'float32' },
       memory: {
         total: positive,
         cgroup: expect.toSatisfy(isLimit),

@@ -44,13 +44,14 @@ export const doctor = defineCommand({
   ],
   groups: { speed: doctorSpeedArgs, memory: memoryArgs, engine: engineArgs, model: modelArgs, output: reportArgs },
   async run({ terminal, signal }, [source], values) {
-    const { executor: name = 'auto', threads, reader = 'direct' } = values.engine;
+    const { executor: name = 'auto', threads, computeDtype, reader = 'direct' } = values.engine;
     const { dir, writeTemporary, disk } = values.speed;
     const files = source === undefined ? undefined : await openModelFiles(source, values.model, signal);
     const executor = await createExecutor({
       executor: name,
       onWarning: (message) => terminal.tell(`${message}\n`),
       ...(threads === undefined ? {} : { threads }),
+      ...(computeDtype === undefined ? {} : { computeDtype }),
     });
     try {
       const readerKind = reader === 'auto' ? 'direct' : reader;

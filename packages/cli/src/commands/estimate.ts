@@ -27,7 +27,7 @@ export const estimate = defineCommand({
   ],
   groups: { memory: memoryArgs, speed: estimateSpeedArgs, engine: engineArgs, model: modelArgs, output: reportArgs },
   async run({ terminal, signal }, [source], values) {
-    const { executor: name = 'auto', threads, reader = 'direct' } = values.engine;
+    const { executor: name = 'auto', threads, computeDtype, reader = 'direct' } = values.engine;
     const files = await openModelFiles(source!, values.model, signal);
     const model = buildModel(files.config, files.checkpoint ?? { dtype: configDType(files.config) });
     // As large as the process that would run it.
@@ -35,6 +35,7 @@ export const estimate = defineCommand({
       executor: name,
       onWarning: (message) => terminal.tell(`${message}\n`),
       ...(threads === undefined ? {} : { threads }),
+      ...(computeDtype === undefined ? {} : { computeDtype }),
     });
     try {
       // Direct reads are the larger ones: a plan made for them fits a drive that does without.
@@ -49,6 +50,7 @@ export const estimate = defineCommand({
         contextLength: options.contextLength,
         executor: executor.info.name,
         isa: executor.info.isa,
+        computeDtype: executor.info.computeDtype,
         ...summarisePlan(plan),
         speed: await estimateSpeed({
           ...values.speed,

@@ -30,7 +30,10 @@ export interface DoctorModel {
 export function doctorText({ machine, model }: DoctorReport): string {
   const measured = table([
     ['machine', `${machine.cpu}, ${machine.os}, Node ${machine.node}`],
-    ['computing', `${machine.executor.name} ${machine.executor.isa}, ${machine.executor.threads} threads`],
+    [
+      'computing',
+      `${machine.executor.name} ${machine.executor.isa}, ${machine.executor.computeDtype}, ${machine.executor.threads} threads`,
+    ],
     ['memory', memoryText(machine)],
     ['drive', driveText(machine)],
     ...machine.compute.map(({ dtype, dramBytesPerSecond, flopsPerSecond }): [string, string] => [

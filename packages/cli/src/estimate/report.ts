@@ -15,6 +15,7 @@ export interface EstimateReport extends PlanSummary {
   readonly contextLength: number;
   readonly executor: string;
   readonly isa: string;
+  readonly computeDtype: string;
   /** Null where nothing tells how fast the drive is. */
   readonly speed: SpeedReport | null;
 }

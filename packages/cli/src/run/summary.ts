@@ -22,7 +22,7 @@ export function planLine({ info }: LanguageModel, granted: Granted): string {
   const grant = grantOf(granted);
   return [
     `${info.modelType} ${formatCount(info.parameterCount)}`,
-    `${info.executor} ${info.isa}, ${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`,
+    `${info.executor} ${info.isa}, ${info.computeDtype}, ${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`,
     `context ${info.contextLength}`,
     weights + (grant === '' ? '' : ` (${grant} granted)`),
   ].join(' · ');

@@ -18,13 +18,19 @@ namespace {
 // Stored formats of weights.
 struct F32 {
   static constexpr uint32_t bytes = 4;
+  using Stored = float;
 };
 struct F16 {
   static constexpr uint32_t bytes = 2;
 };
 struct BF16 {
   static constexpr uint32_t bytes = 2;
+  using Stored = uint16_t;
 };
+
+// How activations in format X meet weights in format W in a dot product: see ops/tiles.h. An instruction set that has an
+// instruction for it specialises it.
+template <class X, class W> struct Dot;
 
 }  // namespace
 }  // namespace airllm

@@ -185,7 +185,7 @@ static void partial_of_tile(const Attention &a, const Tile &tile, uint32_t parti
     if (first >= last) continue;
     const uint32_t q = first * tile.heads, n = (last - first) * tile.heads;
     const uint8_t *k = memory + a.keys_offset(tile.kv_head) + size_t(keys.from - at) * key_dim * 4;
-    dot_matrix<F32>({scratch.queries + size_t(q) * key_dim, key_dim, kLanes, k, size_t(key_dim) * 4}, n,
+    dot_matrix<F32, F32>({scratch.queries + size_t(q) * key_dim, key_dim, kLanes, k, size_t(key_dim) * 4}, n,
                     keys.to - keys.from, key_dim, scratch.scores + size_t(q) * kPartialKeys + (keys.from - base),
                     kPartialKeys, false);
   }

@@ -5,19 +5,27 @@
 namespace airllm {
 namespace {
 
-// Blocks for many rows: a panel of kOutBlock rows of weights, kDepthBlock deep, is copied into the second cache in its
+// Activations are float32 (X = F32), or rounded to bf16 on their way into a thread's scratch (X = BF16).
+
+// Blocks for many rows: a panel of kOutBlock rows of weights, Dot::depth deep, is copied into the second cache in its
 // stored form (rows that lie a power of two apart would fall into the same few cache sets); tiles of activations, packed,
 // come to the first cache one by one and meet the whole panel.
 constexpr uint32_t kOutBlock = 128;   // a multiple of the tile's 4 outputs
 constexpr uint32_t kPanelRows = 24;   // fewer rows of activations do not repay the copy
 constexpr uint32_t kLeastRows = 96;   // rows per task, a multiple of every kTileRows
 constexpr uint32_t kPanelPadding = 64;
-constexpr size_t kPackedFloats = size_t(kTileRows) * kDepthBlock;
 // Bytes of weights per task at few rows: enough to stream, small enough to share out evenly.
 constexpr uint32_t kStreamBytes = 128 * 1024;
 
-static_assert(kLeastRows % kTileRows == 0 && kOutBlock % 4 == 0 && kDepthBlock % kLanes == 0);
-static_assert(kPackedFloats * 4 + kOutBlock * (kDepthBlock * 4 + kPanelPadding) <= kLinearScratch);
+static_assert(kLeastRows % kTileRows == 0 && kOutBlock % 4 == 0 && kTileRows <= kFewRows);
+
+// A thread's scratch at many rows: a tile of activations, then the panel.
+template <class X, class W> struct Panel {
+  static constexpr uint32_t depth = Dot<X, W>::depth;
+  static constexpr size_t packed = size_t(kTileRows) * depth * X::bytes, stride = depth * W::bytes + kPanelPadding;
+  static_assert(depth % Dot<X, W>::step == 0 && Dot<X, W>::step <= kMostStep);
+  static_assert(packed + kOutBlock * stride <= kLinearScratch);
+};
 
 struct Linear {
   const float *x;
@@ -28,44 +36,66 @@ struct Linear {
 };
 
 // [steps][R][lanes], zeros past K.
-template <uint32_t R>
-static inline void pack_rows(const float *x, size_t stride, uint32_t k, float *packed) {
-  uint32_t i = 0;
-  for (; i + kLanes <= k; i += kLanes)
-    for (uint32_t r = 0; r < R; r++, packed += kLanes) v_store(packed, v_load(x + r * stride + i));
-  if (i < k)
-    for (uint32_t r = 0; r < R; r++, packed += kLanes) v_store(packed, v_load_n(x + r * stride + i, k - i));
+template <class X, class W, uint32_t R>
+static inline void pack_rows(const float *x, size_t stride, uint32_t k, typename X::Stored *packed) {
+  using D = Dot<X, W>;
+  // Row by row: activations come from the third cache, in runs that its prefetcher sees.
+  for (uint32_t r = 0; r < R; r++, x += stride) {
+    typename X::Stored *to = packed + r * D::step;
+    uint32_t i = 0;
+    for (; i + D::step <= k; i += D::step, to += R * D::step) D::pack(x + i, to);
+    if (i < k) D::pack_n(x + i, k - i, to);
+  }
 }
 
 // Any number of rows times outs ≤ kOutBlock.
-template <class W>
-AIRLLM_KERNEL void dot_block(const Linear &l, uint32_t row, uint32_t rows, uint32_t out, uint32_t outs, float *packed) {
-  uint8_t *const panel = reinterpret_cast<uint8_t *>(packed + kPackedFloats);
-  for (uint32_t at = 0; at < l.k; at += kDepthBlock) {
-    const uint32_t k = least(kDepthBlock, l.k - at);
+template <class X, class W>
+AIRLLM_KERNEL void dot_block(const Linear &l, uint32_t row, uint32_t rows, uint32_t out, uint32_t outs,
+                             uint8_t *scratch) {
+  using P = Panel<X, W>;
+  auto *const packed = reinterpret_cast<typename X::Stored *>(scratch);
+  uint8_t *const panel = scratch + P::packed;
+  for (uint32_t at = 0; at < l.k; at += P::depth) {
+    const uint32_t k = least(P::depth, l.k - at);
     const uint8_t *w = l.w + out * l.w_stride + size_t(at) * W::bytes;
     size_t w_stride = l.w_stride;
     if (rows >= kPanelRows) {
-      const size_t stride = kDepthBlock * W::bytes + kPanelPadding;
-      for (uint32_t o = 0; o < outs; o++) memcpy(panel + o * stride, w + o * w_stride, size_t(k) * W::bytes);
+      for (uint32_t o = 0; o < outs; o++) memcpy(panel + o * P::stride, w + o * w_stride, size_t(k) * W::bytes);
       w = panel;
-      w_stride = stride;
+      w_stride = P::stride;
     }
     for (uint32_t r = 0; r < rows; r += kTileRows) {
       with_rows(least(kTileRows, rows - r), [&](auto tile) {
-        constexpr uint32_t R = tile.count;
-        pack_rows<R>(l.x + (row + r) * l.x_stride + at, l.x_stride, k, packed);
-        dot_outputs<W, R>({packed, kLanes, R * kLanes, w, w_stride}, outs, k, l.y + (row + r) * l.y_stride + out,
-                          l.y_stride, at > 0);
+        constexpr uint32_t R = tile.count, step = Dot<X, W>::step;
+        const float *x = l.x + (row + r) * l.x_stride + at;
+        pack_rows<X, W, R>(x, l.x_stride, k, packed);
+        // The next tile's rows come to the second cache while this one is computed.
+        for (uint32_t next = R; next < least(2 * R, rows - r); next++)
+          for (uint32_t i = 0; i < k; i += 16) __builtin_prefetch(x + next * l.x_stride + i, 0, 2);
+        dot_outputs<X, W, R>({packed, step, R * step, w, w_stride}, outs, k, l.y + (row + r) * l.y_stride + out,
+                             l.y_stride, at > 0);
       });
     }
   }
 }
 
-static inline uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+// Few rows as the tiles read them: the floats themselves, or a rounded copy in a thread's scratch.
+template <class X, class W> static inline DotSource<X> few_rows(const Linear &l, uint8_t *scratch) {
+  constexpr uint32_t step = Dot<X, W>::step;
+  if constexpr (X::bytes == 4) {
+    return {l.x, l.x_stride, step, l.w, l.w_stride};
+  } else {
+    auto *const rounded = reinterpret_cast<typename X::Stored *>(scratch);
+    const size_t stride = step * size_t(ceil_div(l.k, step));
+    for (uint32_t r = 0; r < l.rows; r++)
+      pack_rows<X, W, 1>(l.x + r * l.x_stride, l.x_stride, l.k, rounded + r * stride);
+    return {rounded, stride, step, l.w, l.w_stride};
+  }
+}
 
-template <class W, class Done> static void linear_out_in(const Linear &l, Worker &worker, Done done) {
+template <class X, class W, class Done> static void linear_out_in(const Linear &l, Worker &worker, Done done) {
   if (l.rows <= kTileRows) {
+    const DotSource<X> all = few_rows<X, W>(l, worker.scratch);
     // Whole groups of 8 outputs, at least one.
     const uint32_t step = 8 * (1 + uint32_t(kStreamBytes / (8 * l.w_stride)));
     const uint32_t fair = 8 * ceil_div(l.outs, 8 * 4 * worker.pool->threads);
@@ -73,10 +103,10 @@ template <class W, class Done> static void linear_out_in(const Linear &l, Worker
     for (uint32_t t; (t = next_task(worker)) < tasks;) {
       const uint32_t out = t * block, outs = least(block, l.outs - out);
       // One row is read in long runs; more rows of activations stay in the first cache only block by block.
-      const uint32_t depth = l.rows == 1 ? l.k : kDepthBlock;
+      const uint32_t depth = l.rows == 1 ? l.k : Dot<X, W>::depth;
       for (uint32_t at = 0; at < l.k; at += depth)
-        dot_matrix<W>({l.x + at, l.x_stride, kLanes, l.w + out * l.w_stride + size_t(at) * W::bytes, l.w_stride},
-                      l.rows, outs, least(depth, l.k - at), l.y + out, l.y_stride, at > 0);
+        dot_matrix<X, W>({all.x + at, all.xr, all.xs, all.w + out * all.wr + size_t(at) * W::bytes, all.wr}, l.rows,
+                         outs, least(depth, l.k - at), l.y + out, l.y_stride, at > 0);
       done(0, l.rows, out, outs);
     }
     return;
@@ -89,13 +119,21 @@ template <class W, class Done> static void linear_out_in(const Linear &l, Worker
   for (uint32_t t; (t = next_task(worker)) < tasks;) {
     const uint32_t row = t % row_blocks * row_block, out = t / row_blocks * kOutBlock;
     const uint32_t rows = least(row_block, l.rows - row), outs = least(kOutBlock, l.outs - out);
-    dot_block<W>(l, row, rows, out, outs, reinterpret_cast<float *>(worker.scratch));
+    dot_block<X, W>(l, row, rows, out, outs, worker.scratch);
     done(row, rows, out, outs);
   }
 }
 
+// Activations rounded to bf16, still as floats: the products are those of bf16.
+static inline AxpySource rounded_rows(const AxpySource &from, uint32_t rows, uint32_t k, float *rounded) {
+  for (uint32_t r = 0; r < rows; r++)
+    for (uint32_t i = 0; i < k; i++) rounded[size_t(r) * k + i] = rounded_to_bf16(from.x[r * from.xr + i]);
+  return {rounded, k, from.w, from.wk};
+}
+
 // `fresh`: the sum starts here, else it goes on from what the slice before left in y.
-template <class W, class Done> static void linear_in_out(const Linear &l, Worker &worker, bool fresh, Done done) {
+template <class X, class W, class Done>
+static void linear_in_out(const Linear &l, Worker &worker, bool fresh, Done done) {
   const bool few = l.rows <= kTileRows;
   // Few rows: wide blocks, a few rows of the matrix at a time, so that memory is read in long runs.
   const uint32_t depth = few ? 8 : 256, row_block = few ? l.rows : kLeastRows;
@@ -107,21 +145,23 @@ template <class W, class Done> static void linear_in_out(const Linear &l, Worker
     const uint32_t rows = least(row_block, l.rows - row), outs = least(block, l.outs - out);
     for (uint32_t at = 0; at < l.k; at += depth) {
       const uint8_t *w = l.w + at * l.w_stride + size_t(out) * W::bytes;
-      axpy_matrix<W>({l.x + row * l.x_stride + at, l.x_stride, w, l.w_stride}, rows, outs, least(depth, l.k - at),
-                     l.y + row * l.y_stride + out, l.y_stride, fresh && at == 0);
+      const uint32_t k = least(depth, l.k - at);
+      AxpySource from{l.x + row * l.x_stride + at, l.x_stride, w, l.w_stride};
+      if constexpr (X::bytes == 2) from = rounded_rows(from, rows, k, reinterpret_cast<float *>(worker.scratch));
+      axpy_matrix<W>(from, rows, outs, k, l.y + row * l.y_stride + out, l.y_stride, fresh && at == 0);
     }
     done(row, rows, out, outs);
   }
 }
 
-static void op_linear(const Pass &pass, const Op &op, Worker &worker) {
+template <class X, class W> static void run_linear(const Pass &pass, const Op &op, Worker &worker) {
   const Weight &weight = pass.program->weights[op.weight];
   const uint8_t *bias = pass.weight(op.bias);
   const DType bias_dtype = pass.dtype(op.bias);
   const bool sliced = pass.part.slice_from != kNone, out_in = weight.layout == Layout::OutIn;
   const uint32_t from = sliced ? pass.part.slice_from : 0, to = sliced ? pass.part.slice_to : weight.rows;
   Linear l{pass.value(op.a), pass.weight(op.weight), pass.value(op.out), pass.rows, weight.columns, to - from,
-           pass.width(op.a), pass.width(op.out), size_t(weight.columns) * format_bytes(weight.dtype)};
+           pass.width(op.a), pass.width(op.out), size_t(weight.columns) * W::bytes};
   if (out_in) {
     l.y += from;
   } else {
@@ -135,10 +175,17 @@ static void op_linear(const Pass &pass, const Op &op, Worker &worker) {
       for (uint32_t r = row; r < row + rows; r++)
         add_bias(l.y + r * l.y_stride + out, bias, bias_dtype, (out_in ? from : 0) + out, outs);
   };
-  with_format(weight.dtype, [&](auto w) {
-    if (out_in) linear_out_in<decltype(w)>(l, worker, done);
-    else linear_in_out<decltype(w)>(l, worker, from == 0, done);
-  });
+  if (out_in) linear_out_in<X, W>(l, worker, done);
+  else linear_in_out<X, W>(l, worker, from == 0, done);
+}
+
+static inline void op_linear(const Pass &pass, const Op &op, Worker &worker) {
+  with_format(pass.dtype(op.weight), [&](auto w) { run_linear<F32, decltype(w)>(pass, op, worker); });
+}
+
+// Of bf16 matrices alone.
+static inline void op_linear_bf16(const Pass &pass, const Op &op, Worker &worker) {
+  run_linear<BF16, BF16>(pass, op, worker);
 }
 
 }  // namespace

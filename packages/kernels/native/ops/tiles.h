@@ -1,87 +1,115 @@
 // The two micro-kernels all matrix work is made of. Both keep a tile of accumulators in registers.
 //
 // Order of summation, the same in every tile shape, so that an element does not depend on its neighbours:
-//   dot:  K is cut into blocks of kDepthBlock. In a block, element (row, out) has ONE vector accumulator; step s adds
-//         x[s·L … s·L+L) · w[out, the same], L = kLanes, the last step with zeros past K; then its lanes are summed by
+//   dot:  K is cut into blocks of Dot::depth. In a block, element (row, out) has ONE vector accumulator; step s adds
+//         x[s·L … s·L+L) · w[out, the same], L = Dot::step, the last step with zeros past K; then its lanes are summed by
 //         v_reduce4. The blocks' sums are added in ascending order.
 //   axpy: element (row, out) is one lane; it adds x[row, k] · w[k, out] for k ascending. A tile may stop anywhere along
 //         K, since an accumulator kept in memory is exact.
-// Products are added by fused multiply-adds.
+// Products are added by fused multiply-adds, unless Dot says otherwise.
 #pragma once
 
 namespace airllm {
 namespace {
 
-constexpr uint32_t kDepthBlock = 1024;  // a multiple of every kLanes
-
 // Each shape once: inlined into every caller they would take the compiler a minute.
 #define AIRLLM_KERNEL static __attribute__((noinline))
 
+// The plain way: both as floats, fused multiply-adds.
+template <class X, class W> struct Dot {
+  using XS = typename X::Stored;
+  using Operand = vf;
+  static constexpr uint32_t step = kLanes;
+  static constexpr uint32_t depth = 1024;  // a multiple of every step
+  static inline vf load_x(const XS *p) { return w_load(X(), reinterpret_cast<const uint8_t *>(p)); }
+  static inline vf load_x_n(const XS *p, uint32_t n) { return w_load_n(X(), reinterpret_cast<const uint8_t *>(p), n); }
+  static inline vf load_w(const uint8_t *p) { return w_load(W(), p); }
+  static inline vf load_w_n(const uint8_t *p, uint32_t n) { return w_load_n(W(), p, n); }
+  static inline vf add(vf sum, vf x, vf w) { return v_fma(x, w, sum); }
+  // One step of activations into format X, zeros past the first n.
+  static inline void pack(const float *x, float *packed) { v_store(packed, v_load(x)); }
+  static inline void pack_n(const float *x, uint32_t n, float *packed) { v_store(packed, v_load_n(x, n)); }
+  static inline void pack(const float *x, uint16_t *packed) {
+    for (uint32_t i = 0; i < kLanes; i++) packed[i] = to_bf16(x[i]);
+  }
+  static inline void pack_n(const float *x, uint32_t n, uint16_t *packed) {
+    for (uint32_t i = 0; i < kLanes; i++) packed[i] = i < n ? to_bf16(x[i]) : 0;
+  }
+};
+
 // Where a tile finds its operands; strides in elements of their array, wr in bytes.
-struct DotSource {
-  const float *x;
+template <class X> struct DotSource {
+  const typename X::Stored *x;
   size_t xr, xs;  // to the next row, to the next step
   const uint8_t *w;
   size_t wr;
 };
 
-template <class W, uint32_t R, uint32_t O>
-static inline void dot_steps(vf (&acc)[R][O], const DotSource &from, uint32_t k) {
-  const float *x = from.x;
+template <class X, class W, uint32_t R, uint32_t O>
+static inline void dot_steps(vf (&acc)[R][O], const DotSource<X> &from, uint32_t k) {
+  using D = Dot<X, W>;
+  const typename X::Stored *x = from.x;
   const uint8_t *w = from.w;
-  const uint32_t tail = k % kLanes;
-  for (uint32_t s = k / kLanes; s > 0; s--, x += from.xs, w += kLanes * W::bytes) {
-    vf xs[R];
-    for (uint32_t r = 0; r < R; r++) xs[r] = v_load(x + r * from.xr);
+  const uint32_t tail = k % D::step;
+  for (uint32_t s = k / D::step; s > 0; s--, x += from.xs, w += D::step * W::bytes) {
+    typename D::Operand xs[R];
+    for (uint32_t r = 0; r < R; r++) xs[r] = D::load_x(x + r * from.xr);
     for (uint32_t o = 0; o < O; o++) {
-      const vf ws = w_load(W(), w + o * from.wr);
-      for (uint32_t r = 0; r < R; r++) acc[r][o] = v_fma(xs[r], ws, acc[r][o]);
+      const auto ws = D::load_w(w + o * from.wr);
+      for (uint32_t r = 0; r < R; r++) acc[r][o] = D::add(acc[r][o], xs[r], ws);
     }
   }
   if (tail == 0) return;
-  vf xs[R];
-  for (uint32_t r = 0; r < R; r++) xs[r] = v_load_n(x + r * from.xr, tail);
+  typename D::Operand xs[R];
+  for (uint32_t r = 0; r < R; r++) xs[r] = D::load_x_n(x + r * from.xr, tail);
   for (uint32_t o = 0; o < O; o++) {
-    const vf ws = w_load_n(W(), w + o * from.wr, tail);
-    for (uint32_t r = 0; r < R; r++) acc[r][o] = v_fma(xs[r], ws, acc[r][o]);
+    const auto ws = D::load_w_n(w + o * from.wr, tail);
+    for (uint32_t r = 0; r < R; r++) acc[r][o] = D::add(acc[r][o], xs[r], ws);
   }
 }
 
 // y = the lanes' sums, or y += them.
 template <uint32_t R, uint32_t O>
 static inline void dot_finish(const vf (&acc)[R][O], float *y, size_t yr, bool add) {
+  constexpr uint32_t width = O == 1 ? 1 : 4;
+  // Unrolled, or the accumulators would leave their registers.
+#pragma GCC unroll 8
   for (uint32_t r = 0; r < R; r++) {
-    for (uint32_t o = 0; o < O; o += 4) {
-      float sums[4];
+#pragma GCC unroll 2
+    for (uint32_t o = 0; o < O; o += width) {
+      float sums[4], *to = y + r * yr + o;
       if constexpr (O == 1) sums[0] = v_reduce_add(acc[r][0]);
       else v_reduce4(acc[r][o], acc[r][o + 1], acc[r][o + 2], acc[r][o + 3], sums);
-      for (uint32_t i = 0; i < (O == 1 ? 1 : 4); i++) y[r * yr + o + i] = add ? y[r * yr + o + i] + sums[i] : sums[i];
+      if (add)
+        for (uint32_t i = 0; i < width; i++) sums[i] = to[i] + sums[i];
+      memcpy(to, sums, width * 4);
     }
   }
 }
 
 // R rows times O outputs along K. `add`: to the blocks before, whose sum is in y.
-template <class W, uint32_t R, uint32_t O>
-static inline void dot_tile(DotSource from, uint32_t k, float *y, size_t yr, bool add) {
-  for (uint32_t at = 0; at < k; at += kDepthBlock) {
+template <class X, class W, uint32_t R, uint32_t O>
+static inline void dot_tile(DotSource<X> from, uint32_t k, float *y, size_t yr, bool add) {
+  using D = Dot<X, W>;
+  for (uint32_t at = 0; at < k; at += D::depth) {
     vf acc[R][O];
     for (uint32_t r = 0; r < R; r++)
       for (uint32_t o = 0; o < O; o++) acc[r][o] = v_zero();
-    dot_steps<W, R, O>(acc, from, k - at < kDepthBlock ? k - at : kDepthBlock);
+    dot_steps<X, W, R, O>(acc, from, least(k - at, D::depth));
     dot_finish<R, O>(acc, y, yr, add || at > 0);
-    from.x += kDepthBlock / kLanes * from.xs;
-    from.w += kDepthBlock * W::bytes;
+    from.x += D::depth / D::step * from.xs;
+    from.w += D::depth * W::bytes;
   }
 }
 
 // R rows times any number of outputs.
-template <class W, uint32_t R>
-AIRLLM_KERNEL void dot_outputs(DotSource from, uint32_t outs, uint32_t k, float *y, size_t yr, bool add) {
+template <class X, class W, uint32_t R>
+AIRLLM_KERNEL void dot_outputs(DotSource<X> from, uint32_t outs, uint32_t k, float *y, size_t yr, bool add) {
   uint32_t o = 0;
   if constexpr (R <= kWideRows)
-    for (; o + 8 <= outs; o += 8, from.w += 8 * from.wr) dot_tile<W, R, 8>(from, k, y + o, yr, add);
-  for (; o + 4 <= outs; o += 4, from.w += 4 * from.wr) dot_tile<W, R, 4>(from, k, y + o, yr, add);
-  for (; o < outs; o++, from.w += from.wr) dot_tile<W, R, 1>(from, k, y + o, yr, add);
+    for (; o + 8 <= outs; o += 8, from.w += 8 * from.wr) dot_tile<X, W, R, 8>(from, k, y + o, yr, add);
+  for (; o + 4 <= outs; o += 4, from.w += 4 * from.wr) dot_tile<X, W, R, 4>(from, k, y + o, yr, add);
+  for (; o < outs; o++, from.w += from.wr) dot_tile<X, W, R, 1>(from, k, y + o, yr, add);
 }
 
 // Calls `body` with an integral constant R for the tile's number of rows.
@@ -96,11 +124,11 @@ template <uint32_t R = kTileRows, class Body> static inline void with_rows(uint3
 }
 
 // All of rows × outs, unpacked: for few rows, or a K that fits the first cache.
-template <class W>
-AIRLLM_KERNEL void dot_matrix(DotSource from, uint32_t rows, uint32_t outs, uint32_t k, float *y, size_t yr, bool add) {
+template <class X, class W>
+AIRLLM_KERNEL void dot_matrix(DotSource<X> from, uint32_t rows, uint32_t outs, uint32_t k, float *y, size_t yr, bool add) {
   for (uint32_t r = 0; r < rows; r += kTileRows) {
     with_rows(rows - r < kTileRows ? rows - r : kTileRows, [&](auto tile) {
-      dot_outputs<W, tile.count>({from.x + r * from.xr, from.xr, from.xs, from.w, from.wr}, outs, k, y + r * yr, yr, add);
+      dot_outputs<X, W, tile.count>({from.x + r * from.xr, from.xr, from.xs, from.w, from.wr}, outs, k, y + r * yr, yr, add);
     });
   }
 }

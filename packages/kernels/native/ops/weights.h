@@ -36,6 +36,19 @@ static inline float v_reduce_add(vf x) {
   return sums[0];
 }
 
+// To nearest, ties to even.
+static inline uint16_t to_bf16(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16, nan = bits >> 16 | 0x40;
+  return uint16_t((bits & 0x7fffffff) > 0x7f800000 ? nan : rounded);
+}
+static inline float rounded_to_bf16(float x) {
+  const uint32_t bits = uint32_t(to_bf16(x)) << 16;
+  memcpy(&x, &bits, 4);
+  return x;
+}
+
 // y[i] += bias[i]
 static inline void add_bias(float *y, const uint8_t *bias, DType dtype, uint32_t from, uint32_t length) {
   with_format(dtype, [&](auto w) {
@@ -47,6 +60,7 @@ static inline void add_bias(float *y, const uint8_t *bias, DType dtype, uint32_t
 }
 
 static inline uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static inline uint32_t ceil_div(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 }  // namespace airllm

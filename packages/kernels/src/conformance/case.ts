@@ -8,6 +8,8 @@ export interface Given {
   readonly ids: Int32Array;
   /** Row r of an input. */
   input(name: string, r: number): Float32Array;
+  /** Activations as a matrix meets them: rounded to bf16 under `bfloat16` with bf16 weights. */
+  operand(x: Float32Array): Float32Array;
   /** A weight's values, row-major. */
   weight(name: string): Float32Array;
 }
@@ -20,6 +22,11 @@ export interface Case {
   readonly dtypes?: readonly TestDType[];
   /** Largest difference allowed, over the largest expected magnitude of the row (at least 1). */
   readonly tolerance: number;
+  /**
+   * The same under `bfloat16` with bf16 weights, where the formula applies {@link Given.operand}.
+   * @defaultValue not run under bfloat16, for ops without matrices
+   */
+  readonly bfloat16Tolerance?: number;
   /** Records ops from inputs to the output `y`. */
   readonly record: (b: GraphBuilder) => void;
   /** The formula in float64: row r of `y`. */

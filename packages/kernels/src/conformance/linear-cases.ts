@@ -21,9 +21,10 @@ const shapeCases: Case[] = SHAPES.flatMap((shape) => {
       rows: prompt(rows),
       dtypes: WEIGHT_DTYPES,
       tolerance: 3e-6,
+      bfloat16Tolerance: 3e-6,
       record: (b) => b.output('y', b.linear(b.input('x', from), 'proj', to, { layout, bias })),
       expected: (given) => (r) => {
-        const x = given.input('x', r);
+        const x = given.operand(given.input('x', r));
         const w = given.weight('proj.weight');
         const product = (o: number) => sum(from, (i) => x[i]! * w[layout === 'out,in' ? o * from + i : i * to + o]!);
         return vector(to, (o) => product(o) + (bias ? given.weight('proj.bias')[o]! : 0));
@@ -38,9 +39,10 @@ const inPlaceCases: Case[] = (['out,in', 'in,out'] as const).map((layout) => ({
   rows: prompt(3),
   dtypes: WEIGHT_DTYPES,
   tolerance: 3e-6,
+  bfloat16Tolerance: 3e-6,
   record: (b) => b.output('y', b.linear(b.input('y', 24), 'proj', 24, { layout })),
   expected: (given) => (r) => {
-    const x = given.input('y', r);
+    const x = given.operand(given.input('y', r));
     const w = given.weight('proj.weight');
     return vector(24, (o) => sum(24, (i) => x[i]! * w[layout === 'out,in' ? o * 24 + i : i * 24 + o]!));
   },

@@ -1,9 +1,9 @@
-import type { Executor } from '../executor';
+import type { ComputeDType, Executor } from '../executor';
 import { GraphBuilder } from '../graph/builder';
 import type { Block } from '../graph/graph';
 import type { PassRows } from '../rows';
 import { BlockRunner } from '../testing/block-runner';
-import type { TestDType } from '../testing/encode';
+import { rounded, type TestDType } from '../testing/encode';
 import type { Cut } from '../testing/parts';
 import { randomNumbers, randomValues } from '../testing/random';
 import { someRows } from '../testing/rows';
@@ -40,8 +40,10 @@ export class PreparedCase {
     this.#ids = Int32Array.from({ length: recorded.rows.count }, () => Math.floor(next() * TABLE_ROWS));
   }
 
-  get given(): Given {
+  given(computeDtype: ComputeDType): Given {
+    const rounds = computeDtype === 'bfloat16' && this.#weights.dtype === 'BF16';
     return {
+      operand: (x) => (rounds ? rounded(x, 'BF16') : x),
       rows: this.#rows,
       ids: this.#ids,
       input: (name, r) => this.#slice(name, r, r + 1),

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Executor } from '../executor';
+import type { ComputeDType, Executor } from '../executor';
 import type { Graph } from '../graph/graph';
 import { ReferenceExecutor } from '../reference/reference-executor';
+import type { TestDType } from '../testing/encode';
 import { attentionCases } from './attention-cases';
 import { type BlockCase, blockCases } from './block-cases';
-import { type Case, WEIGHT_DTYPES } from './case';
+import { type Case, type Given, WEIGHT_DTYPES } from './case';
 import { expectSameBytes, rowError } from './compare';
 import { elementwiseCases } from './elementwise-cases';
 import { embedCases } from './embed-cases';
@@ -33,6 +34,9 @@ const OPS: Readonly<Record<string, readonly Case[]>> = {
 
 /** Thread counts whose bytes must be equal. */
 const THREADS = [1, 3];
+const COMPUTE_DTYPES: readonly ComputeDType[] = ['float32', 'bfloat16'];
+/** Rounding of some ten ops in a row. Under bfloat16 a last bit more or less can decide how an activation is rounded. */
+const LAYER_TOLERANCE = { float32: 2e-5, bfloat16: 2e-2 };
 
 /**
  * What every executor must do: each op within a tolerance of a formula written down independently, whole layers within
@@ -41,10 +45,23 @@ const THREADS = [1, 3];
  */
 export function executorConformance(
   name: string,
-  makeExecutor: (options: { threads: number }) => Promise<Executor>,
+  makeExecutor: (options: { threads: number; computeDtype: ComputeDType }) => Promise<Executor>,
   exceptions: readonly Exception[] = [],
+  computeDtypes: readonly ComputeDType[] = COMPUTE_DTYPES,
 ): void {
-  describe(`executor ${name}`, () => {
+  for (const computeDtype of computeDtypes) {
+    const make = (threads: number) => makeExecutor({ threads, computeDtype });
+    conformanceOf(`executor ${name}, ${computeDtype}`, computeDtype, make, exceptions);
+  }
+}
+
+function conformanceOf(
+  name: string,
+  computeDtype: ComputeDType,
+  makeExecutor: (threads: number) => Promise<Executor>,
+  exceptions: readonly Exception[],
+): void {
+  describe(name, () => {
     const executors: Executor[] = [];
     const first = () => executors[0]!;
     const test = (title: string, run: () => Promise<void>) => {
@@ -54,20 +71,26 @@ export function executorConformance(
     };
 
     beforeAll(async () => {
-      for (const threads of THREADS) executors.push(await makeExecutor({ threads }));
+      for (const threads of THREADS) executors.push(await makeExecutor(threads));
     });
     afterAll(async () => {
       for (const executor of executors) await executor.dispose();
     });
 
-    for (const [op, cases] of Object.entries(OPS)) {
+    for (const [op, all] of Object.entries(OPS)) {
+      const cases = all.filter((each) => computeDtype === 'float32' || each.bfloat16Tolerance !== undefined);
+      if (cases.length === 0) continue;
       describe(op, () => {
         for (const each of cases) {
-          for (const dtype of each.dtypes ?? ['F32']) {
+          for (const dtype of each.dtypes ?? (['F32'] as const)) {
+            // That other formats stay float32 is seen at a linear by itself.
+            if (computeDtype === 'bfloat16' && dtype !== 'BF16' && op !== 'linear') continue;
             test(`${each.name}, ${dtype}`, () =>
               withCase(new PreparedCase(each, dtype), async (prepared) => {
                 const whole = await prepared.run(first(), { cut: 'whole', chunk: each.rows.count });
-                expectFormula(each, prepared, whole);
+                expect(first().info.computeDtype).toBe(computeDtype);
+                const tolerance = usesBf16(computeDtype, dtype) ? each.bfloat16Tolerance! : each.tolerance;
+                expectFormula(each, prepared.given(computeDtype), tolerance, whole);
                 await expectInvariant(prepared, executors, whole, each.rows.count);
               }));
           }
@@ -77,11 +100,11 @@ export function executorConformance(
 
     describe('layers', () => {
       for (const each of blockCases) {
-        for (const dtype of WEIGHT_DTYPES) {
+        for (const dtype of computeDtype === 'bfloat16' ? (['BF16'] as const) : WEIGHT_DTYPES) {
           test(`${each.name}, ${dtype}`, () =>
             withCase(new PreparedCase(each, dtype), async (prepared) => {
               const whole = await prepared.run(first(), { cut: 'whole', chunk: each.rows.count });
-              await expectReference(each, prepared, whole);
+              await expectReference(each, prepared, computeDtype, whole);
               await expectInvariant(prepared, executors, whole, each.rows.count);
             }));
         }
@@ -98,21 +121,30 @@ async function withCase(prepared: PreparedCase, run: (prepared: PreparedCase) =>
   }
 }
 
-function expectFormula(each: Case, prepared: PreparedCase, found: Float32Array): void {
-  const expected = each.expected(prepared.given);
+/** Whether activations are rounded, which those that meet other formats never are. */
+function usesBf16(computeDtype: ComputeDType, dtype: TestDType): boolean {
+  return computeDtype === 'bfloat16' && dtype === 'BF16';
+}
+
+function expectFormula(each: Case, given: Given, tolerance: number, found: Float32Array): void {
+  const expected = each.expected(given);
   const width = found.length / each.rows.count;
   for (const r of each.checkedRows ?? Array.from({ length: each.rows.count }, (_, n) => n)) {
     const row = expected(r);
     expect(row.length).toBe(width);
-    expect(rowError(found.subarray(r * width, (r + 1) * width), row), `row ${r}`).toBeLessThanOrEqual(each.tolerance);
+    expect(rowError(found.subarray(r * width, (r + 1) * width), row), `row ${r}`).toBeLessThanOrEqual(tolerance);
   }
 }
 
-async function expectReference(each: BlockCase, prepared: PreparedCase, found: Float32Array): Promise<void> {
-  const reference = new ReferenceExecutor();
+async function expectReference(
+  each: BlockCase,
+  prepared: PreparedCase,
+  computeDtype: ComputeDType,
+  found: Float32Array,
+): Promise<void> {
+  const reference = new ReferenceExecutor({ computeDtype });
   const expected = await prepared.run(reference, { cut: 'whole', chunk: each.rows.count });
-  // Rounding of some ten ops in a row.
-  expect(rowError(found, expected)).toBeLessThanOrEqual(2e-5);
+  expect(rowError(found, expected)).toBeLessThanOrEqual(LAYER_TOLERANCE[computeDtype]);
   await reference.dispose();
 }
 

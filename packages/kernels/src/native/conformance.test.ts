@@ -1,9 +1,9 @@
 import { executorConformance } from '../conformance/suite';
-import { instructionSets, openLibrary } from './library';
+import { distinctKernels } from '../testing/distinct-kernels';
 import { NativeExecutor } from './native-executor';
-import { findLibrary } from './platform';
 
 // Every instruction set this CPU runs, not only the one that would be chosen.
-for (const isa of instructionSets(openLibrary(findLibrary()))) {
-  executorConformance(`native ${isa}`, async ({ threads }) => NativeExecutor.open({ threads, isa }));
+for (const { isa, computeDtypes } of distinctKernels()) {
+  const open = async (options: object) => NativeExecutor.open({ ...options, isa });
+  executorConformance(`native ${isa}`, open, [], computeDtypes);
 }

@@ -2,13 +2,13 @@ import { afterAll, beforeAll, describe, it } from 'vitest';
 import { WEIGHT_DTYPES } from '../conformance/case';
 import { expectSameBytes } from '../conformance/compare';
 import { PreparedCase, type Recorded, type RunOptions } from '../conformance/run-case';
+import type { ComputeDType } from '../executor';
+import { distinctKernels } from '../testing/distinct-kernels';
 import { passRows, prompt } from '../testing/rows';
-import { instructionSets, openLibrary } from './library';
 import { NativeExecutor } from './native-executor';
-import { findLibrary } from './platform';
 
 // The conformance suite asks for invariance at small shapes. These cross every border that the native kernels have:
-// blocks of 96 rows, 128 outputs and 1024 inputs, tiles of 2, 3 and 6 rows, partials of attention shared by threads.
+// blocks of 96 rows, 128 outputs and 1024 or 2048 inputs, tiles of 2, 3 and 6 rows, partials of attention shared by threads.
 
 const THREADS = [1, 2, 3, 8];
 
@@ -43,11 +43,15 @@ const wideGroups: Recorded = {
   },
 };
 
-for (const isa of instructionSets(openLibrary(findLibrary()))) {
-  describe(`native ${isa} gives the same bytes`, () => {
+for (const { isa, computeDtypes } of distinctKernels()) {
+  for (const computeDtype of computeDtypes) invariance(isa, computeDtype);
+}
+
+function invariance(isa: string, computeDtype: ComputeDType): void {
+  describe(`native ${isa}, ${computeDtype}, gives the same bytes`, () => {
     const executors: NativeExecutor[] = [];
     beforeAll(() => {
-      for (const threads of THREADS) executors.push(NativeExecutor.open({ threads, isa }));
+      for (const threads of THREADS) executors.push(NativeExecutor.open({ threads, isa, computeDtype }));
     });
     afterAll(async () => {
       for (const executor of executors) await executor.dispose();
@@ -72,10 +76,16 @@ for (const isa of instructionSets(openLibrary(findLibrary()))) {
     const matrixRuns: RunOptions[] = [103, 1, 2, 3, 4, 5, 6, 7, 97].map((chunk) => ({ cut: 'whole', chunk }));
     matrixRuns.push({ cut: 'slices', chunk: 103 }, { cut: 'slices', chunk: 2 });
     for (const layout of ['out,in', 'in,out'] as const) {
+      if (computeDtype === 'bfloat16') {
+        it(`linear ${layout}, BF16`, () => expectSame(linear(layout, 2085, 139, 103), 'BF16', matrixRuns));
+        continue;
+      }
       for (const dtype of WEIGHT_DTYPES) {
         it(`linear ${layout}, ${dtype}`, () => expectSame(linear(layout, 1037, 139, 103), dtype, matrixRuns));
       }
     }
+
+    if (computeDtype === 'bfloat16') return;
 
     it('attention with few queries and many keys', () =>
       expectSame(longAttention, 'F32', [

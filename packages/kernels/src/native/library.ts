@@ -3,7 +3,7 @@ import { ExecutorUnavailableError } from '../errors';
 import { NativeError } from './errors';
 
 /** `AIRLLM_ABI_VERSION` of native/airllm.h that this code was written for. */
-const ABI_VERSION = 1;
+const ABI_VERSION = 2;
 
 /** An address in native memory. */
 export type Address = number | bigint;
@@ -12,7 +12,11 @@ export type Address = number | bigint;
 export interface NativeLibrary {
   readonly path: string;
   readonly isa: ForeignFunction<[index: number], string | null>;
-  readonly contextCreate: ForeignFunction<[isa: string | null, threads: number, context: BigUint64Array], number>;
+  readonly isaHasBf16: ForeignFunction<[isa: string | null], number>;
+  readonly contextCreate: ForeignFunction<
+    [isa: string | null, threads: number, compute: number, context: BigUint64Array],
+    number
+  >;
   readonly contextDestroy: ForeignFunction<[context: Address], void>;
   readonly programCreate: ForeignFunction<[bytes: Uint8Array, length: number, program: BigUint64Array], number>;
   readonly programDestroy: ForeignFunction<[program: Address], void>;
@@ -37,7 +41,8 @@ export function openLibrary(path: string): NativeLibrary {
   return {
     path,
     isa: library.function('airllm_isa', 'str', ['uint32_t']),
-    contextCreate: library.function('airllm_context_create', 'int32_t', ['str', 'uint32_t', 'void *']),
+    isaHasBf16: library.function('airllm_isa_has_bf16', 'uint32_t', ['str']),
+    contextCreate: library.function('airllm_context_create', 'int32_t', ['str', 'uint32_t', 'uint32_t', 'void *']),
     contextDestroy: library.function('airllm_context_destroy', 'void', ['uintptr_t']),
     programCreate: library.function('airllm_program_create', 'int32_t', ['void *', 'uint64_t', 'void *']),
     programDestroy: library.function('airllm_program_destroy', 'void', ['uintptr_t']),

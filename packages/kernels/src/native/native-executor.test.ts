@@ -11,6 +11,7 @@ import { BlockPool } from '../state/block-pool';
 import { createState } from '../state/layer-state';
 import { prompt } from '../testing/rows';
 import { NativeError } from './errors';
+import { instructionSets, openLibrary } from './library';
 import { NativeExecutor } from './native-executor';
 import { findLibrary, libraryFile } from './platform';
 
@@ -74,7 +75,15 @@ describe('opening', () => {
   it('chooses the best instruction set and as many threads as asked for', () => {
     const { info } = open(3);
     expect(info).toMatchObject({ name: 'native', threads: 3 });
-    expect(['avx512', 'avx2', 'neon', 'scalar']).toContain(info.isa);
+    expect(['avx512bf16', 'avx512', 'avx2', 'neon', 'scalar']).toContain(info.isa);
+  });
+
+  it('takes auto as bfloat16 where the instruction set has it', () => {
+    for (const isa of instructionSets(openLibrary(findLibrary()))) {
+      const executor = NativeExecutor.open({ threads: 1, isa, computeDtype: 'auto' });
+      cleanups.push(() => executor.dispose());
+      expect(executor.info.computeDtype).toBe(isa === 'avx512bf16' ? 'bfloat16' : 'float32');
+    }
   });
 
   it('says which package is missing', () => {

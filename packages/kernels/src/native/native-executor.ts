@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { DisposedError, OptionError } from '@airllm/loader';
 import { ExecutorUnavailableError } from '../errors';
-import type { Executor, ExecutorInfo, Program } from '../executor';
+import type { ComputeDType, Executor, ExecutorInfo, Program } from '../executor';
 import type { Graph } from '../graph/graph';
 import { CallFrame, type NativeCall } from './call-frame';
 import { type Address, instructionSets, type NativeLibrary, openLibrary } from './library';
@@ -14,10 +14,14 @@ export interface NativeOptions {
   readonly threads?: number | undefined;
   /** Instruction set, one of those the CPU runs. @defaultValue the best */
   readonly isa?: string | undefined;
+  /** `auto`: bfloat16 where the instruction set multiplies bf16 itself. @defaultValue 'float32' */
+  readonly computeDtype?: 'auto' | ComputeDType | undefined;
   /** Path of the library. @defaultValue that of the platform package */
   readonly library?: string | undefined;
 }
 
+/** Values of `airllm_compute` in native/airllm.h. */
+const COMPUTE = { float32: 0, bfloat16: 1 } as const;
 /** Most threads a context takes. */
 const MAX_THREADS = 1024;
 
@@ -56,9 +60,10 @@ export class NativeExecutor implements Executor {
       const reason = `no instruction set ${isa} here; this CPU and library have ${available.join(', ')}`;
       throw new ExecutorUnavailableError({ executor: 'native', reason });
     }
+    const computeDtype = resolveComputeDtype(library, isa, options.computeDtype ?? 'float32');
     const context = new BigUint64Array(1);
-    library.check('open', library.contextCreate(isa, threads, context));
-    return new NativeExecutor(library, context[0]!, { name: 'native', isa, threads });
+    library.check('open', library.contextCreate(isa, threads, COMPUTE[computeDtype], context));
+    return new NativeExecutor(library, context[0]!, { name: 'native', isa, threads, computeDtype });
   }
 
   compile(graph: Graph): Program {
@@ -106,4 +111,9 @@ export class NativeExecutor implements Executor {
     this.#last = result.catch(() => undefined);
     return result;
   }
+}
+
+function resolveComputeDtype(library: NativeLibrary, isa: string, asked: 'auto' | ComputeDType): ComputeDType {
+  if (asked !== 'auto') return asked;
+  return library.isaHasBf16(isa) === 1 ? 'bfloat16' : 'float32';
 }

@@ -1,6 +1,6 @@
 import type { DType } from '@airllm/loader';
 import { GraphError } from '../errors';
-import type { WeightBytes } from '../executor';
+import type { ComputeDType, WeightBytes } from '../executor';
 import type { Graph, WeightSpec } from '../graph/graph';
 import type { ValueId, WeightId } from '../graph/ops';
 import type { PassRows } from '../rows';
@@ -21,6 +21,7 @@ export interface Frame {
   weight(id: WeightId): WeightBytes | undefined;
   /** Sums of an `in,out` linear that is run in slices, kept between them in float64. */
   readonly partialSums: PartialSums;
+  readonly computeDtype: ComputeDType;
 }
 
 export class PartialSums {

@@ -1,5 +1,6 @@
 import type { Part } from '../graph/graph';
 import type { LinearOp } from '../graph/ops';
+import { roundedToBf16 } from './bf16';
 import { type Frame, matrixOf, vectorOf, widthOf } from './frame';
 
 export function linear(frame: Frame, op: LinearOp, slice: Part['slice']): void {
@@ -7,9 +8,16 @@ export function linear(frame: Frame, op: LinearOp, slice: Part['slice']): void {
   else linearOutIn(frame, op, slice);
 }
 
+/** What the weight is multiplied with: under `bfloat16` a bf16 matrix meets activations rounded to bf16. */
+function activations(frame: Frame, op: LinearOp): Float32Array {
+  const x = frame.value(op.x);
+  const rounds = frame.computeDtype === 'bfloat16' && frame.graph.weights[op.weight]!.dtype === 'BF16';
+  return rounds ? roundedToBf16(x) : x;
+}
+
 /** Each weight row makes one column of the output: decoded once, used by every row of the pass. */
 function linearOutIn(frame: Frame, op: LinearOp, slice: Part['slice']): void {
-  const x = frame.value(op.x);
+  const x = activations(frame, op);
   const out = frame.value(op.out);
   const inWidth = widthOf(frame, op.x);
   const outWidth = widthOf(frame, op.out);
@@ -26,7 +34,7 @@ function linearOutIn(frame: Frame, op: LinearOp, slice: Part['slice']): void {
 
 /** Each weight row is one input's share of every output; the sums run over all slices in float64. */
 function linearInOut(frame: Frame, op: LinearOp, slice: Part['slice']): void {
-  const x = frame.value(op.x);
+  const x = activations(frame, op);
   const out = frame.value(op.out);
   const inWidth = widthOf(frame, op.x);
   const outWidth = widthOf(frame, op.out);

@@ -1,4 +1,4 @@
 import { executorConformance } from '../conformance/suite';
 import { ReferenceExecutor } from './reference-executor';
 
-executorConformance('reference', async () => new ReferenceExecutor());
+executorConformance('reference', async (options) => new ReferenceExecutor(options));

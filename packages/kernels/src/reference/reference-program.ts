@@ -1,6 +1,6 @@
 import type { HostBuffer } from '@airllm/loader';
 import { GraphError } from '../errors';
-import type { Program, RunCall, RunResult } from '../executor';
+import type { ComputeDType, Program, RunCall, RunResult } from '../executor';
 import type { Graph } from '../graph/graph';
 import type { ExpertOp, ValueId } from '../graph/ops';
 import { checkPart, completesPart } from '../graph/part';
@@ -12,12 +12,14 @@ import { runOps } from './interpreter';
 
 export class ReferenceProgram implements Program {
   readonly graph: Graph;
+  readonly #computeDtype: ComputeDType;
   readonly #layout: WorkspaceLayout;
   readonly #carried: ReadonlyMap<ValueId, string>;
   readonly #partialSums = new PartialSums();
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, computeDtype: ComputeDType) {
     this.graph = graph;
+    this.#computeDtype = computeDtype;
     this.#layout = layoutWorkspace(graph);
     this.#carried = new Map([...graph.inputs].map(([name, id]) => [id, name]));
   }
@@ -55,6 +57,7 @@ export class ReferenceProgram implements Program {
       value: remembered(value),
       weight: (id) => weights[id],
       partialSums: this.#partialSums,
+      computeDtype: this.#computeDtype,
     };
   }
 

@@ -1,4 +1,4 @@
-import type { Executor, ExecutorName } from '@airllm/kernels';
+import type { ComputeDType, Executor, ExecutorName } from '@airllm/kernels';
 import { DisposedError, type Reader } from '@airllm/loader';
 import type { Engine } from '../engine';
 import { continuationRows } from '../generate/continuation';
@@ -15,9 +15,11 @@ export interface ModelInfo {
   readonly dir: string;
   readonly parameterCount: number;
   readonly executor: ExecutorName;
-  /** Instruction set, e.g. `avx512`. */
+  /** Instruction set, e.g. `avx512bf16`. */
   readonly isa: string;
   readonly threads: number;
+  /** What bf16 weights are multiplied with; all others meet float32. */
+  readonly computeDtype: ComputeDType;
   readonly contextLength: number;
   /** How the weights are read: `direct`, `plain` or `mmap`. */
   readonly reader: string;

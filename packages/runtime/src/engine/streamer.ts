@@ -151,6 +151,8 @@ export class Streamer {
       if (pinnedAt !== undefined) this.#loaded.set(segment.index, placed);
       return placed;
     });
+    // Whoever acquires the segment meets the error; until then it must not count as unhandled.
+    weights.catch(() => {});
     this.#loads.set(this.#ahead, { weights, inRing: pinnedAt === undefined });
     return true;
   }
@@ -165,8 +167,6 @@ export class Streamer {
       this.#readAhead();
     });
     this.#waiting.add(read);
-    // Whoever acquires the segment meets the error; until then it must not count as unhandled.
-    read.catch(() => {});
     return read;
   }
 }

@@ -7,7 +7,7 @@ import { type ComputeSpeed, MEASURED_DTYPES, type MeasuredDType, measureCompute,
 import { type DriveSpeed, measureDrive } from './drive';
 import { type MemoryLimits, memoryLimits } from './memory-limits';
 
-export interface MeasureOptions extends Pick<ExecutorOptions, 'threads' | 'onWarning'> {
+export interface MeasureOptions extends Pick<ExecutorOptions, 'threads' | 'computeDtype' | 'onWarning'> {
   /** Folder whose drive is measured: a model's, or any that holds large files. @defaultValue no drive is measured */
   readonly dir?: string | undefined;
   /** Write and delete a file of 256 MiB where the folder has nothing large enough. @defaultValue false */
@@ -68,8 +68,13 @@ export async function measureMachine(options: MeasureOptions): Promise<MachineSp
   }
 }
 
-function openExecutor({ executor, threads, onWarning }: MeasureOptions): Promise<Executor> {
-  return createExecutor({ executor: typeof executor === 'string' ? executor : 'auto', threads, onWarning });
+function openExecutor({ executor, threads, computeDtype, onWarning }: MeasureOptions): Promise<Executor> {
+  return createExecutor({
+    executor: typeof executor === 'string' ? executor : 'auto',
+    threads,
+    computeDtype,
+    onWarning,
+  });
 }
 
 /**
