@@ -65,7 +65,7 @@ test('text is escaped, dashed lines have no dots, and everything lies inside the
       },
     ],
   });
-  expect(svg).toContain('a &lt; b &amp; c');
+  expect(svg).toContain('<title>a &lt; b &amp; c</title>');
   expect(svg).not.toContain('<circle');
   expect(svg).not.toMatch(/NaN|Infinity/);
   for (const x of attributes(svg, 'line', 'x2')) expect(Number(x)).toBeLessThanOrEqual(760);

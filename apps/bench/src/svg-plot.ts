@@ -33,6 +33,7 @@ export function svgPlot({ title, xLabel, yLabel, series, yScale = 'linear' }: Pl
   const bottom = FRAME.top + inner.height;
   const right = FRAME.left + inner.width;
   const parts = [
+    `<title>${escapeMarkup(title)}</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
     text(WIDTH / 2, 24, title, 'middle', 'font-size="16" font-weight="600"'),
     ...x.ticks.flatMap((tick) => [
@@ -116,8 +117,11 @@ function line(x1: number, y1: number, x2: number, y2: number, colour: string, da
 }
 
 function text(x: number, y: number, content: string, anchor: string, more = ''): string {
-  const safe = content.replace(/[&<>]/g, (found) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[found]!);
-  return `<text x="${round(x)}" y="${round(y)}" text-anchor="${anchor}"${more ? ` ${more}` : ''}>${safe}</text>`;
+  return `<text x="${round(x)}" y="${round(y)}" text-anchor="${anchor}"${more ? ` ${more}` : ''}>${escapeMarkup(content)}</text>`;
+}
+
+function escapeMarkup(content: string): string {
+  return content.replace(/[&<>]/g, (found) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[found]!);
 }
 
 function round(value: number): number {
