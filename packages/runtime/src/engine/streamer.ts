@@ -46,6 +46,8 @@ export class Streamer {
   #turn = 0;
   #ahead = 0;
   #waitMs = 0;
+  /** No read may start: the places are about to be given away anew. */
+  #paused = false;
   #disposed = false;
 
   constructor(plan: Plan, reader: Reader, observe: Observer = () => {}) {
@@ -105,7 +107,9 @@ export class Streamer {
 
   /** Forgets a pass that was broken off: the next `acquire` starts a pass anew. Pinned segments stay. */
   async restart(): Promise<void> {
+    this.#paused = true;
     await this.#settle();
+    this.#paused = false;
     this.#loads.clear();
     this.#ring.clear();
     this.#turn = 0;
@@ -122,6 +126,7 @@ export class Streamer {
     this.#ringBuffer?.dispose();
   }
 
+  /** Waits until nothing writes into the buffers any more; the caller sees to it that no new read starts meanwhile. */
   async #settle(): Promise<void> {
     await Promise.allSettled([...this.#waiting]);
   }
@@ -133,7 +138,7 @@ export class Streamer {
   /** Starts reads for the turns to come while there is room for them. */
   #readAhead(): void {
     // Never a whole cycle ahead: a segment must not be in memory twice.
-    while (!this.#disposed && this.#ahead < this.#turn + this.#cycle.length) {
+    while (!this.#disposed && !this.#paused && this.#ahead < this.#turn + this.#cycle.length) {
       const segment = this.#segmentAt(this.#ahead);
       if (!this.#loaded.has(segment.index) && !this.#start(segment)) return;
       this.#ahead++;
