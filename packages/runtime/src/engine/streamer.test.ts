@@ -1,4 +1,4 @@
-import type { Extent, HostBuffer, Reader } from '@airllm/loader';
+import type { Extent, HostBuffer, Reader, ReaderKind } from '@airllm/loader';
 import { expect, test } from 'vitest';
 import type { Plan, Segment } from '../plan/types';
 import { Streamer } from './streamer';
@@ -32,7 +32,7 @@ class ManualReader implements Reader {
     });
   }
 
-  async kindOf() {
+  async kindOf(): Promise<ReaderKind> {
     return this.kind;
   }
 
