@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormatError } from '@airllm/loader';
+import { isJsonObject, type JsonObject, readTextFile } from '../text/json-file';
 
 /** What a model's publisher recommends: generation_config.json, as far as it concerns sampling and length. */
 export interface GenerationDefaults {
@@ -13,6 +13,8 @@ export interface GenerationDefaults {
   readonly maxNewTokens?: number;
 }
 
+const FILE = 'generation_config.json';
+
 const NUMBERS = {
   temperature: 'temperature',
   top_k: 'topK',
@@ -22,21 +24,23 @@ const NUMBERS = {
   max_new_tokens: 'maxNewTokens',
 } as const;
 
-/** Reads the folder's generation_config.json; a folder without one recommends nothing. Throws `FormatError`. */
-export async function loadGenerationDefaults(dir: string): Promise<GenerationDefaults> {
-  const file = join(dir, 'generation_config.json');
-  let text: string;
+/** The folder's generation_config.json, or undefined where there is none. Throws `FormatError`. */
+export async function loadGenerationConfig(dir: string, signal?: AbortSignal): Promise<JsonObject | undefined> {
+  const text = await readTextFile(dir, FILE, signal);
+  if (text === undefined) return undefined;
   try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw error;
-  }
-  try {
-    return readGenerationDefaults(JSON.parse(text));
+    const config: unknown = JSON.parse(text);
+    if (!isJsonObject(config)) throw new TypeError('expected an object');
+    return config;
   } catch (cause) {
-    throw new FormatError({ file, reason: `not a generation config: ${(cause as Error).message}`, cause });
+    const reason = `not a generation config: ${(cause as Error).message}`;
+    throw new FormatError({ file: join(dir, FILE), reason, cause });
   }
+}
+
+/** What the folder's generation_config.json recommends; without one, nothing. Throws `FormatError`. */
+export async function loadGenerationDefaults(dir: string): Promise<GenerationDefaults> {
+  return readGenerationDefaults((await loadGenerationConfig(dir)) ?? {});
 }
 
 /** Values of another type than a number count as absent, as null does: publishers write both. */

@@ -1,6 +1,9 @@
-import { OptionError } from '@airllm/loader';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FormatError, OptionError } from '@airllm/loader';
 import { expect, test } from 'vitest';
-import { readGenerationDefaults } from './generation-config';
+import { temporaryFolder } from '../testing/temporary';
+import { loadGenerationDefaults, readGenerationDefaults } from './generation-config';
 import { resolveGeneration } from './options';
 
 const method = (options: Parameters<typeof resolveGeneration>[0], raw: unknown = {}) =>
@@ -54,5 +57,16 @@ test('a value out of range is refused by the name of its option', () => {
     } catch (error) {
       expect(OptionError.isInstance(error) && error.option).toBe(option);
     }
+  }
+});
+
+test('a folder without generation_config.json recommends nothing; a broken one is refused by name', async () => {
+  const dir = temporaryFolder();
+  expect(await loadGenerationDefaults(dir)).toEqual({});
+  const file = join(dir, 'generation_config.json');
+  for (const text of ['{"top_k"', '[]', 'null']) {
+    await writeFile(file, text);
+    const error = await loadGenerationDefaults(dir).catch((reason) => reason);
+    expect(FormatError.isInstance(error) && error.file, text).toBe(file);
   }
 });
