@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DisposedError, ReadError } from '@airllm/loader';
 import { describe, expect, test } from 'vitest';
+import type { Span } from '../engine';
 import { ContextLengthError, MissingTokenizerError, ModelNotFoundError } from '../errors';
 import { temporaryFolder } from '../testing/temporary';
 import { AutoModel } from './auto-model';
+import type { LanguageModel } from './language-model';
 
 const fixture = fileURLToPath(new URL('../../../../apps/conformance/fixtures/llama', import.meta.url));
 const executor = 'reference';
@@ -113,6 +115,26 @@ test('a model that was disposed says so, also to a call that was running', async
   await Promise.all([model.dispose(), model.dispose()]);
   expect(DisposedError.isInstance(await outcome)).toBe(true);
   await expect(model.generate({ ids: [1] })).rejects.toSatisfy(DisposedError.isInstance);
+});
+
+test('disposal waits for the segment being run, not for the pass', async () => {
+  const spans: string[] = [];
+  const probe = await AutoModel.fromPretrained(fixture, { executor });
+  const { weightsMemory } = probe.info.plan.floor;
+  await probe.dispose();
+  let model: LanguageModel | undefined;
+  let disposal: Promise<void> | undefined;
+  const observe = ({ track, name }: Span) => {
+    if (track !== 'compute') return;
+    spans.push(name);
+    disposal ??= model?.dispose();
+  };
+  model = await AutoModel.fromPretrained(fixture, { executor, weightsMemory, observe });
+  await expect(model.generate({ ids: [1, 2, 3] })).rejects.toSatisfy(DisposedError.isInstance);
+  await disposal;
+  // The embedding, and at most the segment that was begun meanwhile.
+  expect(spans.length).toBeLessThanOrEqual(2);
+  expect(model.info.plan.segments.length).toBeGreaterThan(4);
 });
 
 test('a call that waits for state memory learns of the disposal too', async () => {

@@ -7,7 +7,7 @@ import {
 } from '@airllm/kernels';
 import { type DType, openCheckpoint, openReader, type Reader } from '@airllm/loader';
 import { Engine, type Observer } from '../engine';
-import { loadGenerationDefaults } from '../generate/generation-config';
+import { loadGenerationConfig, readGenerationDefaults } from '../generate/generation-config';
 import type { Model } from '../models/model';
 import { buildModel } from '../models/registry';
 import { planResidency } from '../plan/residency';
@@ -40,8 +40,8 @@ export class AutoModel {
   private constructor() {}
 
   /**
-   * Opens a model folder or a repository of the local Hugging Face cache. Reads headers only: weights follow with the
-   * first pass, as far as the plan keeps them.
+   * Opens a model folder or a repository of the local Hugging Face cache. Waits for headers and tokenizer only: the first
+   * weights are then on their way, the rest follow with the first pass.
    * Throws `ModelNotFoundError`, `FormatError`, `ConfigError`, `UnsupportedConfigError`, `ModelTensorError`,
    * `BudgetError`, `ExecutorUnavailableError`, `OptionError`, `TokenizerError`.
    */
@@ -62,7 +62,8 @@ export class AutoModel {
       // The drive works while the tokenizer is read.
       engine.prefetch();
       const { contextLength } = planOptions;
-      const session = { engine, contextLength, ...(await loadText(dir)) };
+      const text = await loadText(dir, checkpoint.config, options.signal);
+      const session = { engine, contextLength, ...text };
       return new LanguageModel({
         info: infoOf(dir, engine, executor, reader, contextLength),
         session,
@@ -81,14 +82,19 @@ export class AutoModel {
   }
 }
 
-async function loadText(dir: string) {
-  const tokenizer = await loadTokenizer(dir);
-  const [chatTemplate, ends, defaults] = await Promise.all([
+/** `config` is the checkpoint's, read already. */
+async function loadText(dir: string, config: Record<string, unknown> | null, signal: AbortSignal | undefined) {
+  const tokenizer = await loadTokenizer(dir, { signal });
+  const [chatTemplate, generationConfig] = await Promise.all([
     loadChatTemplate(dir),
-    endTokens(dir, tokenizer),
-    loadGenerationDefaults(dir),
+    loadGenerationConfig(dir, signal),
   ]);
-  return { tokenizer, chatTemplate, endTokens: ends, defaults };
+  return {
+    tokenizer,
+    chatTemplate,
+    endTokens: await endTokens({ config: config ?? undefined, generationConfig }, tokenizer),
+    defaults: readGenerationDefaults(generationConfig ?? {}),
+  };
 }
 
 function executorOptions(options: FromPretrainedOptions): ExecutorOptions {

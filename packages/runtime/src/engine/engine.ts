@@ -148,7 +148,7 @@ export class Engine {
     return result;
   }
 
-  /** Waits for the step being run, then frees everything. Idempotent. */
+  /** Waits for the segment being run, then frees everything; steps not yet done reject. Idempotent. */
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -163,8 +163,7 @@ export class Engine {
   }
 
   async #pass(rows: readonly Row[], signal: AbortSignal | undefined): Promise<Float32Array[]> {
-    if (this.#disposed) throw new DisposedError('engine');
-    signal?.throwIfAborted();
+    this.#checkGoOn(signal);
     const pass: Pass = { packed: packRows(rows), signal };
     this.#reserve(rows);
     const start = performance.now();
@@ -183,6 +182,12 @@ export class Engine {
       for (const { sequence } of rows) sequence.truncate(sequence.length);
       throw error;
     }
+  }
+
+  /** Between segments: a pass over a large model takes minutes, and nobody should wait for its end. */
+  #checkGoOn(signal: AbortSignal | undefined): void {
+    if (this.#disposed) throw new DisposedError('engine');
+    signal?.throwIfAborted();
   }
 
   #reserve(rows: readonly Row[]): void {
@@ -206,7 +211,7 @@ export class Engine {
     let routes: Int32Array | undefined;
     let entered = false;
     for (const segment of this.plan.segments) {
-      pass.signal?.throwIfAborted();
+      this.#checkGoOn(pass.signal);
       const stage = this.#stages[segment.block]!;
       if (segment.block !== head) {
         routes = await this.#runSegment(segment, stage, this.#layerCall(stage, pass.packed), routes);
