@@ -1,6 +1,5 @@
 import os from 'node:os';
 import path from 'node:path';
-import { createExecutor } from '@airllm/kernels';
 import {
   buildModel,
   configDType,
@@ -26,6 +25,7 @@ import { type DoctorModel, type DoctorReport, doctorText } from '../doctor/repor
 import { driveRate, speedOf } from '../estimate/speed';
 import { EXIT } from '../exit-codes';
 import { type ModelFiles, openModelFiles } from '../model-files';
+import { openExecutor } from '../open-executor';
 
 export const doctor = defineCommand({
   name: 'doctor',
@@ -44,15 +44,10 @@ export const doctor = defineCommand({
   ],
   groups: { speed: doctorSpeedArgs, memory: memoryArgs, engine: engineArgs, model: modelArgs, output: reportArgs },
   async run({ terminal, signal }, [source], values) {
-    const { executor: name = 'auto', threads, computeDtype, reader = 'direct' } = values.engine;
+    const { reader = 'direct' } = values.engine;
     const { dir, writeTemporary, disk } = values.speed;
     const files = source === undefined ? undefined : await openModelFiles(source, values.model, signal);
-    const executor = await createExecutor({
-      executor: name,
-      onWarning: (message) => terminal.tell(`${message}\n`),
-      ...(threads === undefined ? {} : { threads }),
-      ...(computeDtype === undefined ? {} : { computeDtype }),
-    });
+    const executor = await openExecutor(values.engine, terminal);
     try {
       const readerKind = reader === 'auto' ? 'direct' : reader;
       // Before measuring, which makes the process larger.

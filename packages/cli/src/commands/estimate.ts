@@ -1,4 +1,3 @@
-import { createExecutor } from '@airllm/kernels';
 import { buildModel, configDType, planResidency, resolvePlanOptions, summarisePlan } from '@airllm/runtime';
 import { engineArgs } from '../args/engine';
 import { memoryArgs } from '../args/memory';
@@ -10,6 +9,7 @@ import { estimateText } from '../estimate/report';
 import { estimateSpeed } from '../estimate/speed';
 import { EXIT } from '../exit-codes';
 import { openModelFiles } from '../model-files';
+import { openExecutor } from '../open-executor';
 
 export const estimate = defineCommand({
   name: 'estimate',
@@ -27,16 +27,11 @@ export const estimate = defineCommand({
   ],
   groups: { memory: memoryArgs, speed: estimateSpeedArgs, engine: engineArgs, model: modelArgs, output: reportArgs },
   async run({ terminal, signal }, [source], values) {
-    const { executor: name = 'auto', threads, computeDtype, reader = 'direct' } = values.engine;
+    const { reader = 'direct' } = values.engine;
     const files = await openModelFiles(source!, values.model, signal);
     const model = buildModel(files.config, files.checkpoint ?? { dtype: configDType(files.config) });
     // As large as the process that would run it.
-    const executor = await createExecutor({
-      executor: name,
-      onWarning: (message) => terminal.tell(`${message}\n`),
-      ...(threads === undefined ? {} : { threads }),
-      ...(computeDtype === undefined ? {} : { computeDtype }),
-    });
+    const executor = await openExecutor(values.engine, terminal);
     try {
       // Direct reads are the larger ones: a plan made for them fits a drive that does without.
       const options = await resolvePlanOptions(files.dir, model, values.memory, reader === 'auto' ? 'direct' : reader);
