@@ -6,9 +6,9 @@ import type { LayerState } from './state/layer-state';
 export type ExecutorName = 'native' | 'reference';
 
 /**
- * What bf16 matrices are multiplied with. `float32`: activations as they are. `bfloat16`: activations rounded to bf16
- * (to nearest even), products added in float32. All else is float32 in both: values between ops, matrices stored in
- * other formats, attention.
+ * What bf16 and quantised matrices are multiplied with. `float32`: activations as they are, quantised weights as their
+ * format gives them. `bfloat16`: both rounded to bf16 (to nearest even), products added in float32. All else is float32
+ * in both: values between ops, matrices stored in float32 and float16, attention.
  */
 export type ComputeDType = 'float32' | 'bfloat16';
 

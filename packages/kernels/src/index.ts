@@ -18,7 +18,17 @@ export type {
   Value,
   WeightSource,
 } from './graph/builder-options';
-export type { Block, Graph, KvStateSpec, Part, StateSpec, ValueSpec, WeightLayout, WeightSpec } from './graph/graph';
+export type {
+  Block,
+  Graph,
+  KvStateSpec,
+  PackedWeightSpec,
+  Part,
+  StateSpec,
+  ValueSpec,
+  WeightLayout,
+  WeightSpec,
+} from './graph/graph';
 export {
   type ActivationName,
   type ActivationOp,
@@ -28,6 +38,7 @@ export {
   type EmbedOp,
   type ExpertOp,
   type GatedOp,
+  isSliced,
   type LayerNormOp,
   type LinearOp,
   type Op,
@@ -46,6 +57,30 @@ export {
 } from './graph/ops';
 export { layoutWorkspace, type WorkspaceLayout } from './graph/workspace';
 export { NativeError } from './native/errors';
+export { floats, PackedDecoder, type PackedSource } from './packed/decode';
+export {
+  type BlockDType,
+  type BlockNumbers,
+  blockCount,
+  blocksPerRow,
+  COMPONENTS,
+  type CodeKind,
+  type ComponentName,
+  type ConstantPlaces,
+  codeBits,
+  componentsOf,
+  constantPlaces,
+  type PackedFormat,
+} from './packed/format';
+export { E2M1, E4M3, E8M0, SIGNED, UNSIGNED } from './packed/numbers';
+export {
+  type Components,
+  componentShape,
+  componentShapes,
+  constantsTensor,
+  PackedTensor,
+  type PackedTensorFields,
+} from './packed/packed-tensor';
 export { ropeAngles } from './rope/angles';
 export type { RopeScaling, RopeSpec } from './rope/spec';
 export type { PassRows } from './rows';

@@ -1,6 +1,6 @@
 import type { DType } from './dtype';
 import { elementCount, tensorBytes } from './dtype';
-import { isMarked, MissingTensorError, mark } from './errors';
+import { isMarked, MissingTensorError, mark, OptionError } from './errors';
 import type { Extent } from './extent';
 import { HostBuffer } from './host-buffer';
 import { HostTensor } from './host-tensor';
@@ -14,6 +14,8 @@ export interface MetaTensorFields {
   readonly shape: readonly number[];
   /** Where the bytes lie, if anywhere. */
   readonly extent?: Extent | undefined;
+  /** The bytes themselves, for small tensors that were computed while a checkpoint was opened. */
+  readonly literal?: Uint8Array | undefined;
 }
 
 export interface MaterializeOptions {
@@ -34,6 +36,7 @@ export class MetaTensor {
   readonly device = 'meta';
   /** `declare`, so that a tensor without one has no such key. */
   declare readonly extent?: Extent;
+  declare readonly literal?: Uint8Array;
   readonly byteLength: number;
   readonly elementCount: number;
 
@@ -46,6 +49,7 @@ export class MetaTensor {
     if (fields.extent !== undefined) this.extent = fields.extent;
     this.byteLength = tensorBytes(fields.dtype, fields.shape);
     this.elementCount = elementCount(fields.shape);
+    if (fields.literal !== undefined) this.literal = this.#literalOf(fields.literal);
   }
 
   static isInstance(value: unknown): value is MetaTensor {
@@ -57,7 +61,8 @@ export class MetaTensor {
    * Throws `MissingTensorError` if the tensor lies nowhere, `ReadError`, `DisposedError`, or the signal's reason.
    */
   async materialize(options: MaterializeOptions = {}): Promise<HostTensor> {
-    const { extent } = this;
+    const { extent, literal } = this;
+    if (literal !== undefined) return this.#copy(literal, options);
     if (extent === undefined) {
       throw new MissingTensorError({
         tensor: this.name,
@@ -66,6 +71,25 @@ export class MetaTensor {
     }
     if (options.reader !== undefined) return this.#read(extent, options.reader, options);
     return withSharedReader((reader) => this.#read(extent, reader, options));
+  }
+
+  #literalOf(bytes: Uint8Array): Uint8Array {
+    if (bytes.length === this.byteLength) return bytes;
+    throw new OptionError({
+      option: 'literal',
+      expected: `the ${this.byteLength} bytes of ${this.name}`,
+      found: bytes.length,
+    });
+  }
+
+  #copy(bytes: Uint8Array, options: MaterializeOptions): HostTensor {
+    const owned = options.into === undefined;
+    const byteOffset = options.at ?? 0;
+    const length = byteOffset + bytes.length;
+    const buffer = options.into ?? HostBuffer.allocate(Math.max(length, 1), { label: `tensor ${this.name}` });
+    buffer.bytes(byteOffset, bytes.length).set(bytes);
+    const { name, dtype, shape } = this;
+    return new HostTensor({ name, dtype, shape, buffer, byteOffset, ownsBuffer: owned });
   }
 
   async #read(extent: Extent, reader: Reader, options: MaterializeOptions): Promise<HostTensor> {

@@ -1,4 +1,5 @@
 import type { MetaTensor } from '@airllm/loader';
+import type { PackedTensor } from '../packed/packed-tensor';
 import type { ValueId } from './ops';
 
 /** A value of the graph being recorded. */
@@ -8,7 +9,7 @@ export interface Value {
 }
 
 /** Finds the tensor of a name, of that shape, or throws; the model decides prefixes, aliases and meta tensors. */
-export type WeightSource = (name: string, shape: readonly number[]) => MetaTensor;
+export type WeightSource = (name: string, shape: readonly number[]) => MetaTensor | PackedTensor;
 
 export interface EmbedOptions {
   /** @defaultValue 'token' */

@@ -1,9 +1,11 @@
 import type { MetaTensor } from '@airllm/loader';
 import { GraphError } from '../errors';
+import type { ComponentName } from '../packed/format';
+import { PackedTensor } from '../packed/packed-tensor';
 import type { RopeSpec } from '../rope/spec';
 import type { AttentionOptions, EmbedOptions, LinearOptions, Value, WeightSource } from './builder-options';
-import { checkCarries, checkExpertGraph, checkParts, checkRope, checkTensor, isWidth } from './checks';
-import type { Block, Graph, StateSpec, ValueSpec, WeightLayout, WeightSpec } from './graph';
+import { checkCarries, checkExpertGraph, checkPacked, checkParts, checkRope, checkTensor, isWidth } from './checks';
+import type { Block, Graph, PackedWeightSpec, StateSpec, ValueSpec, WeightLayout, WeightSpec } from './graph';
 import type { ActivationName, Op, ValueId, WeightId } from './ops';
 
 export interface ExpertsOptions {
@@ -284,8 +286,34 @@ export class GraphBuilder {
     const tensor = this.#source(name, shape);
     checkTensor(tensor, name, shape);
     checkParts(name, shape, layout, parts);
+    const fused = parts ? { parts } : {};
+    if (PackedTensor.isInstance(tensor)) return this.#packed(tensor, layout, fused);
+    return this.#store(tensor, { dtype: tensor.dtype, shape, layout, ...fused });
+  }
+
+  /** Its codes, then its other components, each a weight of its own. */
+  #packed(tensor: PackedTensor, layout: WeightLayout, fused: Pick<WeightSpec, 'parts'>): WeightId {
+    checkPacked(tensor, layout);
+    const { format } = tensor;
+    const [[, codes], ...others] = tensor.parts() as [
+      readonly ['codes', MetaTensor],
+      ...(readonly [ComponentName, MetaTensor])[],
+    ];
+    const first = this.#weights.length;
+    const ids = others.map(([name], i) => [name, first + 1 + i] as const);
+    const components: PackedWeightSpec['components'] = Object.fromEntries(ids);
+    const packed = { format, columns: tensor.shape[1]!, components };
+    const id = this.#store(codes, { dtype: codes.dtype, shape: codes.shape, layout, ...fused, packed });
+    for (const [name, part] of others) {
+      const own = name === 'constants' ? 'constants' : part.shape.length === 2 ? layout : 'whole';
+      this.#store(part, { dtype: part.dtype, shape: part.shape, layout: own });
+    }
+    return id;
+  }
+
+  #store(tensor: MetaTensor, spec: WeightSpec): WeightId {
     this.#tensors.push(tensor);
-    return this.#weights.push({ dtype: tensor.dtype, shape, layout, ...(parts ? { parts } : {}) }) - 1;
+    return this.#weights.push(spec) - 1;
   }
 
   #width(op: string, what: string, value: Value, expected: number): void {

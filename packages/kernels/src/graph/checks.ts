@@ -1,5 +1,6 @@
 import type { MetaTensor } from '@airllm/loader';
 import { GraphError } from '../errors';
+import type { PackedTensor } from '../packed/packed-tensor';
 import type { RopeSpec } from '../rope/spec';
 import type { Graph, WeightLayout } from './graph';
 import type { OpName, ValueId } from './ops';
@@ -9,9 +10,25 @@ export function isWidth(value: number): boolean {
   return Number.isSafeInteger(value) && value > 0;
 }
 
-export function checkTensor(tensor: MetaTensor, name: string, shape: readonly number[]): void {
+export function checkTensor(tensor: Pick<MetaTensor, 'shape'>, name: string, shape: readonly number[]): void {
   if (tensor.shape.length === shape.length && tensor.shape.every((size, i) => size === shape[i])) return;
   throw new GraphError('weight', `${name} has shape [${tensor.shape.join(', ')}], expected [${shape.join(', ')}]`);
+}
+
+/** Only matrices whose rows are outputs, or rows to be picked, can be packed. */
+export function checkPacked(tensor: PackedTensor, layout: WeightLayout): void {
+  const { name, format, components } = tensor;
+  if (layout !== 'out,in' && layout !== 'rows') {
+    throw new GraphError('weight', `${name} is quantised, which a weight of layout ${layout} cannot be`);
+  }
+  if (layout !== 'rows') return;
+  const whole = tensor.parts().find(([part, { shape }]) => part !== 'constants' && shape.length !== 2)?.[0];
+  if (whole !== undefined || format.columns || components.columns !== undefined) {
+    throw new GraphError(
+      'weight',
+      `rows of ${name} cannot be picked one by one: its ${whole ?? 'columns'} are of all rows`,
+    );
+  }
 }
 
 /** The matrices fused into one must make up its output. */

@@ -256,8 +256,16 @@ export function opOutputs(op: Op): readonly ValueId[] {
   }
 }
 
-/** Weights an op reads, the large one first. An expert's own weights belong to its sub-graph. */
-export function opWeights(op: Op): readonly WeightId[] {
+/**
+ * Weights an op reads, the large one first, a packed one's other components after it. An expert's own weights belong to
+ * its sub-graph.
+ */
+export function opWeights(op: Op, graph: Pick<Graph, 'weights'>): readonly WeightId[] {
+  const main = mainWeights(op);
+  return main.flatMap((id) => [id, ...Object.values(graph.weights[id]!.packed?.components ?? {})]);
+}
+
+function mainWeights(op: Op): readonly WeightId[] {
   switch (op.op) {
     case 'embed':
       return [op.weight];
@@ -269,4 +277,9 @@ export function opWeights(op: Op): readonly WeightId[] {
     default:
       return [];
   }
+}
+
+/** Whether a weight is cut with its op's output rows: matrices and row-wise components are, all else comes whole. */
+export function isSliced(spec: WeightSpec): boolean {
+  return spec.layout === 'out,in' || spec.layout === 'in,out';
 }

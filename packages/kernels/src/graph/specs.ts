@@ -1,4 +1,6 @@
 import type { DType } from '@airllm/loader';
+import type { ComponentName, PackedFormat } from '../packed/format';
+import type { WeightId } from './ops';
 
 /** How a weight's bytes are arranged, and so how a matrix may be cut. */
 export type WeightLayout =
@@ -9,7 +11,11 @@ export type WeightLayout =
   /** `[out, in]`, PyTorch's Linear: a range of outputs is one contiguous extent. */
   | 'out,in'
   /** `[in, out]`, GPT-2's Conv1D: a range of inputs is one contiguous extent. */
-  | 'in,out';
+  | 'in,out'
+  /** Of a packed matrix: comes whole with any range of its rows. */
+  | 'whole'
+  /** Of a packed matrix: a few numbers known since the checkpoint was opened, which are never loaded. */
+  | 'constants';
 
 export interface WeightSpec {
   readonly dtype: DType;
@@ -17,6 +23,16 @@ export interface WeightSpec {
   readonly layout: WeightLayout;
   /** Row ranges that belong together in a fused matrix (q, k, v; gate, up), in stored order. */
   readonly parts?: readonly number[];
+  /** A quantised matrix: this weight is its codes, `[rows, bytes of a row]`. */
+  readonly packed?: PackedWeightSpec;
+}
+
+export interface PackedWeightSpec {
+  readonly format: PackedFormat;
+  /** K of the matrix that is meant. */
+  readonly columns: number;
+  /** Its other components. */
+  readonly components: Readonly<Partial<Record<Exclude<ComponentName, 'codes'>, WeightId>>>;
 }
 
 export interface ValueSpec {

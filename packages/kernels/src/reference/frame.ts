@@ -1,8 +1,10 @@
-import type { DType } from '@airllm/loader';
+import { type DType, tensorBytes } from '@airllm/loader';
 import { GraphError } from '../errors';
 import type { ComputeDType, WeightBytes } from '../executor';
-import type { Graph, WeightSpec } from '../graph/graph';
+import type { Graph, PackedWeightSpec, WeightSpec } from '../graph/graph';
 import type { ValueId, WeightId } from '../graph/ops';
+import { PackedDecoder } from '../packed/decode';
+import type { ComponentName } from '../packed/format';
 import type { PassRows } from '../rows';
 import type { LayerState } from '../state/layer-state';
 import { FLOAT_DTYPES, WeightMatrix } from './weights';
@@ -50,12 +52,53 @@ export function asInt32(value: Float32Array): Int32Array {
   return new Int32Array(value.buffer, value.byteOffset, value.length);
 }
 
-/** A weight of the call; `rows` where only some of them were given (a slice). */
-export function matrixOf(frame: Frame, op: string, id: WeightId, rows?: number): WeightMatrix {
+/** Rows of a matrix in float32, each valid until the next is asked for; row 0 is the first that was given. */
+export interface Matrix {
+  row(r: number): Float32Array;
+}
+
+/** A weight of the call; `slice` where only some rows of it were given. */
+export function matrixOf(frame: Frame, op: string, id: WeightId, slice?: { from: number; count: number }): Matrix {
   const spec = frame.graph.weights[id]!;
+  if (spec.packed !== undefined) return packedMatrix(frame, op, id, spec.packed, slice);
+  return new WeightMatrix(givenWeight(frame, op, id), spec.dtype, slice?.count ?? spec.shape[0]!, spec.shape[1] ?? 1);
+}
+
+function givenWeight(frame: Frame, op: string, id: WeightId): WeightBytes {
   const source = frame.weight(id);
-  if (source === undefined) throw new GraphError(op, `weight ${id} [${spec.shape.join(', ')}] was not given`);
-  return new WeightMatrix(source, spec.dtype, rows ?? spec.shape[0]!, spec.shape[1] ?? 1);
+  if (source !== undefined) return source;
+  throw new GraphError(op, `weight ${id} [${frame.graph.weights[id]!.shape.join(', ')}] was not given`);
+}
+
+function packedMatrix(
+  frame: Frame,
+  op: string,
+  id: WeightId,
+  packed: PackedWeightSpec,
+  slice: { from: number; count: number } | undefined,
+): Matrix {
+  const bytes: Partial<Record<ComponentName, Uint8Array>> = {};
+  const rowwise = new Set<ComponentName>();
+  const take = (name: ComponentName, weight: WeightId) => {
+    const { dtype, shape, layout } = frame.graph.weights[weight]!;
+    const byRow = layout === 'out,in' || layout === 'rows';
+    if (byRow) rowwise.add(name);
+    const { buffer, offset } = givenWeight(frame, op, weight);
+    const whole = tensorBytes(dtype, shape);
+    bytes[name] = buffer.bytes(offset, byRow && slice ? (whole / shape[0]!) * slice.count : whole);
+  };
+  take('codes', id);
+  for (const [name, weight] of Object.entries(packed.components)) take(name as ComponentName, weight);
+  const { format, columns } = packed;
+  const firstRow = slice?.from ?? 0;
+  const decoder = new PackedDecoder({ format, columns, firstRow, bytes, rowwise });
+  const out = new Float32Array(columns);
+  return {
+    row(r) {
+      decoder.row(firstRow + r, out);
+      return out;
+    },
+  };
 }
 
 /** A one-dimensional weight as float32, or undefined where the op has none. */
@@ -69,7 +112,11 @@ export function vectorOf(frame: Frame, op: string, id: WeightId | undefined): Fl
 
 /** Throws for weights this executor cannot decode, those of experts included. */
 export function checkDtypes(graph: Graph): void {
-  for (const spec of graph.weights) checkDtype(spec);
+  const parts = new Set(graph.weights.flatMap(({ packed }) => Object.values(packed?.components ?? {})));
+  graph.weights.forEach((spec, id) => {
+    // What a packed matrix is made of was checked when it was recorded.
+    if (spec.packed === undefined && !parts.has(id)) checkDtype(spec);
+  });
   for (const op of graph.ops) if (op.op === 'expert') checkDtypes(op.graph);
 }
 

@@ -8,11 +8,15 @@ export function linear(frame: Frame, op: LinearOp, slice: Part['slice']): void {
   else linearOutIn(frame, op, slice);
 }
 
-/** What the weight is multiplied with: under `bfloat16` a bf16 matrix meets activations rounded to bf16. */
+/** Under `bfloat16`, bf16 and packed matrices meet activations rounded to bf16. */
+function rounds(frame: Frame, op: LinearOp): boolean {
+  const { dtype, packed } = frame.graph.weights[op.weight]!;
+  return frame.computeDtype === 'bfloat16' && (dtype === 'BF16' || packed !== undefined);
+}
+
 function activations(frame: Frame, op: LinearOp): Float32Array {
   const x = frame.value(op.x);
-  const rounds = frame.computeDtype === 'bfloat16' && frame.graph.weights[op.weight]!.dtype === 'BF16';
-  return rounds ? roundedToBf16(x) : x;
+  return rounds(frame, op) ? roundedToBf16(x) : x;
 }
 
 /** Each weight row makes one column of the output: decoded once, used by every row of the pass. */
@@ -23,10 +27,12 @@ function linearOutIn(frame: Frame, op: LinearOp, slice: Part['slice']): void {
   const outWidth = widthOf(frame, op.out);
   const from = slice?.from ?? 0;
   const to = slice?.to ?? outWidth;
-  const weight = matrixOf(frame, 'linear', op.weight, to - from);
+  const weight = matrixOf(frame, 'linear', op.weight, { from, count: to - from });
   const bias = vectorOf(frame, 'linear', op.bias);
+  const rounded = rounds(frame, op);
   for (let o = from; o < to; o++) {
-    const row = weight.row(o - from);
+    const stored = weight.row(o - from);
+    const row = rounded ? roundedToBf16(stored) : stored;
     const b = bias?.[o] ?? 0;
     for (let r = 0; r < frame.count; r++) out[r * outWidth + o] = dot(x, r * inWidth, row, inWidth) + b;
   }
@@ -40,7 +46,7 @@ function linearInOut(frame: Frame, op: LinearOp, slice: Part['slice']): void {
   const outWidth = widthOf(frame, op.out);
   const from = slice?.from ?? 0;
   const to = slice?.to ?? inWidth;
-  const weight = matrixOf(frame, 'linear', op.weight, to - from);
+  const weight = matrixOf(frame, 'linear', op.weight, { from, count: to - from });
   const sums = frame.partialSums.take(out.length, from === 0);
   for (let i = from; i < to; i++) {
     const row = weight.row(i - from);

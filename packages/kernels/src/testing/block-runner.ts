@@ -109,7 +109,7 @@ export class BlockRunner {
   #partWeights(graph: Graph, names: readonly string[], part: Part): (WeightBytes | undefined)[] {
     const used = new Map<number, number>();
     for (const op of graph.ops.slice(part.from, part.to)) {
-      for (const id of opWeights(op)) used.set(id, 0);
+      for (const id of opWeights(op, graph)) used.set(id, 0);
       if (op.op === 'linear') used.set(op.weight, part.slice?.from ?? 0);
     }
     return names.map((name, id) => {

@@ -17,6 +17,8 @@ export interface Checkpoint {
   readonly files: readonly string[];
   /** By name; file after file, in the order of their bytes. */
   readonly tensors: ReadonlyMap<string, MetaTensor>;
+  /** `__metadata__` of each file, parallel to `files`. */
+  readonly metadata: readonly ReadonlyMap<string, string>[];
   /** Bytes of all tensors. */
   readonly byteLength: number;
 }
@@ -45,7 +47,15 @@ export async function openCheckpoint(dirOrFile: string, options: OpenCheckpointO
   checkPromises(layout, opened, tensors);
   let byteLength = 0;
   for (const tensor of tensors.values()) byteLength += tensor.byteLength;
-  return { dir: layout.dir, layout: layout.layout, config, files: wanted.map(({ file }) => file), tensors, byteLength };
+  return {
+    dir: layout.dir,
+    layout: layout.layout,
+    config,
+    files: wanted.map(({ file }) => file),
+    tensors,
+    metadata: opened.map(({ metadata }) => metadata),
+    byteLength,
+  };
 }
 
 interface WantedFile {

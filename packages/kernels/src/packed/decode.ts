@@ -1,0 +1,144 @@
+import { GraphError } from '../errors';
+import { blocksPerRow, type ComponentName, codeBits, constantPlaces, type PackedFormat } from './format';
+import { E4M3 } from './numbers';
+
+/** What a decoder needs to know of a matrix, or of a range of its rows. */
+export interface PackedSource {
+  readonly format: PackedFormat;
+  /** K of the whole matrix. */
+  readonly columns: number;
+  /** The matrix's row that the given row-wise bytes begin with. */
+  readonly firstRow: number;
+  /** Row-wise components from `firstRow` on, the others whole. */
+  readonly bytes: Readonly<Partial<Record<ComponentName, Uint8Array>>>;
+  /** Components that come row by row: those whose tensors have two dimensions. */
+  readonly rowwise: ReadonlySet<ComponentName>;
+}
+
+/**
+ * Decodes rows of a packed matrix to float32, in the order of the matrix's own columns. Plain and exact: what native
+ * kernels are held against, and what conversions are checked with.
+ */
+export class PackedDecoder {
+  readonly #source: PackedSource;
+  readonly #numbers: (codes: Uint8Array, byte: number, column: number) => number;
+  readonly #scale: (row: number, block: number) => number;
+  readonly #zero: (row: number, block: number) => number;
+  readonly #offset: (row: number, block: number) => number;
+  readonly #columns: Int32Array | undefined;
+
+  constructor(source: PackedSource) {
+    this.#source = source;
+    const { format } = source;
+    const places = constantPlaces(format);
+    const constants = places.count > 0 ? floats('F32', this.#bytes('constants')) : new Float32Array(0);
+    const table8 = places.table8 === undefined ? undefined : constants.subarray(places.table8, places.table8 + 256);
+    this.#numbers = numberReader(format, places.table4 === undefined ? undefined : constants.subarray(places.table4));
+    const bias = places.bias === undefined ? undefined : constants[places.bias]!;
+    this.#scale = this.#perBlock('scales', 'supers', format.scale, table8, bias);
+    this.#offset = format.offset ? this.#perBlock('offsets', 'offsetSupers', format.offset, table8) : () => 0;
+    const { zero } = format;
+    const fixed = typeof zero === 'number' ? zero : 0;
+    this.#zero = typeof zero === 'object' ? this.#stored('zeros', zero.dtype) : () => fixed;
+    const columns = format.columns ? this.#bytes('columns').slice() : undefined;
+    this.#columns = columns && new Int32Array(columns.buffer);
+  }
+
+  /** Writes row `row` of the matrix into `out` of K numbers. */
+  row(row: number, out: Float32Array): void {
+    const { format, columns, firstRow } = this.#source;
+    const codes = this.#bytes('codes');
+    const rowBytes = (columns * codeBits(format.code)) / 8;
+    const at = (row - firstRow) * rowBytes;
+    const order = this.#columns;
+    for (let k = 0; k < columns; k++) {
+      const block = this.#block(row, k);
+      const code = this.#numbers(codes, at, k);
+      const scaled = Math.fround(Math.fround(code - this.#zero(row, block)) * this.#scale(row, block));
+      out[order === undefined ? k : order[k]!] = format.offset ? scaled + this.#offset(row, block) : scaled;
+    }
+  }
+
+  /** Number of a weight's block in the whole matrix. */
+  #block(row: number, column: number): number {
+    const { format, columns } = this.#source;
+    if (format.flat) return Math.floor((row * columns + column) / format.block.columns);
+    return (
+      Math.floor(row / format.block.rows) * blocksPerRow(format, columns) + Math.floor(column / format.block.columns)
+    );
+  }
+
+  #perBlock(
+    name: ComponentName,
+    superName: ComponentName,
+    numbers: PackedFormat['scale'],
+    table: Float32Array | undefined,
+    bias?: number,
+  ): (row: number, block: number) => number {
+    const read = this.#stored(name, numbers.dtype);
+    const picked = numbers.dtype === 'U8' ? (row: number, block: number) => table![read(row, block)]! : read;
+    const { supers } = numbers;
+    const readSuper = supers && this.#stored(superName, supers.dtype, supers.every);
+    return (row, block) => {
+      let value = picked(row, block);
+      if (readSuper) value = Math.fround(value * readSuper(row, block));
+      return bias === undefined ? value : Math.fround(value + bias);
+    };
+  }
+
+  /** The number a component holds for a block; `every` blocks share one. */
+  #stored(name: ComponentName, dtype: string, every = 1): (row: number, block: number) => number {
+    const values = dtype === 'U8' ? this.#bytes(name) : floats(dtype, this.#bytes(name));
+    const { format, columns, firstRow, rowwise } = this.#source;
+    const perRow = format.flat ? columns / format.block.columns : blocksPerRow(format, columns);
+    const skipped = rowwise.has(name) ? Math.round((firstRow * perRow) / every) : 0;
+    return (_, block) => values[Math.floor(block / every) - skipped]!;
+  }
+
+  #bytes(name: ComponentName): Uint8Array {
+    const bytes = this.#source.bytes[name];
+    if (bytes === undefined) throw new GraphError('weight', `the ${name} of a packed matrix were not given`);
+    return bytes;
+  }
+}
+
+function numberReader(
+  format: PackedFormat,
+  table: Float32Array | undefined,
+): (codes: Uint8Array, byte: number, column: number) => number {
+  const shift = format.nibbles === 'high' ? 4 : 0;
+  switch (format.code) {
+    case 'u4':
+      return (codes, byte, k) => (codes[byte + (k >> 1)]! >> (k % 2 === 0 ? shift : 4 - shift)) & 15;
+    case 'table4':
+      return (codes, byte, k) => table![(codes[byte + (k >> 1)]! >> (k % 2 === 0 ? shift : 4 - shift)) & 15]!;
+    case 'u8':
+      return (codes, byte, k) => codes[byte + k]!;
+    case 'i8':
+      return (codes, byte, k) => (codes[byte + k]! << 24) >> 24;
+    case 'e4m3':
+      return (codes, byte, k) => E4M3[codes[byte + k]!]!;
+  }
+}
+
+/** Little-endian floats at any address, as float32. */
+export function floats(dtype: string, bytes: Uint8Array): Float32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const width = dtype === 'F32' ? 4 : 2;
+  const out = new Float32Array(bytes.byteLength / width);
+  const bits = new Uint32Array(out.buffer);
+  for (let i = 0; i < out.length; i++) {
+    if (dtype === 'F32') bits[i] = view.getUint32(4 * i, true);
+    else if (dtype === 'BF16') bits[i] = view.getUint16(2 * i, true) << 16;
+    else out[i] = half(view.getUint16(2 * i, true));
+  }
+  return out;
+}
+
+function half(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
+}
