@@ -1,7 +1,7 @@
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { layoutHeader } from '@airllm/loader';
-import { buildModel } from '@airllm/runtime';
+import { buildModel, storedTensors } from '@airllm/runtime';
 import { cutShards, shardName } from './synthetic';
 import { tokenizerFiles } from './synthetic-tokenizer';
 
@@ -11,10 +11,10 @@ import { tokenizerFiles } from './synthetic-tokenizer';
  */
 export async function writeSparse(dir: string, config: Readonly<Record<string, unknown>>): Promise<number> {
   const full = { ...config, torch_dtype: 'bfloat16' };
-  const { tensors } = buildModel(full, { dtype: 'BF16' });
+  const tensors = storedTensors(buildModel(full, { dtype: 'BF16' }));
   await mkdir(dir, { recursive: true });
   // As save_pretrained cuts them.
-  const shards = cutShards([...tensors.values()], 5e9);
+  const shards = cutShards(tensors, 5e9);
   const weightMap: Record<string, string> = {};
   let total = 0;
   for (const [i, shard] of shards.entries()) {

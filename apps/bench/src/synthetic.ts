@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type MetaTensor, SafetensorsWriter, tensorBytes } from '@airllm/loader';
-import { buildModel } from '@airllm/runtime';
+import { buildModel, storedTensors } from '@airllm/runtime';
 import { tokenizerFiles } from './synthetic-tokenizer';
 
 export interface SyntheticOptions {
@@ -28,9 +28,9 @@ export async function writeSynthetic(
   const { layers, dtype = 'BF16', shardBytes = 5e9, fsync = true } = options;
   const full: Record<string, unknown> = { ...config, torch_dtype: TORCH_DTYPE[dtype] };
   if (layers !== undefined) full.num_hidden_layers = layers;
-  const { tensors } = buildModel(full, { dtype });
+  const tensors = storedTensors(buildModel(full, { dtype }));
   await mkdir(dir, { recursive: true });
-  const shards = cutShards([...tensors.values()], shardBytes);
+  const shards = cutShards(tensors, shardBytes);
   const weightMap: Record<string, string> = {};
   const source = new RandomBytes(dtype);
   let total = 0;

@@ -71,8 +71,8 @@ export {
   type StateGroup,
   stateBytesAt,
 } from './models/description';
-export type { Model, ModelConfig } from './models/model';
-export { buildModel, readConfig } from './models/registry';
+export { type Model, type ModelConfig, type ModelTensor, storedTensors } from './models/model';
+export { buildModel, readConfig, type TensorMap } from './models/registry';
 export { type Limit, type PassPrediction, type PassSpeeds, type PredictOptions, predictPass } from './plan/predict';
 export { planResidency } from './plan/residency';
 export { stateBytes } from './plan/state-bytes';

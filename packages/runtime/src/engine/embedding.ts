@@ -1,7 +1,8 @@
-import type { EmbedOp, WeightBytes } from '@airllm/kernels';
+import { type EmbedOp, opWeights, type WeightBytes } from '@airllm/kernels';
 import { type Extent, HostBuffer, type Reader } from '@airllm/loader';
 import { RowError } from '../errors';
 import type { Model } from '../models/model';
+import type { Constants } from './constants';
 import type { Row } from './rows';
 
 /** Rows read at once: bounds the staging memory beside the gathered rows. */
@@ -9,6 +10,8 @@ const STAGED_ROWS = 64;
 
 interface Table {
   readonly op: EmbedOp;
+  /** The table itself, or a component of it that has its rows. */
+  readonly weight: number;
   readonly extent: Extent;
   readonly count: number;
   readonly rowBytes: number;
@@ -20,23 +23,28 @@ interface Table {
  * Picks the rows of the embedding tables that a pass needs, one read each: a table of gigabytes is never loaded whole.
  */
 export class EmbeddingRows {
+  readonly #model: Model;
   readonly #reader: Reader;
+  readonly #constants: Constants;
   readonly #tables: readonly Table[];
   readonly #gathered: HostBuffer;
   readonly #staging: HostBuffer;
   readonly #span: number;
 
-  constructor(model: Model, reader: Reader, maxRows: number) {
+  constructor(model: Model, reader: Reader, constants: Constants, maxRows: number) {
     const { graph, weights } = model.embedding;
     let offset = 0;
+    this.#model = model;
     this.#reader = reader;
+    this.#constants = constants;
     this.#tables = graph.ops
       .filter((op): op is EmbedOp => op.op === 'embed')
-      .map((op) => {
-        const tensor = weights[op.weight]!;
+      .flatMap((op) => opWeights(op, graph).map((weight) => ({ op, weight, tensor: weights[weight]! })))
+      .filter(({ tensor }) => tensor.literal === undefined)
+      .map(({ op, weight, tensor }) => {
         if (tensor.extent === undefined) throw new RowError(`${tensor.name} has no bytes: the model is on meta`);
         const count = tensor.shape[0]!;
-        const table = { op, extent: tensor.extent, count, rowBytes: tensor.byteLength / count, offset };
+        const table = { op, weight, extent: tensor.extent, count, rowBytes: tensor.byteLength / count, offset };
         offset += Math.ceil((table.rowBytes * maxRows) / 64) * 64;
         return table;
       });
@@ -50,8 +58,10 @@ export class EmbeddingRows {
     const weights: (WeightBytes | undefined)[] = [];
     for (const table of this.#tables) {
       await this.#gatherTable(table, rows);
-      weights[table.op.weight] = { buffer: this.#gathered, offset: table.offset };
+      weights[table.weight] = { buffer: this.#gathered, offset: table.offset };
     }
+    const { embedding } = this.#model;
+    this.#constants.fill(embedding.graph, embedding.weights, weights);
     return weights;
   }
 

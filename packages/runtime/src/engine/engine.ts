@@ -8,11 +8,12 @@ import {
   type RunCall,
   type WeightBytes,
 } from '@airllm/kernels';
-import { DisposedError, HostBuffer, type Reader } from '@airllm/loader';
+import { DisposedError, HostBuffer, type MetaTensor, type Reader } from '@airllm/loader';
 import type { Model } from '../models/model';
 import { stateBytes } from '../plan/state-bytes';
 import type { Plan, Segment } from '../plan/types';
 import { Admission } from './admission';
+import { Constants } from './constants';
 import { EmbeddingRows } from './embedding';
 import { ExpertCache } from './expert-cache';
 import { cutPasses, type PackedRows, packRows, type Row } from './rows';
@@ -70,6 +71,7 @@ export class Engine {
   readonly #observe: Observer;
   readonly #stages: readonly Stage[];
   readonly #embedding: Program;
+  readonly #constants: Constants;
   readonly #embeddingRows: EmbeddingRows;
   readonly #streamer: Streamer;
   readonly #experts: ExpertCache;
@@ -96,7 +98,8 @@ export class Engine {
       layer: i < model.layers.length ? i : null,
     }));
     this.#embedding = executor.compile(model.embedding.graph);
-    this.#embeddingRows = new EmbeddingRows(model, reader, plan.maxRows);
+    this.#constants = new Constants(model);
+    this.#embeddingRows = new EmbeddingRows(model, reader, this.#constants, plan.maxRows);
     this.#streamer = new Streamer(plan, reader, observe);
     this.#experts = new ExpertCache(plan.expertSlots, reader);
     this.#pool = new BlockPool({ limitBytes: plan.bytes.state });
@@ -157,6 +160,7 @@ export class Engine {
     await this.#streamer.dispose();
     this.#experts.dispose();
     this.#embeddingRows.dispose();
+    this.#constants.dispose();
     this.#pool.dispose();
     this.#workspace.dispose();
     for (const buffer of [...this.#carry.values(), ...this.#headCarry.values()]) buffer.dispose();
@@ -234,15 +238,17 @@ export class Engine {
   ): Promise<Int32Array | undefined> {
     if (segment.experts !== undefined) {
       const graph = expertGraph(stage.block.graph, segment);
-      await runExperts(this.#experts, segment, routes!, (part, weights) =>
-        this.#compute(segmentName(segment), stage.program, { ...call, part, weights: byIndex(graph, weights) }),
-      );
+      const tensors = stage.block.experts.get(segment.part.from)!;
+      await runExperts(this.#experts, segment, routes!, (part, weights) => {
+        const indexed = this.#byIndex(graph, tensors[part.expert!.id]!, weights);
+        return this.#compute(segmentName(segment), stage.program, { ...call, part, weights: indexed });
+      });
       return undefined;
     }
     const weights = await this.#streamer.acquire(segment);
     if (call.rows.count > 0) {
-      const { graph } = stage.block;
-      const run = { ...call, part: segment.part, weights: byIndex(graph, weights) };
+      const { graph, weights: tensors } = stage.block;
+      const run = { ...call, part: segment.part, weights: this.#byIndex(graph, tensors, weights) };
       routes = await this.#compute(segmentName(segment), stage.program, run);
     }
     this.#streamer.release();
@@ -289,6 +295,18 @@ export class Engine {
     return Array.from({ length: count }, (_, i) => buffer.float32(i * width * 4, width).slice());
   }
 
+  /** Weights by their index in the graph; the part at hand uses no others. */
+  #byIndex(
+    graph: Graph,
+    tensors: readonly MetaTensor[],
+    weights: readonly PlacedWeight[],
+  ): (WeightBytes | undefined)[] {
+    const sparse: (WeightBytes | undefined)[] = graph.weights.map(() => undefined);
+    for (const placed of weights) sparse[placed.weight] = placed;
+    this.#constants.fill(graph, tensors, sparse);
+    return sparse;
+  }
+
   #workspaceBytes(): number {
     const { maxRows, logitRows } = this.plan;
     return Math.max(
@@ -297,13 +315,6 @@ export class Engine {
       ...this.#stages.map((stage) => stage.program.workspaceBytes(stage.layer === null ? logitRows : maxRows)),
     );
   }
-}
-
-/** Weights by their index in the graph; the part at hand uses no others. */
-function byIndex(graph: Graph, weights: readonly PlacedWeight[]): (WeightBytes | undefined)[] {
-  const sparse: (WeightBytes | undefined)[] = graph.weights.map(() => undefined);
-  for (const placed of weights) sparse[placed.weight] = placed;
-  return sparse;
 }
 
 /** The graph whose weights an expert part needs: one expert's. */

@@ -84,7 +84,7 @@ async function measureChunks(dir: string, chunks: readonly Extent[], options: Dr
 }
 
 async function withReader<T>(kind: 'auto' | 'plain', work: (reader: Reader) => Promise<T>): Promise<T> {
-  const reader = await openReader({ kind });
+  const reader = await openReader({ kind, useCache: false });
   try {
     return await work(reader);
   } finally {

@@ -1,6 +1,7 @@
 import { type DType, MetaTensor } from '@airllm/loader';
 import { describe, expect, test } from 'vitest';
 import { ModelTensorError } from '../errors';
+import { storedTensors } from './model';
 import { buildModel } from './registry';
 
 const config = {
@@ -19,7 +20,10 @@ function tensors(
   changes: Record<string, null | { shape?: readonly number[]; dtype?: DType }> = {},
   rename: (name: string) => string = (name) => name,
 ): ReadonlyMap<string, MetaTensor> {
-  const made = new Map<string, { shape: readonly number[]; dtype: DType }>(buildModel(raw, { dtype: 'BF16' }).tensors);
+  const stored = storedTensors(buildModel(raw, { dtype: 'BF16' }));
+  const made = new Map<string, { shape: readonly number[]; dtype: DType }>(
+    stored.map((tensor) => [tensor.name, tensor]),
+  );
   for (const [name, change] of Object.entries(changes)) {
     if (change === null) made.delete(name);
     else made.set(name, { shape: change.shape ?? made.get(name)?.shape ?? [1], dtype: change.dtype ?? 'BF16' });

@@ -1,7 +1,6 @@
 import { type Block, GraphBuilder } from '@airllm/kernels';
-import type { MetaTensor } from '@airllm/loader';
 import { ModelTensorError } from '../errors';
-import type { Model, ModelConfig } from './model';
+import type { Model, ModelConfig, ModelTensor } from './model';
 import type { TensorSource } from './tensor-source';
 
 /** Records one block; tensor names are relative to the block's prefix. */
@@ -25,7 +24,7 @@ export class ModelBuilder {
   readonly #source: TensorSource;
   readonly #ignored: readonly RegExp[];
   readonly #tied = new Map<string, TiedPair>();
-  readonly #tensors = new Map<string, MetaTensor>();
+  readonly #tensors = new Map<string, ModelTensor>();
   /** Copies of tied tensors: used, but not parameters of their own. */
   readonly #copies = new Set<string>();
   readonly #layers: Block[] = [];
@@ -99,7 +98,7 @@ export class ModelBuilder {
     }
   }
 
-  #tensor(name: string, shape: readonly number[]): MetaTensor {
+  #tensor(name: string, shape: readonly number[]): ModelTensor {
     const pair = this.#tied.get(name);
     const other = pair?.names.find((twin) => twin !== name);
     const tensor = this.#source.resolve(other === undefined ? [name] : [name, other], shape);

@@ -1,8 +1,10 @@
 import { type DType, dtypeBits, isDType, type MetaTensor } from '@airllm/loader';
+import type { ModelTensor } from './model';
 
 /** Tensors of one element type. */
 export interface DTypeShare {
-  readonly dtype: DType;
+  /** A dtype, or what a quantised matrix is called for short. */
+  readonly dtype: string;
   readonly tensors: number;
   readonly bytes: number;
 }
@@ -54,13 +56,15 @@ export function stateBytesAt(state: StateDescription, length: number): number {
 
 /** What is at hand besides config.json: all headers, or only what an index tells. */
 export interface DescribeSource {
-  readonly tensors?: ReadonlyMap<string, MetaTensor>;
+  readonly tensors?: ReadonlyMap<string, ModelTensor>;
   readonly totalBytes?: number | null;
 }
 
-export function dtypeShares(tensors: Iterable<MetaTensor>): DTypeShare[] {
-  const shares = new Map<DType, { dtype: DType; tensors: number; bytes: number }>();
-  for (const { dtype, byteLength } of tensors) {
+export function dtypeShares(tensors: Iterable<ModelTensor>): DTypeShare[] {
+  const shares = new Map<string, { dtype: string; tensors: number; bytes: number }>();
+  for (const tensor of tensors) {
+    const dtype = 'format' in tensor ? tensor.label : tensor.dtype;
+    const { byteLength } = tensor;
     const share = shares.get(dtype) ?? { dtype, tensors: 0, bytes: 0 };
     share.tensors++;
     share.bytes += byteLength;
@@ -69,7 +73,7 @@ export function dtypeShares(tensors: Iterable<MetaTensor>): DTypeShare[] {
   return [...shares.values()].sort((a, b) => b.bytes - a.bytes);
 }
 
-export function sumBytes(tensors: Iterable<MetaTensor>): number {
+export function sumBytes(tensors: Iterable<Pick<MetaTensor, 'byteLength'>>): number {
   let bytes = 0;
   for (const tensor of tensors) bytes += tensor.byteLength;
   return bytes;

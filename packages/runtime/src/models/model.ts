@@ -1,5 +1,5 @@
-import type { Block } from '@airllm/kernels';
-import type { MetaTensor } from '@airllm/loader';
+import type { Block, PackedTensor } from '@airllm/kernels';
+import { MetaTensor } from '@airllm/loader';
 
 /** What every architecture's config tells the rest of the runtime. Field names are ours, in elements and positions. */
 export interface ModelConfig {
@@ -17,6 +17,9 @@ export interface ModelConfig {
   readonly ropeSwitchLength?: number;
 }
 
+/** A tensor as an executor computes with it: dense, or a quantised matrix. */
+export type ModelTensor = MetaTensor | PackedTensor;
+
 /** A model as data: graphs over meta tensors, in the order they run. No weight has been read. */
 export interface Model {
   readonly config: ModelConfig;
@@ -26,7 +29,14 @@ export interface Model {
   /** Runs on the rows that want logits; input `hidden`, output `logits`. */
   readonly head: Block;
   /** Every tensor the model uses, once, by its name in the checkpoint. */
-  readonly tensors: ReadonlyMap<string, MetaTensor>;
+  readonly tensors: ReadonlyMap<string, ModelTensor>;
   /** Elements of all distinct tensors. */
   readonly parameterCount: number;
+}
+
+/** The tensors a model is stored as: a quantised matrix by its components. */
+export function storedTensors(model: Pick<Model, 'tensors'>): MetaTensor[] {
+  return [...model.tensors.values()].flatMap((tensor) =>
+    MetaTensor.isInstance(tensor) ? [tensor] : tensor.parts().map(([, part]) => part),
+  );
 }

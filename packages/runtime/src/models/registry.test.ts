@@ -120,13 +120,6 @@ describe('what is not implemented is refused by its key', () => {
     expect(error).toMatchObject({ key });
   });
 
-  test('compressed weights', () => {
-    for (const key of ['quantization_config', 'quantization']) {
-      const error = errorOf(() => buildModel({ model_type: 'llama', [key]: { bits: 4 } }, { dtype: 'BF16' }));
-      expect(error).toMatchObject({ code: 'ERR_UNSUPPORTED_CONFIG', key });
-    }
-  });
-
   test('nonsense is a ConfigError', () => {
     for (const raw of [null, [], 'x', 3]) expect(ConfigError.isInstance(errorOf(() => readConfig(raw)))).toBe(true);
     const topK = errorOf(() => readConfig({ model_type: 'mixtral', num_local_experts: 4, num_experts_per_tok: 5 }));

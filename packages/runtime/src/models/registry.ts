@@ -1,4 +1,4 @@
-import type { Checkpoint, DType } from '@airllm/loader';
+import type { DType } from '@airllm/loader';
 import { UnsupportedConfigError } from '../errors';
 import type { Architecture } from './architecture';
 import { ModelBuilder } from './builder';
@@ -9,7 +9,7 @@ import { llama } from './llama';
 import { ministral } from './ministral';
 import { mistral } from './mistral';
 import { mixtral } from './mixtral';
-import type { Model, ModelConfig } from './model';
+import type { Model, ModelConfig, ModelTensor } from './model';
 import { phi3 } from './phi3';
 import { qwen2 } from './qwen2';
 import { qwen3 } from './qwen3';
@@ -31,9 +31,6 @@ export const ARCHITECTURES: readonly AnyArchitecture[] = [
   qwen3,
 ];
 
-/** Keys of quantised checkpoints: how their tensors are to be read is not known here yet. */
-const QUANTISATION_KEYS = ['quantization_config', 'quantization'] as const;
-
 /** The architecture of a `model_type`, or undefined. */
 export function architectureOf(modelType: string): AnyArchitecture | undefined {
   return ARCHITECTURES.find((architecture) => architecture.modelType === modelType);
@@ -48,15 +45,19 @@ export function readConfig(rawConfig: unknown): ModelConfig {
   return requireArchitecture(config).readConfig(config);
 }
 
+/** Tensors by name, as a checkpoint has them; quantised matrices as packed tensors (see `openSource` of @airllm/shard). */
+export interface TensorMap {
+  readonly tensors: ReadonlyMap<string, ModelTensor>;
+}
+
 /**
  * Builds a model from its config.json, over the tensors of a checkpoint or, with `{ dtype }`, over none: then every
  * weight is on meta. Reads no weights. Throws what `readConfig` throws, and `ModelTensorError` naming the tensors that
  * do not fit the config.
  */
-export function buildModel(rawConfig: unknown, source: Pick<Checkpoint, 'tensors'> | { readonly dtype: DType }): Model {
+export function buildModel(rawConfig: unknown, source: TensorMap | { readonly dtype: DType }): Model {
   const config = new ConfigReader(rawConfig);
   const architecture = requireArchitecture(config);
-  for (const key of QUANTISATION_KEYS) config.refuse(key);
   const read = architecture.readConfig(config);
   const tensors: TensorSource =
     'tensors' in source ? new CheckpointSource(source.tensors) : new MetaSource(source.dtype);

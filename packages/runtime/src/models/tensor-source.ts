@@ -1,5 +1,6 @@
 import { type DType, MetaTensor } from '@airllm/loader';
 import type { TensorMismatch } from '../errors';
+import type { ModelTensor } from './model';
 
 /** Where a model's tensors come from: a checkpoint, or nowhere yet. */
 export interface TensorSource {
@@ -7,7 +8,7 @@ export interface TensorSource {
    * The tensor of the first of `names` that exists, or a meta tensor in its place where none does: what is wrong is
    * collected, so that one error can name everything.
    */
-  resolve(names: readonly string[], shape: readonly number[]): MetaTensor;
+  resolve(names: readonly string[], shape: readonly number[]): ModelTensor;
   /** What was wrong so far, and what nobody asked for. */
   problems(ignored: readonly RegExp[]): TensorProblems;
 }
@@ -34,7 +35,7 @@ export class MetaSource implements TensorSource {
     this.#dtype = dtype;
   }
 
-  resolve(names: readonly string[], shape: readonly number[]): MetaTensor {
+  resolve(names: readonly string[], shape: readonly number[]): ModelTensor {
     const known = names.map((name) => this.#made.get(name)).find((tensor) => tensor !== undefined);
     if (known !== undefined) return known;
     const tensor = new MetaTensor({ name: names[0]!, dtype: this.#dtype, shape });
@@ -49,17 +50,17 @@ export class MetaSource implements TensorSource {
 
 /** Tensors of a checkpoint. */
 export class CheckpointSource implements TensorSource {
-  readonly #tensors: ReadonlyMap<string, MetaTensor>;
+  readonly #tensors: ReadonlyMap<string, ModelTensor>;
   readonly #used = new Set<string>();
   readonly #missing: string[] = [];
   readonly #misshapen: TensorMismatch[] = [];
   readonly #uncomputable: TensorMismatch[] = [];
 
-  constructor(tensors: ReadonlyMap<string, MetaTensor>) {
+  constructor(tensors: ReadonlyMap<string, ModelTensor>) {
     this.#tensors = tensors;
   }
 
-  resolve(names: readonly string[], shape: readonly number[]): MetaTensor {
+  resolve(names: readonly string[], shape: readonly number[]): ModelTensor {
     const tensor = this.#find(names);
     const standIn = () => new MetaTensor({ name: names[0]!, dtype: 'F32', shape });
     if (tensor === undefined) {
@@ -67,7 +68,7 @@ export class CheckpointSource implements TensorSource {
       return standIn();
     }
     this.#used.add(tensor.name);
-    if (!COMPUTABLE.includes(tensor.dtype)) {
+    if (MetaTensor.isInstance(tensor) && !COMPUTABLE.includes(tensor.dtype)) {
       this.#uncomputable.push({ name: tensor.name, expected: COMPUTABLE.join(', '), found: tensor.dtype });
       return standIn();
     }
@@ -92,7 +93,7 @@ export class CheckpointSource implements TensorSource {
     };
   }
 
-  #find(names: readonly string[]): MetaTensor | undefined {
+  #find(names: readonly string[]): ModelTensor | undefined {
     for (const name of names) {
       const tensor = this.#tensors.get(name) ?? this.#tensors.get(name.replace(BASE_PREFIX, ''));
       if (tensor !== undefined) return tensor;

@@ -1,4 +1,5 @@
-import { type Block, type Graph, layoutWorkspace } from '@airllm/kernels';
+import { type Block, type Graph, layoutWorkspace, opWeights } from '@airllm/kernels';
+import { placeLiterals } from '../models/literals';
 import type { Model } from '../models/model';
 import { worstSpan } from './segments';
 
@@ -7,9 +8,12 @@ const MAX_LOGIT_ROWS = 16;
 /** Embedding rows read at once; the engine stages each in a span of its own. */
 const STAGED_ROWS = 64;
 
-/** Buffers are whole pages: of the engine's (workspace, three or so carried, two of the embedding, pinned, ring, slots). */
+/**
+ * Buffers are whole pages: of the engine's (workspace, three or so carried, two of the embedding, constants,
+ * pinned, ring, slots).
+ */
 const PAGE_BYTES = 4096;
-const BUFFERS = 10;
+const BUFFERS = 11;
 
 export function logitRowsOf(maxRows: number): number {
   return Math.min(maxRows, MAX_LOGIT_ROWS);
@@ -27,6 +31,7 @@ export function activationBytes(model: Model, readAlignment: number): (maxRows: 
   const headCarry = carryColumns([model.head]);
   const ropes = ropeColumns(body);
   const { row, span } = embeddingRow(model.embedding, readAlignment);
+  const constants = placeLiterals(model).byteLength;
   return (maxRows) => {
     const logitRows = logitRowsOf(maxRows);
     const workspace = 4 * Math.max(maxRows * bodyColumns, logitRows * headColumns);
@@ -35,7 +40,7 @@ export function activationBytes(model: Model, readAlignment: number): (maxRows: 
     const embedding = maxRows * row + Math.min(maxRows, STAGED_ROWS) * span;
     // Rows are described by four int32 each, once for the pass and once for the head.
     const perRow = 4 * (ropes + 8);
-    return workspace + carried + logits + embedding + maxRows * perRow + BUFFERS * PAGE_BYTES;
+    return workspace + carried + logits + embedding + maxRows * perRow + constants + BUFFERS * PAGE_BYTES;
   };
 }
 
@@ -66,8 +71,10 @@ function ropeColumns(blocks: readonly Block[]): number {
 function embeddingRow(block: Block, readAlignment: number): { row: number; span: number } {
   const rows = block.graph.ops.flatMap((op) => {
     if (op.op !== 'embed') return [];
-    const tensor = block.weights[op.weight]!;
-    return [tensor.byteLength / tensor.shape[0]!];
+    return opWeights(op, block.graph).flatMap((id) => {
+      const tensor = block.weights[id]!;
+      return tensor.literal === undefined ? [tensor.byteLength / tensor.shape[0]!] : [];
+    });
   });
   return {
     // Gathered tables start at multiples of 64 bytes.

@@ -1,4 +1,4 @@
-import type { Graph } from '@airllm/kernels';
+import type { Graph, WeightId, WeightSpec } from '@airllm/kernels';
 import { dtypeBits } from '@airllm/loader';
 import type { Model } from '../models/model';
 import type { Plan, Segment, WeightExtent } from './types';
@@ -86,7 +86,19 @@ function sizeOf(weights: readonly WeightExtent[], graph: Graph): { bytes: number
   let elements = 0;
   for (const { weight, extent } of weights) {
     bytes += extent.length;
-    elements += (extent.length * 8) / dtypeBits(graph.weights[weight]!.dtype);
+    elements += elementsOf(graph, weight, extent.length);
   }
   return { bytes, elements };
+}
+
+/** Weights in so many bytes of a tensor; of a packed matrix its codes count, and nothing else. */
+function elementsOf(graph: Graph, weight: WeightId, bytes: number): number {
+  const { dtype, shape, packed, layout } = graph.weights[weight]!;
+  if (packed !== undefined) return (bytes / shape[1]!) * packed.columns;
+  const component = layout === 'whole' || graph.weights.some((other) => holds(other, weight));
+  return component ? 0 : (bytes * 8) / dtypeBits(dtype);
+}
+
+function holds({ packed }: WeightSpec, weight: WeightId): boolean {
+  return packed !== undefined && Object.values(packed.components).includes(weight);
 }

@@ -1,4 +1,4 @@
-import { type Graph, type LinearOp, type Op, opWeights, type Part } from '@airllm/kernels';
+import { type Graph, isSliced, type LinearOp, type Op, opWeights, type Part } from '@airllm/kernels';
 import { type Extent, type MetaTensor, tensorBytes } from '@airllm/loader';
 import type { Model } from '../models/model';
 import type { ExpertSegment, Segment, WeightExtent } from './types';
@@ -59,11 +59,12 @@ export function graphCutter(options: CutOptions): (graph: Graph) => readonly Par
 export function worstPartBytes(graph: Graph, part: Part, alignment: number): number {
   let bytes = 0;
   for (const op of graph.ops.slice(part.from, part.to)) {
-    opWeights(op).forEach((id, i) => {
+    for (const id of loaded(graph, op)) {
       const length = weightBytes(graph, id);
-      const rows = part.slice !== undefined && i === 0 ? part.slice.to - part.slice.from : undefined;
-      bytes += worstSpan(rows === undefined ? length : rows * (length / graph.weights[id]!.shape[0]!), alignment);
-    });
+      const spec = graph.weights[id]!;
+      const rows = part.slice !== undefined && isSliced(spec) ? part.slice.to - part.slice.from : undefined;
+      bytes += worstSpan(rows === undefined ? length : rows * (length / spec.shape[0]!), alignment);
+    }
   }
   return bytes;
 }
@@ -106,7 +107,12 @@ function cutGraph(graph: Graph, options: CutOptions): Part[] {
 }
 
 function opBytes(graph: Graph, op: Op, alignment: number): number {
-  return opWeights(op).reduce((sum, id) => sum + worstSpan(weightBytes(graph, id), alignment), 0);
+  return loaded(graph, op).reduce((sum, id) => sum + worstSpan(weightBytes(graph, id), alignment), 0);
+}
+
+/** The weights of an op that are read from files: all but constants. */
+function loaded(graph: Graph, op: Op): number[] {
+  return opWeights(op, graph).filter((id) => graph.weights[id]!.layout !== 'constants');
 }
 
 function weightBytes(graph: Graph, id: number): number {
@@ -114,15 +120,20 @@ function weightBytes(graph: Graph, id: number): number {
   return tensorBytes(dtype, shape);
 }
 
-/** Even slices of a matrix's stored rows; every slice brings the whole bias. */
+/** Even slices of a matrix's stored rows; every slice brings the bias, and what else of it comes whole. */
 function sliceLinear(graph: Graph, op: LinearOp, options: CutOptions): { from: number; to: number }[] {
   const { segmentBytes, readAlignment: alignment } = options;
   const rows = graph.weights[op.weight]!.shape[0]!;
-  const rowBytes = weightBytes(graph, op.weight) / rows;
-  const bias = op.bias === undefined ? 0 : worstSpan(weightBytes(graph, op.bias), alignment);
   // Of worstSpan's rounding, what can be lost to alignment at both ends.
   const loss = alignment === 1 ? 0 : 2 * alignment;
-  const most = Math.max(1, Math.floor((segmentBytes - bias - loss) / rowBytes));
+  let rowBytes = 0;
+  let fixed = 0;
+  for (const id of loaded(graph, op)) {
+    const sliced = isSliced(graph.weights[id]!);
+    rowBytes += sliced ? weightBytes(graph, id) / rows : 0;
+    fixed += sliced ? loss : worstSpan(weightBytes(graph, id), alignment);
+  }
+  const most = Math.max(1, Math.floor((segmentBytes - fixed) / rowBytes));
   const even = Math.ceil(rows / Math.ceil(rows / most));
   const size = most >= SLICE_ROWS ? Math.min(roundUp(even, SLICE_ROWS), roundDown(most, SLICE_ROWS)) : even;
   const slices = [];
@@ -148,12 +159,12 @@ function place(
   const weights: WeightExtent[] = [];
   let bytes = 0;
   for (const op of graph.ops.slice(part.from, part.to)) {
-    opWeights(op).forEach((weight, i) => {
+    for (const weight of loaded(graph, op)) {
       const tensor = tensors[weight]!;
-      const extent = partOf(tensor, i === 0 ? part.slice : undefined);
+      const extent = partOf(tensor, isSliced(graph.weights[weight]!) ? part.slice : undefined);
       weights.push({ weight, extent });
       bytes += tensor.extent === undefined ? worstSpan(extent.length, alignment) : spanOf(extent, alignment);
-    });
+    }
   }
   return { weights, bytes };
 }
