@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { closeFile, copyFile, openFile, readFile } from './readers/file-io';
-import type { Failure, HostMessage, OpenReply, Request, ThreadMessage } from './readers/protocol';
+import type { Failure, HostMessage, OpenReply, ReadReply, Request, ThreadMessage } from './readers/protocol';
 
 // A reader thread: blocking calls, one after the other. Kept free of imports, since every thread holds its own copy.
 parentPort?.on('message', ({ id, request }: HostMessage) => parentPort?.postMessage(answer(id, request)));
@@ -15,7 +15,7 @@ function answer(id: number, request: Request): ThreadMessage {
   }
 }
 
-function perform(request: Request): OpenReply | number {
+function perform(request: Request): OpenReply | ReadReply | undefined {
   switch (request.op) {
     case 'open':
       return openFile(request);
@@ -24,6 +24,7 @@ function perform(request: Request): OpenReply | number {
     case 'copy':
       return copyFile(request);
     case 'close':
-      return closeFile(request);
+      closeFile(request);
+      return undefined;
   }
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,7 +20,8 @@ const file = join(dir, 'weights.bin');
 writeFileSync(file, content);
 
 const native = foreignAvailable();
-const kinds: ReaderOptions['kind'][] = native ? ['auto', 'plain', 'mmap'] : ['auto', 'plain'];
+const kinds: ReaderOptions[] = [{ kind: 'auto' }, { kind: 'auto', useCache: false }, { kind: 'plain' }];
+if (native) kinds.push({ kind: 'mmap' });
 
 const rejection = (promise: Promise<unknown>) =>
   promise.then(
@@ -47,10 +49,10 @@ async function withReader(options: ReaderOptions, use: (reader: Reader) => Promi
   }
 }
 
-describe.each(kinds)('a reader of kind %s', (kind) => {
+describe.each(kinds)('a reader of %o', (options) => {
   test('brings any extent, to any place it can, through any number of requests', async () => {
     const buffer = HostBuffer.allocate(SIZE + 3 * 4096);
-    await withReader({ kind, requestBytes: 64 * 1024 }, async (reader) => {
+    await withReader({ ...options, requestBytes: 64 * 1024 }, async (reader) => {
       const extents = fc.tuple(fc.nat(SIZE), fc.oneof(fc.nat(9000), fc.nat(SIZE))).map(([offset, length]) => ({
         file,
         offset,
@@ -70,7 +72,7 @@ describe.each(kinds)('a reader of kind %s', (kind) => {
   });
 
   test('many reads in flight do not disturb each other', async () => {
-    await withReader({ kind, requestBytes: 4096 }, async (reader) => {
+    await withReader({ ...options, requestBytes: 4096 }, async (reader) => {
       const buffer = HostBuffer.allocate(64 * 16_384);
       const reads = Array.from({ length: 64 }, (_, i) => {
         const extent = { file, offset: i * 40_000 + i, length: 8000 };
@@ -88,10 +90,10 @@ describe.each(kinds)('a reader of kind %s', (kind) => {
   });
 
   test('a file that ends too early is an error with the facts, also when it is cut while open', async () => {
-    const cut = join(dir, `cut-${kind}.bin`);
+    const cut = join(dir, `cut-${options.kind}-${options.useCache}.bin`);
     writeFileSync(cut, content.subarray(0, 100_000));
     const buffer = HostBuffer.allocate(200_000);
-    await withReader({ kind }, async (reader) => {
+    await withReader(options, async (reader) => {
       const beyond = await rejection(reader.read({ file: cut, offset: 90_000, length: 20_000 }, buffer, 0));
       expect(ReadError.isInstance(beyond)).toBe(true);
       expect(beyond).toMatchObject({ file: cut, offset: 90_000, expected: 20_000, found: 10_000, errno: undefined });
@@ -112,26 +114,29 @@ describe.each(kinds)('a reader of kind %s', (kind) => {
   const unreadable = '/sys/class/net/lo/speed';
   const errno = errnoOf(unreadable);
   const shorter = '/sys/class/net/lo/mtu';
-  test.skipIf(errno === undefined || kind === 'mmap')('an error of the drive, and less than promised', async () => {
-    const buffer = HostBuffer.allocate(8192);
-    buffer.bytes().fill(1);
-    await withReader({ kind }, async (reader) => {
-      const broken = await rejection(reader.read({ file: unreadable, offset: 0, length: 100 }, buffer, 0));
-      expect(ReadError.isInstance(broken), String(broken)).toBe(true);
-      expect(broken).toMatchObject({ file: unreadable, offset: 0, expected: 100, found: 0, errno });
-      const short = await rejection(reader.read({ file: shorter, offset: 0, length: 100 }, buffer, 0));
-      expect(ReadError.isInstance(short), String(short)).toBe(true);
-      const { found } = short as ReadError;
-      expect([found, (short as ReadError).errno]).toEqual([readFileSync(shorter).length, undefined]);
-      expect(buffer.bytes(found, 100)).toEqual(new Uint8Array(100).fill(1));
-    });
-    buffer.dispose();
-  });
+  test.skipIf(errno === undefined || options.kind === 'mmap')(
+    'an error of the drive, and less than promised',
+    async () => {
+      const buffer = HostBuffer.allocate(8192);
+      buffer.bytes().fill(1);
+      await withReader(options, async (reader) => {
+        const broken = await rejection(reader.read({ file: unreadable, offset: 0, length: 100 }, buffer, 0));
+        expect(ReadError.isInstance(broken), String(broken)).toBe(true);
+        expect(broken).toMatchObject({ file: unreadable, offset: 0, expected: 100, found: 0, errno });
+        const short = await rejection(reader.read({ file: shorter, offset: 0, length: 100 }, buffer, 0));
+        expect(ReadError.isInstance(short), String(short)).toBe(true);
+        const { found } = short as ReadError;
+        expect([found, (short as ReadError).errno]).toEqual([readFileSync(shorter).length, undefined]);
+        expect(buffer.bytes(found, 100)).toEqual(new Uint8Array(100).fill(1));
+      });
+      buffer.dispose();
+    },
+  );
 
   test('a missing file is an error, and nothing is held afterwards', async () => {
     const before = HostBuffer.total();
     const buffer = HostBuffer.allocate(8192);
-    await withReader({ kind }, async (reader) => {
+    await withReader(options, async (reader) => {
       const error = await rejection(reader.read({ file: join(dir, 'absent'), offset: 0, length: 1 }, buffer, 0));
       expect(error).toMatchObject({ code: 'ERR_READ', errno: 'ENOENT' });
       buffer.dispose();
@@ -141,7 +146,7 @@ describe.each(kinds)('a reader of kind %s', (kind) => {
 
   test('abort rejects with the reason once no thread writes any more', async () => {
     const buffer = HostBuffer.allocate(SIZE + 4096);
-    await withReader({ kind, threads: 1, requestBytes: 4096 }, async (reader) => {
+    await withReader({ ...options, threads: 1, requestBytes: 4096 }, async (reader) => {
       await reader.read({ file, offset: 0, length: 10 }, buffer, 0);
       const controller = new AbortController();
       const reason = new Error('enough');
@@ -161,7 +166,7 @@ describe.each(kinds)('a reader of kind %s', (kind) => {
   });
 
   test.each(['cold', 'warm'])('close lets running requests end, rejects the rest, and is final (%s)', async (start) => {
-    const reader = await openReader({ kind, threads: 1, requestBytes: 4096 });
+    const reader = await openReader({ ...options, threads: 1, requestBytes: 4096 });
     const buffer = HostBuffer.allocate(SIZE + 4096);
     if (start === 'warm') await reader.read({ file, offset: 0, length: 10 }, buffer, 0);
     const read = rejection(reader.read({ file, offset: 0, length: SIZE }, buffer, 0));
@@ -175,7 +180,7 @@ describe.each(kinds)('a reader of kind %s', (kind) => {
 
   test('what cannot be read is refused before anything is', async () => {
     const buffer = HostBuffer.allocate(100);
-    await withReader({ kind }, async (reader) => {
+    await withReader(options, async (reader) => {
       for (const [offset, length, at] of [
         [-1, 1, 0],
         [0, -1, 0],
@@ -298,6 +303,35 @@ test('fs.stat answers within 20 ms while a reader streams at full speed', { retr
     expect(sorted[Math.floor(sorted.length * 0.95)]).toBeLessThan(20);
   });
   buffer.dispose();
+});
+
+describe.skipIf(process.platform !== 'linux' || !native)('the page cache', () => {
+  const cached = join(dir, 'cached.bin');
+  const extent = { file: cached, offset: 5000, length: SIZE - 6000 };
+  const cachedBytes = async (options: ReaderOptions): Promise<number | null> => {
+    using buffer = HostBuffer.allocate(SIZE + 8192);
+    let found: number | null = null;
+    await withReader(options, async (reader) => {
+      const first = await reader.read(extent, buffer, 0);
+      expect(Buffer.compare(buffer.bytes(first, extent.length), content.subarray(5000, SIZE - 1000))).toBe(0);
+      if ((await reader.kindOf(cached)) === 'direct') found = reader.stats.bytesCached;
+    });
+    return found;
+  };
+
+  test('gives what it holds already, and is given nothing', async (context) => {
+    writeFileSync(cached, content);
+    const warm = await cachedBytes({ kind: 'auto' });
+    if (warm === null) return context.skip('this drive has no direct I/O');
+    expect(warm).toBeGreaterThanOrEqual(extent.length);
+    expect(await cachedBytes({ kind: 'auto', useCache: false })).toBe(0);
+    expect(await cachedBytes({ kind: 'direct' })).toBe(0);
+    // A plain reader drops what it has read.
+    execFileSync('sync', [cached]);
+    await cachedBytes({ kind: 'plain' });
+    expect(await cachedBytes({ kind: 'auto' })).toBe(0);
+    expect(await cachedBytes({ kind: 'auto' })).toBe(0);
+  });
 });
 
 describe('the process', () => {

@@ -15,6 +15,8 @@ export interface ReadOptions {
 export interface ReaderStats {
   /** Bytes brought so far, alignment included. */
   readonly bytesRead: number;
+  /** Of these, bytes that `direct` found in the page cache. */
+  readonly bytesCached: number;
   /** Requests answered so far. */
   readonly requests: number;
   /** Wall-clock milliseconds during which at least one request was being answered. */

@@ -3,7 +3,17 @@ import { BLOCK } from '../extent';
 import { foreignAvailable, viewMemory } from '../foreign';
 import { pageAllocator } from '../memory';
 import { nativeIo } from './native-io';
-import type { CloseRequest, CopyRequest, Failure, OpenReply, OpenRequest, ReadRequest, Target } from './protocol';
+import { closeCache, isCached, viewCache } from './page-cache';
+import type {
+  CloseRequest,
+  CopyRequest,
+  Failure,
+  OpenReply,
+  OpenRequest,
+  ReadReply,
+  ReadRequest,
+  Target,
+} from './protocol';
 
 /** Blocking file operations: what a reader thread does. */
 
@@ -24,7 +34,8 @@ export function openFile(request: OpenRequest): OpenReply {
   try {
     const stat = fstatSync(fd);
     if (!stat.isFile()) throw new IoFailure('EISDIR', 'it is not a regular file');
-    const reply: OpenReply = { fd, direct: false, size: stat.size, device: stat.dev, mapping: undefined };
+    const { size, dev: device } = stat;
+    const reply: OpenReply = { fd, direct: false, size, device, mapping: undefined, cache: undefined };
     if (mode === 'mmap') return { ...reply, mapping: stat.size === 0 ? undefined : nativeIo().map(fd, stat.size) };
     if (mode === 'plain') {
       avoidCache(fd);
@@ -33,6 +44,7 @@ export function openFile(request: OpenRequest): OpenReply {
     if (!request.plainDevices.includes(stat.dev)) {
       const direct = openDirect(path);
       if (typeof direct === 'number') {
+        if (request.useCache) return { ...reply, fd: direct, direct: true, cache: viewCache(fd, path, stat) };
         closeSync(fd);
         return { ...reply, fd: direct, direct: true };
       }
@@ -76,8 +88,16 @@ function openDirect(path: string): number | IoFailure {
   }
 }
 
-/** Reads until `needed` bytes are there, and returns how many came. */
-export function readFile(request: ReadRequest): number {
+/** Reads until `needed` bytes are there, from memory if the page cache has all of them. */
+export function readFile(request: ReadRequest): ReadReply {
+  const { cache, offset, needed } = request;
+  if (cache === undefined || !isCached(cache, offset, needed)) return { bytes: readThrough(request), cached: false };
+  const bytes = readThrough({ ...request, fd: cache.fd, direct: false, dropCache: false });
+  return { bytes, cached: true };
+}
+
+/** Reads by the request's own descriptor, and returns how many bytes came. */
+function readThrough(request: ReadRequest): number {
   const { fd, offset, length, needed, target } = request;
   const read = readerInto(fd, target, length);
   let done = 0;
@@ -132,17 +152,17 @@ export function retried(found: number, read: () => number): number {
 }
 
 /** Copies out of a mapping. Touching pages past the end of a file that shrank is SIGBUS: so look first. */
-export function copyFile(request: CopyRequest): number {
+export function copyFile(request: CopyRequest): ReadReply {
   const { fd, mapping, offset, length, target } = request;
   const { size } = fstatSync(fd);
   if (offset + length > size) throw new IoFailure(undefined, 'the file ends', Math.max(0, size - offset));
   if (!('address' in target)) throw new IoFailure('ENOSYS', 'a mapping is only copied into native memory');
   nativeIo().copy(target.address, mapping + BigInt(offset), length);
-  return length;
+  return { bytes: length, cached: false };
 }
 
-export function closeFile(request: CloseRequest): number {
+export function closeFile(request: CloseRequest): void {
   if (request.mapping !== undefined) nativeIo().unmap(request.mapping, request.size);
+  if (request.cache !== undefined) closeCache(request.cache);
   closeSync(request.fd);
-  return 0;
 }

@@ -11,6 +11,9 @@ export interface NativeIo {
   map(fd: number, length: number): bigint;
   unmap(address: bigint, length: number): void;
   copy(to: bigint, from: bigint, length: number): void;
+  /** Whether every page of a mapped range, which starts at a page, is in memory (Linux). */
+  residentPages(address: bigint, length: number): boolean;
+  readonly pageBytes: number;
 }
 
 let io: NativeIo | undefined;
@@ -63,6 +66,7 @@ function open(): NativeIo {
     unmap: (address, length) => void munmap(address, length),
     copy: (to, from, length) => void memcpy(to, from, length),
     dropCache: cacheDropper(libc),
+    ...residency(libc),
     noCache: (fd) => {
       const fcntl = libc.function<[number, number, string, number], number>('fcntl', 'int', ['int', 'int', '...']);
       fcntl(fd, F_NOCACHE, 'int', 1);
@@ -82,6 +86,24 @@ function cacheDropper(libc: ReturnType<typeof loadLibrary>): NativeIo['dropCache
   return (fd, offset, length) => {
     const start = alignDown(offset, BLOCK);
     fadvise(fd, start, alignUp(offset + length, BLOCK) - start, POSIX_FADV_DONTNEED);
+  };
+}
+
+function residency(libc: ReturnType<typeof loadLibrary>): Pick<NativeIo, 'residentPages' | 'pageBytes'> {
+  const pageBytes = libc.function<[], number>('getpagesize', 'int', [])();
+  const mincore = libc.function<[Address, number, Uint8Array], number>('mincore', 'int', [
+    'uintptr_t',
+    'size_t',
+    'void *',
+  ]);
+  let states = new Uint8Array(4097);
+  return {
+    pageBytes,
+    residentPages(address, length) {
+      const pages = Math.ceil(length / pageBytes);
+      if (pages > states.length) states = new Uint8Array(pages);
+      return mincore(address, length, states) === 0 && states.subarray(0, pages).indexOf(0) === -1;
+    },
   };
 }
 

@@ -13,7 +13,10 @@ interface Slot {
   users: number;
 }
 
-/** A checkpoint of hundreds of shards must not use up the process's descriptors (1024 by default on Linux). */
+/**
+ * A checkpoint of hundreds of shards must not use up the process's descriptors (1024 by default on Linux); a file may
+ * have two.
+ */
 const MAX_OPEN_FILES = 128;
 
 /** Files are opened by the threads on first use and kept open; the least recently used unused ones give way. */
@@ -23,11 +26,13 @@ export class OpenFiles {
   /** Whether a device (st_dev) knows direct I/O, as a probe on one of its files has shown. */
   readonly #plainDevices = new Set<number>();
   readonly #mode: OpenRequest['mode'];
+  readonly #useCache: boolean;
   readonly #threads: ReaderThreads;
 
-  constructor(threads: ReaderThreads, mode: OpenRequest['mode']) {
+  constructor(threads: ReaderThreads, options: { mode: OpenRequest['mode']; useCache: boolean }) {
     this.#threads = threads;
-    this.#mode = mode;
+    this.#mode = options.mode;
+    this.#useCache = options.useCache;
   }
 
   /** Runs `use` with the open file, which stays open until it settles. */
@@ -68,7 +73,8 @@ export class OpenFiles {
   }
 
   async #open(path: string, mode: OpenRequest['mode']): Promise<OpenFile> {
-    const request: OpenRequest = { op: 'open', path, mode, plainDevices: [...this.#plainDevices] };
+    const plainDevices = [...this.#plainDevices];
+    const request: OpenRequest = { op: 'open', path, mode, plainDevices, useCache: this.#useCache };
     const outcome = await this.#threads.submit(request, { cancelled: false });
     if (outcome === undefined) throw new DisposedError('reader');
     if (outcome.failure !== undefined) {
@@ -101,8 +107,8 @@ export class OpenFiles {
 
   async #close(slot: Slot): Promise<void> {
     try {
-      const { fd, mapping, size } = await slot.file;
-      await this.#threads.submit({ op: 'close', fd, mapping, size }, { cancelled: false });
+      const { fd, mapping, size, cache } = await slot.file;
+      await this.#threads.submit({ op: 'close', fd, mapping, size, cache }, { cancelled: false });
     } catch {
       // It never opened.
     }

@@ -19,6 +19,11 @@ export interface ReaderOptions {
    * push out what others need; `keep` for random access.
    */
   pageCache?: 'drop' | 'keep' | undefined;
+  /**
+   * Whether `direct` takes from the page cache what that holds already (Linux; of files the process owns or may write).
+   * It never puts anything there. Default: true for `auto`, false for `direct`, which then measures the drive alone.
+   */
+  useCache?: boolean | undefined;
 }
 
 const DEFAULT_THREADS = 4;
@@ -37,13 +42,15 @@ export async function openReader(options: ReaderOptions = {}): Promise<Reader> {
   if (!Number.isInteger(requestBytes) || requestBytes < 1 || requestBytes > MAX_REQUEST_BYTES) {
     throw new OptionError({ option: 'requestBytes', expected: `1 to ${MAX_REQUEST_BYTES}`, found: requestBytes });
   }
-  const kind = resolveKind(options.kind ?? 'auto');
+  const asked = options.kind ?? 'auto';
+  const kind = resolveKind(asked);
   return new ThreadedReader({
     kind,
-    mode: kind === 'direct' && options.kind !== 'direct' ? 'direct-or-plain' : kind,
+    mode: kind === 'direct' && asked !== 'direct' ? 'direct-or-plain' : kind,
     threads,
     requestBytes: alignUp(requestBytes, BLOCK),
     dropCache: (options.pageCache ?? 'drop') === 'drop',
+    useCache: options.useCache ?? asked === 'auto',
   });
 }
 

@@ -3,6 +3,14 @@
 /** Where the bytes go: native memory, or (without the foreign function interface) a SharedArrayBuffer. */
 export type Target = { readonly address: bigint } | { readonly buffer: SharedArrayBuffer; readonly start: number };
 
+/** A second way to a file that is opened for direct I/O: through the page cache. */
+export interface CacheView {
+  readonly fd: number;
+  /** Of the whole file, for asking which pages are in memory; never read. */
+  readonly mapping: bigint;
+  readonly size: number;
+}
+
 export interface OpenRequest {
   readonly op: 'open';
   readonly path: string;
@@ -10,6 +18,8 @@ export interface OpenRequest {
   readonly mode: 'direct' | 'direct-or-plain' | 'plain' | 'mmap';
   /** Devices (st_dev) already known to refuse direct I/O. */
   readonly plainDevices: readonly number[];
+  /** Whether direct files may be read from the page cache where that has the bytes. */
+  readonly useCache: boolean;
 }
 
 export interface OpenReply {
@@ -19,6 +29,7 @@ export interface OpenReply {
   readonly device: number;
   /** Of the mapping, if one was asked for and the file is not empty. */
   readonly mapping: bigint | undefined;
+  readonly cache: CacheView | undefined;
 }
 
 export interface ReadRequest {
@@ -33,6 +44,15 @@ export interface ReadRequest {
   readonly target: Target;
   /** Take the bytes out of the page cache again once they are copied. */
   readonly dropCache: boolean;
+  /** Where to look first. */
+  readonly cache?: CacheView | undefined;
+}
+
+export interface ReadReply {
+  /** Bytes that arrived. */
+  readonly bytes: number;
+  /** They came from the page cache. */
+  readonly cached: boolean;
 }
 
 export interface CopyRequest {
@@ -50,6 +70,7 @@ export interface CloseRequest {
   readonly fd: number;
   readonly mapping: bigint | undefined;
   readonly size: number;
+  readonly cache: CacheView | undefined;
 }
 
 export type Request = OpenRequest | ReadRequest | CopyRequest | CloseRequest;
@@ -68,5 +89,5 @@ export interface HostMessage {
 }
 
 export type ThreadMessage =
-  | { readonly id: number; readonly value: OpenReply | number; readonly failure?: undefined }
+  | { readonly id: number; readonly value: OpenReply | ReadReply | undefined; readonly failure?: undefined }
   | { readonly id: number; readonly failure: Failure };

@@ -4,7 +4,7 @@ import type { HostBuffer } from '../host-buffer';
 import type { Reader, ReaderKind, ReaderStats, ReadOptions } from '../reader';
 import { AbortWatch } from './abort-watch';
 import { type OpenFile, OpenFiles } from './open-files';
-import type { Failure, OpenRequest, Request, Target } from './protocol';
+import type { Failure, OpenRequest, ReadReply, Request, Target } from './protocol';
 import { type Job, type Outcome, ReaderThreads } from './reader-threads';
 
 export interface ThreadedReaderOptions {
@@ -13,6 +13,7 @@ export interface ThreadedReaderOptions {
   readonly threads: number;
   readonly requestBytes: number;
   readonly dropCache: boolean;
+  readonly useCache: boolean;
 }
 
 /** One piece of a read, as long as one request. */
@@ -34,6 +35,7 @@ export class ThreadedReader implements Reader {
   readonly #aborts = new AbortWatch((job) => this.#threads.cancel(job));
   readonly #reads = new Set<Promise<unknown>>();
   #bytesRead = 0;
+  #bytesCached = 0;
   #requests = 0;
   #closed: Promise<void> | undefined;
 
@@ -41,11 +43,16 @@ export class ThreadedReader implements Reader {
     this.kind = options.kind;
     this.#options = options;
     this.#threads = new ReaderThreads(options.threads);
-    this.#files = new OpenFiles(this.#threads, options.mode);
+    this.#files = new OpenFiles(this.#threads, options);
   }
 
   get stats(): ReaderStats {
-    return { bytesRead: this.#bytesRead, requests: this.#requests, busyMs: this.#threads.busyMs };
+    return {
+      bytesRead: this.#bytesRead,
+      bytesCached: this.#bytesCached,
+      requests: this.#requests,
+      busyMs: this.#threads.busyMs,
+    };
   }
 
   span(extent: Extent): number {
@@ -168,7 +175,10 @@ export class ThreadedReader implements Reader {
   #account(outcome: Outcome | undefined): void {
     if (outcome === undefined) return;
     this.#requests++;
-    if (typeof outcome.value === 'number') this.#bytesRead += outcome.value;
+    if (outcome.failure !== undefined) return;
+    const { bytes, cached } = outcome.value as ReadReply;
+    this.#bytesRead += bytes;
+    if (cached) this.#bytesCached += bytes;
   }
 
   #pieces(extent: Extent, at: number, direct: boolean): Piece[] {
@@ -187,10 +197,11 @@ export class ThreadedReader implements Reader {
   }
 
   #request(file: OpenFile, piece: Piece, target: Target, direct: boolean): Request {
-    const { fd, mapping } = file;
+    const { fd, mapping, cache } = file;
     const { offset, length, needed } = piece;
     if (mapping !== undefined) return { op: 'copy', fd, mapping, offset, length, needed, target };
-    return { op: 'read', fd, direct, offset, length, needed, target, dropCache: !direct && this.#options.dropCache };
+    const dropCache = !direct && this.#options.dropCache;
+    return { op: 'read', fd, direct, offset, length, needed, target, dropCache, cache };
   }
 }
 
