@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { ConfigError, UnsupportedConfigError } from '../errors';
 import type { Architecture } from './architecture';
-import { ARCHITECTURES, architectureOf, buildModel, readConfig } from './registry';
+import { ARCHITECTURES, architectureOf, readConfig } from './registry';
 
 function errorOf(run: () => unknown): unknown {
   try {
