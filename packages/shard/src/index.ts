@@ -20,5 +20,14 @@ export type { ShardOptions, SplitOptions } from './options';
 export { type FileRole, type Place, placeTensor } from './plan/place';
 export type { ShardDType } from './plan/plan';
 export type { ShardProgress } from './progress';
+export { convertedTensor, packedOnMeta } from './sources/converted';
+export {
+  type Conversion,
+  type ConversionOutput,
+  isConversion,
+  type ModelSource,
+  type SourceKind,
+  type SourceTensor,
+} from './sources/source';
 export { type SplitReport, splitCheckpoint } from './split';
 export { type VerifyOptions, type VerifyReport, verifyShards } from './verify';
