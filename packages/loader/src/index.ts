@@ -6,6 +6,8 @@ export {
   openCheckpoint,
 } from './checkpoint/open-checkpoint';
 export { type CheckpointIndex, openCheckpointIndex } from './checkpoint/open-checkpoint-index';
+export { readConfig as readConfigFile } from './checkpoint/read-json';
+export { readWeightIndex, type WeightIndex } from './checkpoint/weight-index';
 export type { ElementArray } from './decode';
 export { DTYPES, type DType, dtypeBits, elementCount, isDType, tensorBytes } from './dtype';
 export {

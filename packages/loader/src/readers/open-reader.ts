@@ -32,7 +32,7 @@ const DEFAULT_REQUEST_BYTES = 16 * 2 ** 20;
 /** A single system call moves at most 2^31 - 4096 bytes on Linux; more than this gains nothing. */
 const MAX_REQUEST_BYTES = 2 ** 30;
 
-/** Opens a reader; its threads start with the first read. Throws `OptionError`. */
+/** Opens a reader. One thread starts at once, the others when reads keep it busy. Throws `OptionError`. */
 export async function openReader(options: ReaderOptions = {}): Promise<Reader> {
   const threads = options.threads ?? DEFAULT_THREADS;
   if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
@@ -44,7 +44,7 @@ export async function openReader(options: ReaderOptions = {}): Promise<Reader> {
   }
   const asked = options.kind ?? 'auto';
   const kind = resolveKind(asked);
-  return new ThreadedReader({
+  const reader = new ThreadedReader({
     kind,
     mode: kind === 'direct' && asked !== 'direct' ? 'direct-or-plain' : kind,
     threads,
@@ -52,6 +52,8 @@ export async function openReader(options: ReaderOptions = {}): Promise<Reader> {
     dropCache: (options.pageCache ?? 'drop') === 'drop',
     useCache: options.useCache ?? asked === 'auto',
   });
+  reader.warmUp();
+  return reader;
 }
 
 function resolveKind(kind: 'auto' | ReaderKind): ReaderKind {

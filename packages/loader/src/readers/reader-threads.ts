@@ -23,6 +23,8 @@ interface Entry {
 interface Thread {
   readonly worker: Worker;
   readonly running: Map<number, Entry>;
+  /** Has begun to work; starting takes some 30 ms of processor time. */
+  online: boolean;
 }
 
 /** One request runs and one waits in the thread, so that it need not wait for the host's event loop in between. */
@@ -32,8 +34,8 @@ const DEPTH = 2;
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 };
 
 /**
- * Threads that answer requests from one queue. They are started when there is work for them, and keep the process
- * alive only while they have some.
+ * Threads that answer requests from one queue. They are started when there is work for them, one after the other (all at
+ * once would keep the first from its work), and keep the process alive only while they have some.
  */
 export class ReaderThreads {
   readonly #threads: Thread[] = [];
@@ -47,6 +49,16 @@ export class ReaderThreads {
   #closing = false;
 
   constructor(readonly limit: number) {}
+
+  /** Starts the first thread ahead of its first request. */
+  warmUp(): void {
+    if (this.#threads.length > 0 || this.#closing) return;
+    try {
+      this.#start();
+    } catch {
+      // The first request will say so.
+    }
+  }
 
   get answered(): number {
     return this.#answered;
@@ -108,7 +120,8 @@ export class ReaderThreads {
       if (best === undefined || thread.running.size < best.running.size) best = thread;
     }
     if (best !== undefined && best.running.size === 0) return best;
-    if (this.#threads.length < this.limit) return this.#start();
+    const starting = this.#threads.some((thread) => !thread.online);
+    if (this.#threads.length < this.limit && !starting) return this.#start();
     return best !== undefined && best.running.size < DEPTH ? best : undefined;
   }
 
@@ -130,8 +143,12 @@ export class ReaderThreads {
       resourceLimits: RESOURCE_LIMITS,
       name: 'airllm-reader',
     });
-    const thread: Thread = { worker, running: new Map() };
+    const thread: Thread = { worker, running: new Map(), online: false };
     worker.unref();
+    worker.on('online', () => {
+      thread.online = true;
+      this.#dispatch();
+    });
     worker.on('message', (message: ThreadMessage) => this.#answer(thread, message));
     worker.on('error', (error) => this.#lost(thread, `the reader thread died: ${error.message}`));
     worker.on('exit', () => this.#lost(thread, 'the reader thread ended'));

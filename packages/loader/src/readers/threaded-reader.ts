@@ -46,6 +46,10 @@ export class ThreadedReader implements Reader {
     this.#files = new OpenFiles(this.#threads, options);
   }
 
+  warmUp(): void {
+    this.#threads.warmUp();
+  }
+
   get stats(): ReaderStats {
     return {
       bytesRead: this.#bytesRead,

@@ -47,12 +47,13 @@ export class AutoModel {
    */
   static async fromPretrained(source: string, options: FromPretrainedOptions = {}): Promise<LanguageModel> {
     const { dir } = await resolveModel(source, options);
-    const checkpoint = await openCheckpoint(dir, { signal: options.signal });
-    const model = buildModel(checkpoint.config, checkpoint);
     const closing: (() => Promise<void>)[] = [];
     try {
+      // First, since its thread takes a moment to start.
       const reader = await openReader({ kind: options.reader ?? 'auto' });
       closing.push(() => reader.close());
+      const checkpoint = await openCheckpoint(dir, { signal: options.signal });
+      const model = buildModel(checkpoint.config, checkpoint);
       const executor = await createExecutor(executorOptions(options));
       closing.push(() => executor.dispose());
       const planOptions = await resolvePlanOptions(dir, model, options, reader.kind);

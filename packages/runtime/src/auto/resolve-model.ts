@@ -13,7 +13,7 @@ export interface ResolveModelOptions {
 
 /** Where a model's files are. */
 export interface ResolvedModel {
-  /** Folder with config.json and the weights. */
+  /** Folder with config.json and the weights, or the one file with weights that was named. */
   readonly dir: string;
   /** For a repository: `org/name` and the commit that was found. */
   readonly repo?: string;
