@@ -52,7 +52,7 @@ bool overlap(const Pass &pass, uint32_t a, uint32_t b) {
 uint32_t independent_linears(const Pass &pass, uint32_t at) {
   const Op *ops = pass.program->ops + at;
   uint32_t n = 1;
-  for (; n < kCounters && at + n < pass.part.to; n++) {
+  for (; n < kOpsAtOnce && at + n < pass.part.to; n++) {
     if (ops[0].code != OpCode::Linear || ops[n].code != OpCode::Linear || ops[n].a != ops[0].a) break;
     // A result that nobody reads may share its place with the next.
     bool apart = true;
@@ -88,9 +88,11 @@ void run_ops(const OpTable &table, const Pass &pass, Worker &worker) {
     } else {
       next = i + independent_linears(pass, i);
       for (uint32_t k = i; k < next; k++) {
-        worker.tasks = &worker.pool->counters[k - i].next;
+        worker.op = k - i;
+        worker.tasks = &worker.pool->counters[worker.op].next;
         kernel_of(table, pass, ops[k])(pass, ops[k], worker);
       }
+      worker.op = 0;
       worker.tasks = &worker.pool->counters[0].next;
     }
     pool_barrier(*worker.pool);

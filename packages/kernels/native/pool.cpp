@@ -77,7 +77,13 @@ bool pool_reserve(Pool &pool, size_t scratch, size_t shared) {
 bool pool_create(Pool &pool, uint32_t threads) {
   memset(&pool, 0, sizeof pool);
   pool.workers = static_cast<Worker *>(calloc(threads, sizeof(Worker)));
-  if (!pool.workers) return false;
+  pool.range_memory = calloc(1, sizeof(Counter) * 2 * kOpsAtOnce * threads + 64);
+  if (!pool.workers || !pool.range_memory) {
+    free(pool.workers);
+    free(pool.range_memory);
+    return false;
+  }
+  pool.ranges = reinterpret_cast<Counter *>(aligned(pool.range_memory));
   monitor_init(pool.monitor);
   for (uint32_t i = 0; i < threads; i++) {
     Worker &worker = pool.workers[i];
@@ -100,6 +106,7 @@ void pool_destroy(Pool &pool) {
   for (uint32_t i = 0; i < pool.threads; i++) thread_join(pool.workers[i].thread);
   monitor_destroy(pool.monitor);
   free(pool.memory);
+  free(pool.range_memory);
   free(pool.workers);
 }
 

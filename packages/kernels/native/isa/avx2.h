@@ -11,6 +11,7 @@ constexpr uint32_t kLanes = 8;
 // 3 × 4 accumulators, 3 activations, 1 weight: 16 registers.
 constexpr uint32_t kTileRows = 3;
 constexpr uint32_t kWideRows = 1;  // rows that run 8 outputs at once
+constexpr uint32_t kStripes = 4;   // outputs that one row runs at once: chains of additions enough for memory
 
 static inline vf v_zero() { return _mm256_setzero_ps(); }
 static inline vf v_set(float x) { return _mm256_set1_ps(x); }

@@ -11,6 +11,7 @@ constexpr uint32_t kLanes = 4;
 // 6 × 4 accumulators, 6 activations, 1 weight: 31 registers.
 constexpr uint32_t kTileRows = 6;
 constexpr uint32_t kWideRows = 2;  // rows that run 8 outputs at once
+constexpr uint32_t kStripes = 8;   // outputs that one row runs at once: chains of additions enough for memory
 
 static inline vf v_zero() { return vdupq_n_f32(0); }
 static inline vf v_set(float x) { return vdupq_n_f32(x); }

@@ -11,6 +11,7 @@ typedef int32_t vi __attribute__((vector_size(16)));
 constexpr uint32_t kLanes = 4;
 constexpr uint32_t kTileRows = 2;
 constexpr uint32_t kWideRows = 1;  // rows that run 8 outputs at once
+constexpr uint32_t kStripes = 4;   // outputs that one row runs at once: chains of additions enough for memory
 
 static inline vf v_zero() { return vf{}; }
 static inline vf v_set(float x) { return vf{x, x, x, x}; }

@@ -14,8 +14,9 @@ constexpr uint32_t kOutBlock = 128;   // a multiple of the tile's 4 outputs
 constexpr uint32_t kPanelRows = 24;   // fewer rows of activations do not repay the copy
 constexpr uint32_t kLeastRows = 96;   // rows per task, a multiple of every kTileRows
 constexpr uint32_t kPanelPadding = 64;
-// Bytes of weights per task at few rows: enough to stream, small enough to share out evenly.
-constexpr uint32_t kStreamBytes = 128 * 1024;
+// Few rows read weights from memory. Bytes of weights per task: small enough to share out evenly; how far ahead they are
+// asked for.
+constexpr uint32_t kTaskBytes = 32 * 1024, kAhead = 4096;
 
 static_assert(kLeastRows % kTileRows == 0 && kOutBlock % 4 == 0 && kTileRows <= kFewRows);
 
@@ -93,24 +94,47 @@ template <class X, class W> static inline DotSource<X> few_rows(const Linear &l,
   }
 }
 
-template <class X, class W, class Done> static void linear_out_in(const Linear &l, Worker &worker, Done done) {
-  if (l.rows <= kTileRows) {
-    const DotSource<X> all = few_rows<X, W>(l, worker.scratch);
-    // Whole groups of 8 outputs, at least one.
-    const uint32_t step = 8 * (1 + uint32_t(kStreamBytes / (8 * l.w_stride)));
-    const uint32_t fair = 8 * ceil_div(l.outs, 8 * 4 * worker.pool->threads);
-    const uint32_t block = least(step, fair), tasks = ceil_div(l.outs, block);
-    for (uint32_t t; (t = next_task(worker)) < tasks;) {
-      const uint32_t out = t * block, outs = least(block, l.outs - out);
-      // One row is read in long runs; more rows of activations stay in the first cache only block by block.
-      const uint32_t depth = l.rows == 1 ? l.k : Dot<X, W>::depth;
-      for (uint32_t at = 0; at < l.k; at += depth)
-        dot_matrix<X, W>({all.x + at, all.xr, all.xs, all.w + out * all.wr + size_t(at) * W::bytes, all.wr}, l.rows,
-                         outs, least(depth, l.k - at), l.y + out, l.y_stride, at > 0);
-      done(0, l.rows, out, outs);
+// Shares `outs` rows of weights out between threads so that each reads long runs of memory: it has a range of its own,
+// which it walks in S stripes at once, and then helps the others with theirs. Calls body(out, outs, apart): `outs` outputs
+// from `out` on in each of the S stripes that lie `apart`; or apart = 0: in one.
+template <uint32_t S, class Body>
+static inline void for_stripes(Worker &worker, uint32_t outs, size_t row_bytes, Body body) {
+  begin_ranges(worker);
+  const uint32_t threads = worker.pool->threads, range = ceil_div(outs, threads);
+  const uint32_t block = 1 + uint32_t(kTaskBytes / (S * row_bytes));
+  for (uint32_t i = 0; i < threads; i++) {
+    const uint32_t whose = (worker.index + i) % threads, from = least(whose * range, outs);
+    const uint32_t length = least(range, outs - from), apart = length / S, tasks = ceil_div(apart, block);
+    for (uint32_t t; (t = next_in_range(worker, whose)) <= tasks;) {
+      if (t < tasks) body(from + t * block, least(block, apart - t * block), apart);
+      else if (S * apart < length) body(from + S * apart, length - S * apart, 0);
     }
-    return;
   }
+}
+
+// A row's weights are read along all of K; the activations of several rows stay in the first cache block by block.
+template <class X, class W, uint32_t R, class Done>
+static void linear_few_rows(const Linear &l, Worker &worker, Done done) {
+  constexpr uint32_t S = R == 1 ? kStripes : 4;
+  const DotSource<X> all = few_rows<X, W>(l, worker.scratch);
+  const uint32_t depth = R == 1 ? l.k : Dot<X, W>::depth;
+  const size_t ahead = R == 1 ? kAhead : l.w_stride;
+  for_stripes<S>(worker, l.outs, l.w_stride, [&](uint32_t out, uint32_t outs, uint32_t apart) {
+    float *y = l.y + out;
+    for (uint32_t at = 0; at < l.k; at += depth) {
+      const uint8_t *w = all.w + out * all.wr + size_t(at) * W::bytes;
+      const DotSource<X> from{all.x + at, all.xr, all.xs, w, all.wr, ahead};
+      const uint32_t k = least(depth, l.k - at);
+      if (apart) dot_stripes<X, W, R, S>(from, apart, outs, k, y, l.y_stride, at > 0);
+      else dot_outputs<X, W, R>(from, outs, k, y, l.y_stride, at > 0);
+    }
+    for (uint32_t s = 0; s < (apart ? S : 1); s++) done(0, R, out + s * apart, outs);
+  });
+}
+
+template <class X, class W, class Done> static void linear_out_in(const Linear &l, Worker &worker, Done done) {
+  if (l.rows <= kTileRows)
+    return with_rows(l.rows, [&](auto tile) { linear_few_rows<X, W, tile.count>(l, worker, done); });
   // All rows in one task, unless there are too few blocks of outputs for the threads.
   const uint32_t out_blocks = ceil_div(l.outs, kOutBlock);
   const uint32_t row_tasks = ceil_div(4 * worker.pool->threads, out_blocks);

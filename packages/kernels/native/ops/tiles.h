@@ -37,25 +37,24 @@ template <class X, class W> struct Dot {
   }
 };
 
-constexpr uint32_t kAhead = 4096;  // bytes of weights
-
-// Where a tile finds its operands; strides in elements of their array, wr in bytes.
+// Where a tile finds its operands; strides in elements of their array, wr and ahead in bytes.
 template <class X> struct DotSource {
   const typename X::Stored *x;
   size_t xr, xs;  // to the next row, to the next step
   const uint8_t *w;
-  size_t wr;
+  size_t wr;         // to the next output of the tile
+  size_t ahead = 0;  // how far ahead weights are asked for, where they are read for the first time
 };
 
-template <class X, class W, uint32_t R, uint32_t O>
+template <class X, class W, uint32_t R, uint32_t O, bool kFetch>
 static inline void dot_steps(vf (&acc)[R][O], const DotSource<X> &from, uint32_t k) {
   using D = Dot<X, W>;
   const typename X::Stored *x = from.x;
   const uint8_t *w = from.w;
   const uint32_t tail = k % D::step;
   for (uint32_t s = k / D::step; s > 0; s--, x += from.xs, w += D::step * W::bytes) {
-    // One output after the other is one long run through memory, which can be asked for ahead.
-    if constexpr (O == 1) __builtin_prefetch(w + kAhead, 0, 3);
+    if constexpr (kFetch)
+      for (uint32_t o = 0; o < O; o++) __builtin_prefetch(w + o * from.wr + from.ahead, 0, 3);
     typename D::Operand xs[R];
     for (uint32_t r = 0; r < R; r++) xs[r] = D::load_x(x + r * from.xr);
     for (uint32_t o = 0; o < O; o++) {
@@ -72,52 +71,55 @@ static inline void dot_steps(vf (&acc)[R][O], const DotSource<X> &from, uint32_t
   }
 }
 
-// y = the lanes' sums, or y += them.
+// y = the lanes' sums, or y += them; outputs of the tile lie yo apart.
 template <uint32_t R, uint32_t O>
-static inline void dot_finish(const vf (&acc)[R][O], float *y, size_t yr, bool add) {
-  constexpr uint32_t width = O == 1 ? 1 : 4;
+static inline void dot_finish(const vf (&acc)[R][O], float *y, size_t yr, size_t yo, bool add) {
+  constexpr uint32_t width = O < 4 ? O : 4;
   // Unrolled, or the accumulators would leave their registers.
 #pragma GCC unroll 8
   for (uint32_t r = 0; r < R; r++) {
 #pragma GCC unroll 2
     for (uint32_t o = 0; o < O; o += width) {
-      float sums[4], *to = y + r * yr + o;
-      if constexpr (O == 1) sums[0] = v_reduce_add(acc[r][0]);
+      float sums[4], *to = y + r * yr + o * yo;
+      if constexpr (O < 4) v_reduce4(acc[r][0], acc[r][O - 1], acc[r][0], acc[r][O - 1], sums);
       else v_reduce4(acc[r][o], acc[r][o + 1], acc[r][o + 2], acc[r][o + 3], sums);
-      if (add)
-        for (uint32_t i = 0; i < width; i++) sums[i] = to[i] + sums[i];
-      memcpy(to, sums, width * 4);
+      for (uint32_t i = 0; i < width; i++) to[i * yo] = add ? to[i * yo] + sums[i] : sums[i];
     }
   }
 }
 
-// R rows times O outputs along K. `add`: to the blocks before, whose sum is in y.
-template <class X, class W, uint32_t R, uint32_t O>
-static inline void dot_tile(DotSource<X> from, uint32_t k, float *y, size_t yr, bool add) {
+// R rows times O outputs along K; O is 1, 2, 4 or 8. `add`: to the blocks before, whose sum is in y.
+template <class X, class W, uint32_t R, uint32_t O, bool kFetch = false>
+static inline void dot_tile(DotSource<X> from, uint32_t k, float *y, size_t yr, size_t yo, bool add) {
   using D = Dot<X, W>;
   for (uint32_t at = 0; at < k; at += D::depth) {
     vf acc[R][O];
     for (uint32_t r = 0; r < R; r++)
       for (uint32_t o = 0; o < O; o++) acc[r][o] = v_zero();
-    dot_steps<X, W, R, O>(acc, from, least(k - at, D::depth));
-    dot_finish<R, O>(acc, y, yr, add || at > 0);
+    dot_steps<X, W, R, O, kFetch>(acc, from, least(k - at, D::depth));
+    dot_finish<R, O>(acc, y, yr, yo, add || at > 0);
     from.x += D::depth / D::step * from.xs;
     from.w += D::depth * W::bytes;
   }
 }
 
-// R rows times any number of outputs.
+// R rows times any number of outputs that lie side by side.
 template <class X, class W, uint32_t R>
 AIRLLM_KERNEL void dot_outputs(DotSource<X> from, uint32_t outs, uint32_t k, float *y, size_t yr, bool add) {
-  // One row of activations waits for memory alone, which is fastest read in one run (bf16, AVX-512: 36 GB/s on two
-  // threads against 29 for eight outputs at once). Narrower vectors need several chains of additions to keep up with it.
-  constexpr bool one_run = R == 1 && kLanes >= 16;
   uint32_t o = 0;
-  if constexpr (R <= kWideRows && !one_run)
-    for (; o + 8 <= outs; o += 8, from.w += 8 * from.wr) dot_tile<X, W, R, 8>(from, k, y + o, yr, add);
-  if constexpr (!one_run)
-    for (; o + 4 <= outs; o += 4, from.w += 4 * from.wr) dot_tile<X, W, R, 4>(from, k, y + o, yr, add);
-  for (; o < outs; o++, from.w += from.wr) dot_tile<X, W, R, 1>(from, k, y + o, yr, add);
+  if constexpr (R <= kWideRows)
+    for (; o + 8 <= outs; o += 8, from.w += 8 * from.wr) dot_tile<X, W, R, 8>(from, k, y + o, yr, 1, add);
+  for (; o + 4 <= outs; o += 4, from.w += 4 * from.wr) dot_tile<X, W, R, 4>(from, k, y + o, yr, 1, add);
+  for (; o < outs; o++, from.w += from.wr) dot_tile<X, W, R, 1>(from, k, y + o, yr, 1, add);
+}
+
+// R rows times S stripes of `outs` outputs each, `apart` outputs from one to the next: S long runs through memory.
+template <class X, class W, uint32_t R, uint32_t S>
+AIRLLM_KERNEL void dot_stripes(DotSource<X> from, uint32_t apart, uint32_t outs, uint32_t k, float *y, size_t yr,
+                               bool add) {
+  const size_t row = from.wr;
+  from.wr = apart * row;
+  for (uint32_t o = 0; o < outs; o++, from.w += row) dot_tile<X, W, R, S, true>(from, k, y + o, yr, apart, add);
 }
 
 // Calls `body` with an integral constant R for the tile's number of rows.
@@ -136,7 +138,8 @@ template <class X, class W>
 AIRLLM_KERNEL void dot_matrix(DotSource<X> from, uint32_t rows, uint32_t outs, uint32_t k, float *y, size_t yr, bool add) {
   for (uint32_t r = 0; r < rows; r += kTileRows) {
     with_rows(rows - r < kTileRows ? rows - r : kTileRows, [&](auto tile) {
-      dot_outputs<X, W, tile.count>({from.x + r * from.xr, from.xr, from.xs, from.w, from.wr}, outs, k, y + r * yr, yr, add);
+      dot_outputs<X, W, tile.count>({from.x + r * from.xr, from.xr, from.xs, from.w, from.wr}, outs, k,
+                                       y + r * yr, yr, add);
     });
   }
 }
