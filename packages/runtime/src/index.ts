@@ -1,7 +1,20 @@
 /// <reference lib="esnext.disposable" />
 export { AutoModel, type FromPretrainedOptions } from './auto/auto-model';
 export { type ByteSize, parseByteSize } from './auto/byte-size';
+export {
+  type ConversionCacheOptions,
+  type ConvertedCopy,
+  listConverted,
+  removeConverted,
+} from './auto/conversion-cache';
 export { LanguageModel, type ModelInfo } from './auto/language-model';
+export {
+  type ConversionProgress,
+  needsConversion,
+  type OpenWeightsOptions,
+  openWeights,
+  type RunnableWeights,
+} from './auto/open-weights';
 export { type MemoryOptions, resolvePlanOptions } from './auto/plan-options';
 export { type ResolvedModel, type ResolveModelOptions, resolveModel } from './auto/resolve-model';
 export {

@@ -21,6 +21,7 @@ export { type FileRole, type Place, placeTensor } from './plan/place';
 export type { ShardDType } from './plan/plan';
 export type { ShardProgress } from './progress';
 export { convertedTensor, packedOnMeta } from './sources/converted';
+export { type OpenSourceOptions, openSource } from './sources/open-source';
 export {
   type Conversion,
   type ConversionOutput,

@@ -1,6 +1,5 @@
 import type { DType } from '@airllm/loader';
 import type { ComponentName, PackedFormat } from '../packed/format';
-import type { WeightId } from './ops';
 
 /** How a weight's bytes are arranged, and so how a matrix may be cut. */
 export type WeightLayout =
@@ -31,8 +30,8 @@ export interface PackedWeightSpec {
   readonly format: PackedFormat;
   /** K of the matrix that is meant. */
   readonly columns: number;
-  /** Its other components. */
-  readonly components: Readonly<Partial<Record<Exclude<ComponentName, 'codes'>, WeightId>>>;
+  /** Its other components, by their index in `Graph.weights`. */
+  readonly components: Readonly<Partial<Record<Exclude<ComponentName, 'codes'>, number>>>;
 }
 
 export interface ValueSpec {

@@ -5,7 +5,7 @@ import {
   type ExecutorName,
   type ExecutorOptions,
 } from '@airllm/kernels';
-import { type DType, openCheckpoint, openReader, type Reader } from '@airllm/loader';
+import { type DType, openReader, type Reader } from '@airllm/loader';
 import { Engine, type Observer } from '../engine';
 import { loadGenerationConfig, readGenerationDefaults } from '../generate/generation-config';
 import type { Model } from '../models/model';
@@ -13,10 +13,11 @@ import { buildModel } from '../models/registry';
 import { planResidency } from '../plan/residency';
 import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
 import { LanguageModel, type ModelInfo } from './language-model';
+import { type OpenWeightsOptions, openWeights } from './open-weights';
 import { type MemoryOptions, resolvePlanOptions } from './plan-options';
 import { type ResolveModelOptions, resolveModel } from './resolve-model';
 
-export interface FromPretrainedOptions extends ResolveModelOptions, MemoryOptions {
+export interface FromPretrainedOptions extends ResolveModelOptions, OpenWeightsOptions, MemoryOptions {
   /** @defaultValue 'auto': native where its library is there, else reference */
   readonly executor?: 'auto' | ExecutorName | undefined;
   /** @defaultValue as many as the machine runs at once */
@@ -40,20 +41,23 @@ export class AutoModel {
   private constructor() {}
 
   /**
-   * Opens a model folder or a repository of the local Hugging Face cache. Waits for headers and tokenizer only: the first
-   * weights are then on their way, the rest follow with the first pass.
+   * Opens a model folder, a file with weights (GGUF among them), or a repository of the local Hugging Face cache. Waits
+   * for headers and tokenizer only: the first weights are then on their way, the rest follow with the first pass. A model
+   * in a layout that cannot be computed with is converted first, once (`onConversion`).
    * Throws `ModelNotFoundError`, `FormatError`, `ConfigError`, `UnsupportedConfigError`, `ModelTensorError`,
-   * `BudgetError`, `ExecutorUnavailableError`, `OptionError`, `TokenizerError`.
+   * `BudgetError`, `ExecutorUnavailableError`, `OptionError`, `TokenizerError`, and for a
+   * conversion `NoSpaceError`, `TargetLockedError`, `WriteError`.
    */
   static async fromPretrained(source: string, options: FromPretrainedOptions = {}): Promise<LanguageModel> {
-    const { dir } = await resolveModel(source, options);
+    const found = await resolveModel(source, options);
     const closing: (() => Promise<void>)[] = [];
     try {
       // First, since its thread takes a moment to start.
       const reader = await openReader({ kind: options.reader ?? 'auto' });
       closing.push(() => reader.close());
-      const checkpoint = await openCheckpoint(dir, { signal: options.signal });
-      const model = buildModel(checkpoint.config, checkpoint);
+      const weights = await openWeights(found.file ?? found.dir, options);
+      const { dir, config } = weights;
+      const model = buildModel(config, weights);
       const executor = await createExecutor(executorOptions(options));
       closing.push(() => executor.dispose());
       const planOptions = await resolvePlanOptions(dir, model, options, reader.kind);
@@ -63,7 +67,7 @@ export class AutoModel {
       // The drive works while the tokenizer is read.
       engine.prefetch();
       const { contextLength } = planOptions;
-      const text = await loadText(dir, checkpoint.config, options.signal);
+      const text = await loadText(dir, config, options.signal);
       const session = { engine, contextLength, ...text };
       return new LanguageModel({
         info: infoOf(dir, engine, executor, reader, contextLength),

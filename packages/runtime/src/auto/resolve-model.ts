@@ -1,6 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { ModelNotFoundError } from '../errors';
 
 export interface ResolveModelOptions {
@@ -13,8 +13,10 @@ export interface ResolveModelOptions {
 
 /** Where a model's files are. */
 export interface ResolvedModel {
-  /** Folder with config.json and the weights, or the one file with weights that was named. */
+  /** Folder with config.json and the weights. */
   readonly dir: string;
+  /** Where a file was named (GGUF, one safetensors file, an index): the file. */
+  readonly file?: string;
   /** For a repository: `org/name` and the commit that was found. */
   readonly repo?: string;
   readonly commit?: string;
@@ -26,15 +28,17 @@ const REPO_ID = /^([\w.-]+\/)?[\w.-]+(@[\w./-]+)?$/;
 const REVISION = /^(?!.*(^|\/)\.\.(\/|$))[\w./-]+$/;
 
 /**
- * Finds a model: a folder, or a repository id in the local Hugging Face cache (shared with Python's huggingface_hub).
+ * Finds a model: a folder, a file with weights, or a repository id in the local Hugging Face cache (shared with Python's huggingface_hub).
  * Nothing is downloaded. Throws `ModelNotFoundError`, which says where it looked.
  */
 export async function resolveModel(source: string, options: ResolveModelOptions = {}): Promise<ResolvedModel> {
   options.signal?.throwIfAborted();
-  const dir = resolve(source);
-  if (await isDirectory(dir)) return { dir };
+  const path = resolve(source);
+  const found = await stat(path).catch(() => null);
+  if (found?.isDirectory()) return { dir: path };
+  if (found?.isFile()) return { dir: dirname(path), file: path };
   if (!REPO_ID.test(source) || source.startsWith('.')) {
-    throw new ModelNotFoundError({ source, reason: `there is no folder ${dir}` });
+    throw new ModelNotFoundError({ source, reason: `there is no folder or file ${path}` });
   }
   const [repo, revision = options.revision ?? 'main'] = source.split('@') as [string, string?];
   if (!REVISION.test(revision)) throw new ModelNotFoundError({ source, reason: `${revision} cannot be a revision` });

@@ -1,0 +1,84 @@
+import { OptionError } from '@airllm/loader';
+import {
+  convertedTensor,
+  isConversion,
+  type ModelSource,
+  openSource,
+  type ShardProgress,
+  SourceChangedError,
+  splitCheckpoint,
+} from '@airllm/shard';
+import type { ModelTensor } from '../models/model';
+import { type ConversionCacheOptions, conversionDir, isConverted, recordConversion } from './conversion-cache';
+
+/** How far the rewriting of a model has come that cannot be run as it is stored. */
+export interface ConversionProgress extends ShardProgress {
+  /** Folder of the copy. */
+  readonly dir: string;
+  /** How the source is quantised: `gptq`, `gguf`, … */
+  readonly quantisation: string | null;
+}
+
+export interface OpenWeightsOptions extends ConversionCacheOptions {
+  /** Whether a model that cannot be run as it is stored may be converted into the cache. @defaultValue true */
+  readonly convert?: boolean | undefined;
+  /** Is told while a model is converted, which happens once; the first call comes before anything is written. */
+  readonly onConversion?: ((progress: ConversionProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A model's tensors in formats that executors compute on. */
+export interface RunnableWeights {
+  /** Folder with configuration and tokenizer: the source's own, or that of its converted copy. */
+  readonly dir: string;
+  readonly config: Record<string, unknown> | null;
+  readonly tensors: ReadonlyMap<string, ModelTensor>;
+}
+
+/**
+ * Opens a model's weights. What is stored in a layout that executors compute on is run in place; anything else is
+ * converted once, into the cache, and found there the next time.
+ * Throws as `openSource` and `splitCheckpoint` do; `OptionError` where a conversion is needed and not allowed.
+ */
+export async function openWeights(path: string, options: OpenWeightsOptions): Promise<RunnableWeights> {
+  const { signal } = options;
+  const copy = await conversionDir(path, options);
+  if (await isConverted(copy)) return runnable(await openSource(copy, { signal }));
+  const source = await openSource(path, { signal });
+  if (!needsConversion(source)) return runnable(source);
+  if (options.convert === false) {
+    throw new OptionError({
+      option: 'convert',
+      expected: `true: weights quantised by ${source.quantisation ?? source.kind} have to be converted before they can be run`,
+      found: false,
+    });
+  }
+  await convert(path, copy, source, options);
+  return runnable(await openSource(copy, { signal }));
+}
+
+/** Whether some tensor is stored in a layout that no executor computes with. */
+export function needsConversion(source: ModelSource): boolean {
+  return source.extras.size > 0 || [...source.tensors.values()].some(isConversion);
+}
+
+async function convert(path: string, copy: string, source: ModelSource, options: OpenWeightsOptions): Promise<void> {
+  const { onConversion, signal } = options;
+  const { quantisation } = source;
+  const onProgress =
+    onConversion && ((progress: ShardProgress) => onConversion({ ...progress, dir: copy, quantisation }));
+  const split = (restart: boolean) => splitCheckpoint(path, copy, { signal, onProgress, restart });
+  try {
+    await split(false);
+  } catch (error) {
+    // What an interrupted run left belongs to files that have changed since.
+    if (!SourceChangedError.isInstance(error)) throw error;
+    await split(true);
+  }
+  await recordConversion(copy, path, source.files);
+}
+
+function runnable({ dir, config, tensors }: ModelSource): RunnableWeights {
+  const ready = new Map([...tensors].map(([name, tensor]) => [name, convertedTensor(tensor)]));
+  return { dir, config, tensors: ready };
+}
