@@ -55,7 +55,10 @@ export type OutputName = Exclude<ComponentName, 'constants'> | 'dense';
  */
 export interface Codec {
   readonly name: string;
-  /** Ranges begin at multiples of this many rows of the result (a tensor of one dimension is one row). */
+  /**
+   * Ranges begin at multiples of this many rows of the result. A row is the last dimension: `[2, 3, 4]` has 6 rows, and a
+   * tensor of one dimension is one row.
+   */
   rowStep(call: Pick<CodecCall, 'params' | 'shape'>): number;
   convertRows(call: CodecCall): void;
 }
@@ -66,11 +69,12 @@ export interface CodecCall {
   /** Rows [from, to) of the result. */
   readonly from: number;
   readonly to: number;
-  /** Bytes of an input, valid until the next read. */
+  /** Bytes of an input, at any address, valid until the next read. Inputs of up to 8 MiB may be read in any pattern. */
   read(input: string, byteOffset: number, byteLength: number): Uint8Array;
   /**
-   * To be filled: bytes of row-wise outputs for these rows, of others (one-dimensional: see `componentShape`) whole, in
-   * the first call that asks for them. Only those that are wanted are there.
+   * To be filled, every byte: row-wise outputs for these rows, others (one-dimensional: see `componentShape`) whole, in
+   * the first call of a run. Only those that are wanted are there: a tensor is run over more than once where its smaller
+   * components do not fit into memory. Each begins at a multiple of its element.
    */
   readonly out: Readonly<Partial<Record<OutputName, Uint8Array>>>;
 }
