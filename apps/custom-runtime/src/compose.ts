@@ -35,7 +35,7 @@ export async function* generateIds(
     weightsMemory: options.weightsMemory,
     contextLength: prompt.length + options.maxNewTokens,
     processBytes: 0,
-    readAlignment: reader.kind === 'direct' ? 4096 : 1,
+    readAlignment: reader.alignment,
   });
   const engine = new Engine({ model, plan, executor, reader });
   const sequence = await engine.openSequence(prompt.length + options.maxNewTokens);

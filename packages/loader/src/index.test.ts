@@ -46,6 +46,7 @@ test('the public face changes only on purpose', () => {
       "openCheckpointIndex",
       "openReader",
       "openSafetensors",
+      "readAlignment",
       "readConfigFile",
       "readSafetensorsHeader",
       "readWeightIndex",

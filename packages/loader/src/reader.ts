@@ -1,4 +1,4 @@
-import type { Extent } from './extent';
+import { BLOCK, type Extent } from './extent';
 import type { HostBuffer } from './host-buffer';
 
 /**
@@ -6,6 +6,11 @@ import type { HostBuffer } from './host-buffer';
  * out of a mapping (for random access to single tensors; never for streaming).
  */
 export type ReaderKind = 'direct' | 'plain' | 'mmap';
+
+/** Offsets and lengths that a reader of a kind asks the drive for are multiples of this: 4096 for `direct`, else 1. */
+export function readAlignment(kind: ReaderKind): number {
+  return kind === 'direct' ? BLOCK : 1;
+}
 
 export interface ReadOptions {
   /** Takes back requests not begun yet; the read rejects with its reason once none is running. */
@@ -26,6 +31,8 @@ export interface ReaderStats {
 /** Brings extents of files into host buffers, on threads of its own. One reader serves any number of files. */
 export interface Reader {
   readonly kind: ReaderKind;
+  /** What {@link readAlignment} says of its kind: extents are widened to it. */
+  readonly alignment: number;
   /** Bytes of buffer a read of this extent occupies: for `direct` the 4 KiB-aligned superset of the extent. */
   span(extent: Extent): number;
   /**

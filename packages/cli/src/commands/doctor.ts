@@ -82,9 +82,12 @@ interface Planned {
 async function planFor(
   files: ModelFiles,
   memory: Parameters<typeof resolvePlanOptions>[2],
-  readerKind: string,
+  readerKind: Parameters<typeof resolvePlanOptions>[3],
 ): Promise<Planned> {
-  const model = buildModel(files.config, files.checkpoint ?? { dtype: configDType(files.config) });
+  const model = buildModel(
+    files.config,
+    files.tensors ? { tensors: files.tensors } : { dtype: configDType(files.config) },
+  );
   const planOptions = await resolvePlanOptions(files.dir, model, memory, readerKind);
   return { files, model, plan: planResidency(model, planOptions), planOptions };
 }

@@ -1,7 +1,7 @@
 import { DisposedError, OptionError, ReadError } from '../errors';
 import { alignDown, alignUp, BLOCK, type Extent } from '../extent';
 import type { HostBuffer } from '../host-buffer';
-import type { Reader, ReaderKind, ReaderStats, ReadOptions } from '../reader';
+import { type Reader, type ReaderKind, type ReaderStats, type ReadOptions, readAlignment } from '../reader';
 import { AbortWatch } from './abort-watch';
 import { type OpenFile, OpenFiles } from './open-files';
 import type { Failure, OpenRequest, ReadReply, Request, Target } from './protocol';
@@ -29,6 +29,7 @@ interface Piece {
 /** The three kinds differ only in what the threads do with a piece, and in the alignment of pieces. */
 export class ThreadedReader implements Reader {
   readonly kind: ReaderKind;
+  readonly alignment: number;
   readonly #options: ThreadedReaderOptions;
   readonly #threads: ReaderThreads;
   readonly #files: OpenFiles;
@@ -41,6 +42,7 @@ export class ThreadedReader implements Reader {
 
   constructor(options: ThreadedReaderOptions) {
     this.kind = options.kind;
+    this.alignment = readAlignment(options.kind);
     this.#options = options;
     this.#threads = new ReaderThreads(options.threads);
     this.#files = new OpenFiles(this.#threads, options);

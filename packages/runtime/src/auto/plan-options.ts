@@ -1,4 +1,4 @@
-import { OptionError } from '@airllm/loader';
+import { OptionError, type ReaderKind, readAlignment } from '@airllm/loader';
 import type { Model } from '../models/model';
 import type { PlanOptions } from '../plan/types';
 import { type ByteSize, parseByteSize } from './byte-size';
@@ -17,7 +17,6 @@ export interface MemoryOptions {
 }
 
 const DEFAULT_CONTEXT = 4096;
-const DIRECT_ALIGNMENT = 4096;
 
 /**
  * What a plan for the model in folder `dir` is made from, in this process as it is now; its tokenizer, which `memory`
@@ -27,7 +26,7 @@ export async function resolvePlanOptions(
   dir: string,
   model: Model,
   options: MemoryOptions,
-  readerKind: string,
+  readerKind: ReaderKind,
 ): Promise<PlanOptions> {
   const { contextLength = Math.min(model.config.maxPositions, DEFAULT_CONTEXT) } = options;
   if (!Number.isSafeInteger(contextLength) || contextLength < 1) {
@@ -41,6 +40,6 @@ export async function resolvePlanOptions(
     ...(options.maxRows === undefined ? {} : { maxRows: options.maxRows }),
     processBytes: await processBytes(dir),
     contextLength,
-    readAlignment: readerKind === 'direct' ? DIRECT_ALIGNMENT : 1,
+    readAlignment: readAlignment(readerKind),
   };
 }

@@ -27,7 +27,7 @@ async function open(
   const model = buildModel(checkpoint.config, checkpoint);
   const reader = await openReader({ kind });
   const executor = await createExecutor({ executor: executorName });
-  const options = { processBytes: 0, contextLength: 256, readAlignment: reader.kind === 'direct' ? 4096 : 1, ...plan };
+  const options = { processBytes: 0, contextLength: 256, readAlignment: reader.alignment, ...plan };
   const engine = new Engine({ model, plan: planResidency(model, options), executor, reader });
   closing.push(
     () => reader.close(),

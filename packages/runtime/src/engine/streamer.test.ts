@@ -8,6 +8,7 @@ const SEGMENT = 64 * 2 ** 20;
 /** A drive whose reads end when the test says so, and which refuses two reads into the same place. */
 class ManualReader implements Reader {
   readonly kind = 'direct';
+  readonly alignment = 1;
   readonly stats = { bytesRead: 0, bytesCached: 0, requests: 0, busyMs: 0 };
   readonly active: { readonly file: string; readonly at: number; readonly end: () => void }[] = [];
 

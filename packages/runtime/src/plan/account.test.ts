@@ -16,7 +16,7 @@ test.each(['llama', 'gemma3_text', 'gpt2', 'mixtral'])(
     const executor = await createExecutor({ executor: 'reference' });
     for (const kind of ['direct', 'plain'] as const) {
       const reader = await openReader({ kind });
-      const options = { processBytes: 0, contextLength: 64, readAlignment: kind === 'direct' ? 4096 : 1 };
+      const options = { processBytes: 0, contextLength: 64, readAlignment: reader.alignment };
       const { weightsMemory } = planResidency(model, options).floor;
       for (const plan of [
         planResidency(model, options),
