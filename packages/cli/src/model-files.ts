@@ -1,41 +1,56 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type Checkpoint,
-  FormatError,
-  MissingFileError,
-  openCheckpoint,
-  openCheckpointIndex,
-  UnsupportedCheckpointError,
-} from '@airllm/loader';
-import { type ResolveModelOptions, resolveModel } from '@airllm/runtime';
+import { FormatError, MissingFileError, openCheckpointIndex, UnsupportedCheckpointError } from '@airllm/loader';
+import { type ModelTensor, type ResolveModelOptions, resolveModel } from '@airllm/runtime';
+import { convertedTensor, isConversion, type ModelSource, openSource } from '@airllm/shard';
 
 /** What is known of a model: with its weights' headers where the weights are here. */
 export interface ModelFiles {
   readonly dir: string;
   readonly config: Record<string, unknown>;
   /** Null where weights, or some of them, are not here. */
-  readonly checkpoint: Checkpoint | null;
+  readonly source: ModelSource | null;
+  /** The source's tensors as they are computed with: after the conversion, where one is needed. */
+  readonly tensors: ReadonlyMap<string, ModelTensor> | null;
   /** Bytes of all weights as published, if anything tells. */
   readonly totalBytes: number | null;
+  /** What the weights are quantised by. */
+  readonly quantisation: string | null;
 }
 
-/** Finds a model and reads what describes it, never a weight. Throws as `resolveModel` and `openCheckpoint` do. */
+/** Finds a model and reads what describes it, never a weight. Throws as `resolveModel` and `openSource` do. */
 export async function openModelFiles(
   source: string,
   options: ResolveModelOptions,
   signal: AbortSignal,
 ): Promise<ModelFiles> {
-  const { dir } = await resolveModel(source, { ...options, signal });
+  const { dir, file } = await resolveModel(source, { ...options, signal });
+  const weights = await weightsHere(file ?? dir, signal);
+  if (weights?.config) return fromSource(weights, weights.config);
   const index = await openCheckpointIndex(dir);
   if (index.config === null) {
     throw new MissingFileError({ file: join(dir, 'config.json'), neededBy: dir });
   }
   const shards = [...index.files.values()];
-  const checkpoint = await weightsHere(dir, signal);
   const sizes = shards.reduce<number | null>((sum, size) => (sum === null || size === null ? null : sum + size), 0);
   const totalBytes = index.totalBytes ?? (shards.length > 0 ? sizes : null);
-  return { dir, config: index.config, checkpoint, totalBytes };
+  return { dir, config: index.config, source: null, tensors: null, totalBytes, quantisation: null };
+}
+
+function fromSource(source: ModelSource, config: Record<string, unknown>): ModelFiles {
+  const tensors = new Map([...source.tensors].map(([name, tensor]) => [name, convertedTensor(tensor)]));
+  const { dir, quantisation } = source;
+  return { dir, config, source, tensors, totalBytes: storedBytes(source), quantisation };
+}
+
+/** Bytes of the tensors as published. */
+function storedBytes({ tensors }: ModelSource): number {
+  const parts = new Map<string, number>();
+  for (const tensor of tensors.values()) {
+    const stored = isConversion(tensor) ? Object.values(tensor.inputs) : [tensor];
+    for (const { name, byteLength } of stored) parts.set(name, byteLength);
+  }
+  return [...parts.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** A path for `splitCheckpoint`: any file or folder that is there, else a repository in the cache. */
@@ -51,10 +66,10 @@ export async function weightsSource(
   return isFile ? source : (await resolveModel(source, { ...options, signal })).dir;
 }
 
-/** A checkpoint's headers, or null where some of its files are not here. */
-async function weightsHere(dir: string, signal: AbortSignal): Promise<Checkpoint | null> {
+/** A model's headers, or null where some of its files are not here. */
+async function weightsHere(path: string, signal: AbortSignal): Promise<ModelSource | null> {
   try {
-    return await openCheckpoint(dir, { signal });
+    return await openSource(path, { signal });
   } catch (error) {
     if (MissingFileError.isInstance(error) || UnsupportedCheckpointError.isInstance(error)) return null;
     if (FormatError.isInstance(error) && (await isLfsPointer(error.file))) return null;

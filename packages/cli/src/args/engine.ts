@@ -1,4 +1,4 @@
-import type { FromPretrainedOptions, MemoryOptions, ResolveModelOptions } from '@airllm/runtime';
+import type { FromPretrainedOptions, MemoryOptions, OpenWeightsOptions, ResolveModelOptions } from '@airllm/runtime';
 import { type Covers, choice, number, type OptionGroup } from './option';
 
 type Name<Key extends 'executor' | 'computeDtype' | 'reader'> = NonNullable<FromPretrainedOptions[Key]>;
@@ -25,7 +25,9 @@ const options = {
   ),
   observe: { declined: '--trace and --stats of run do' },
   onWarning: { declined: 'warnings go to stderr' },
-} satisfies Covers<Omit<FromPretrainedOptions, keyof ResolveModelOptions | keyof MemoryOptions>>;
+} satisfies Covers<
+  Omit<FromPretrainedOptions, keyof ResolveModelOptions | keyof OpenWeightsOptions | keyof MemoryOptions>
+>;
 
 /** What runs the model. */
 export const engineArgs: OptionGroup<typeof options> = { title: 'Execution', options };

@@ -8,7 +8,7 @@ const options = {
   }),
   cacheDir: text({
     value: '<folder>',
-    help: 'Hugging Face hub cache to look in. Default: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub.',
+    help: 'Folder of models: repositories as the Hugging Face hub caches them, converted copies in its folder airllm. Default: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub; for copies AIRLLM_CACHE, else ~/.cache/airllm.',
   }),
   signal: { declined: 'Ctrl-C is' },
 } satisfies Covers<ResolveModelOptions>;

@@ -29,7 +29,10 @@ export const estimate = defineCommand({
   async run({ terminal, signal }, [source], values) {
     const { reader = 'direct' } = values.engine;
     const files = await openModelFiles(source!, values.model, signal);
-    const model = buildModel(files.config, files.checkpoint ?? { dtype: configDType(files.config) });
+    const model = buildModel(
+      files.config,
+      files.tensors ? { tensors: files.tensors } : { dtype: configDType(files.config) },
+    );
     // As large as the process that would run it.
     const executor = await openExecutor(values.engine, terminal);
     try {
@@ -49,7 +52,7 @@ export const estimate = defineCommand({
         ...summarisePlan(plan),
         speed: await estimateSpeed({
           ...values.speed,
-          dir: files.checkpoint === null ? undefined : files.dir,
+          dir: files.source === null ? undefined : files.dir,
           plan,
           model,
           executor,

@@ -28,6 +28,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Split a checkpoint into one file per layer, with checksums.',
     load: async () => (await import('./shard')).shard,
   },
+  cache: {
+    summary: 'List and remove converted copies of models.',
+    load: async () => (await import('./cache')).cache,
+  },
   verify: {
     summary: 'Read a split checkpoint back and compare every byte with its checksums.',
     load: async () => (await import('./verify')).verify,

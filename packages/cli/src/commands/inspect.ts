@@ -38,8 +38,9 @@ export const inspect = defineCommand({
     }
     const files = await openModelFiles(source!, values.model, signal);
     const description = describeCheckpoint(files.config, {
-      ...(files.checkpoint === null ? {} : { tensors: files.checkpoint.tensors }),
+      ...(files.tensors === null ? {} : { tensors: files.tensors }),
       totalBytes: files.totalBytes,
+      quantisation: files.quantisation,
     });
     const report = inspectReport(files, description, contextLength);
     await (values.output.json ? terminal.printJson(report) : terminal.print(inspectText(report)));

@@ -1,4 +1,5 @@
 import { AutoModel } from '@airllm/runtime';
+import { conversionArgs } from '../args/conversion';
 import { engineArgs } from '../args/engine';
 import { limitArgs } from '../args/limits';
 import { memoryArgs } from '../args/memory';
@@ -8,6 +9,7 @@ import { workArgs } from '../args/output';
 import { samplingArgs } from '../args/sampling';
 import { watchArgs } from '../args/watch';
 import { defineCommand } from '../command';
+import { conversionBar } from '../conversion-bar';
 import { UsageError } from '../errors';
 import { EXIT } from '../exit-codes';
 import { answer } from '../run/answer';
@@ -28,7 +30,7 @@ export const run = defineCommand({
   positionals: [
     {
       name: 'model',
-      help: 'Folder with config.json and safetensors, plain or split, or a repository id in the cache.',
+      help: 'Folder with config.json and weights (safetensors, plain, split or quantised; .bin), a .gguf file, or a repository id in the cache.',
     },
     {
       name: 'prompt',
@@ -38,6 +40,7 @@ export const run = defineCommand({
   ],
   details: [
     'A model that was made for chats gets the prompt through its chat template; --raw turns that off. The answer goes to stdout as it is generated, everything else to stderr.',
+    'Weights in a layout that cannot be computed with (GPTQ, AWQ, GGUF and others) are converted once, into the cache; airllm cache lists these copies.',
     'In a chat, /help lists what else can be typed. Ctrl-C ends an answer, and when none is being given the chat; Ctrl-D and /exit end it too.',
   ],
   examples: [
@@ -54,6 +57,7 @@ export const run = defineCommand({
     sampling: samplingArgs,
     engine: engineArgs,
     watch: watchArgs,
+    conversion: conversionArgs,
     model: modelArgs,
     output: workArgs,
   },
@@ -68,14 +72,18 @@ export const run = defineCommand({
     const prompt = given ?? (isChat ? undefined : await promptFromStdin(context.io.stdin, signal));
 
     const watch = new Watch(context, values.watch);
-    const model = await AutoModel.fromPretrained(source!, {
-      ...values.model,
-      ...values.memory,
-      ...values.engine,
-      observe: watch.observe,
-      signal,
-      onWarning: (message) => terminal.tell(`${message}\n`),
-    });
+    const model = await conversionBar(terminal).during((onConversion) =>
+      AutoModel.fromPretrained(source!, {
+        ...values.model,
+        ...values.memory,
+        ...values.engine,
+        ...values.conversion,
+        observe: watch.observe,
+        signal,
+        onConversion,
+        onWarning: (message) => terminal.tell(`${message}\n`),
+      }),
+    );
     try {
       if (system !== undefined && model.chatTemplate === null) {
         throw new UsageError('--system needs a chat template, which this model lacks; put that text into the prompt');

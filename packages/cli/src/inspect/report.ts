@@ -1,4 +1,4 @@
-import { type ModelDescription, stateBytesAt } from '@airllm/runtime';
+import { type ModelDescription, needsConversion, stateBytesAt } from '@airllm/runtime';
 import type { ModelFiles } from '../model-files';
 import { table } from '../output/table';
 import { formatBytes, formatCount, formatExact } from '../output/units';
@@ -7,10 +7,14 @@ import { formatBytes, formatCount, formatExact } from '../output/units';
 export interface InspectReport extends ModelDescription {
   readonly dir: string;
   readonly architectures: readonly string[];
-  /** How the weights lie: in one file, in shards, in layer files, or not here. */
-  readonly layout: 'single' | 'sharded' | 'layered' | 'absent';
+  /** How the weights lie: in one safetensors file, in shards, in layer files, in other formats, or not here. */
+  readonly layout: 'single' | 'sharded' | 'layered' | 'pickle' | 'gguf' | 'absent';
   readonly files: number;
   readonly tensors: number | undefined;
+  /** Bytes of the weights as published. */
+  readonly storedBytes: number | null;
+  /** Whether the stored layout cannot be computed with, so that it is rewritten once before it runs. */
+  readonly needsConversion: boolean;
   /** Of the state at `length` positions. */
   readonly stateSize: { readonly length: number; readonly bytes: number; readonly exact: boolean } | undefined;
 }
@@ -19,7 +23,7 @@ const DEFAULT_LENGTH = 4096;
 
 /** What files and configuration say of a model. */
 export function inspectReport(
-  { dir, config, checkpoint }: ModelFiles,
+  { dir, config, source, totalBytes }: ModelFiles,
   description: ModelDescription,
   contextLength?: number,
 ): InspectReport {
@@ -28,12 +32,21 @@ export function inspectReport(
   return {
     dir,
     architectures: Array.isArray(config.architectures) ? config.architectures.map(String) : [],
-    layout: checkpoint?.layout ?? 'absent',
-    files: checkpoint?.files.length ?? 0,
-    tensors: checkpoint?.tensors.size,
+    layout: layoutOf(source),
+    files: source?.files.length ?? 0,
+    tensors: source?.tensors.size,
+    storedBytes: totalBytes,
+    needsConversion: source !== null && needsConversion(source),
     ...description,
     stateSize: state && { length, bytes: stateBytesAt(state, length), exact: state.exact },
   };
+}
+
+function layoutOf(source: ModelFiles['source']): InspectReport['layout'] {
+  if (source === null) return 'absent';
+  if (source.kind === 'shards') return 'layered';
+  if (source.kind !== 'safetensors') return source.kind;
+  return source.files.length === 1 ? 'single' : 'sharded';
 }
 
 /** The report in aligned lines. */
@@ -42,6 +55,7 @@ export function inspectText(report: InspectReport): string {
     ['architecture', architecture(report)],
     ['parameters', parameters(report.parameters)],
     ['weights', weights(report)],
+    ...conversionRows(report),
     ['dtypes', dtypes(report)],
     ['layers', layers(report)],
     ['embedding', bytesOrUnknown(report.embeddingBytes)],
@@ -54,7 +68,13 @@ export function inspectText(report: InspectReport): string {
 function architecture({ modelType, architectures, known, quantisation }: InspectReport): string {
   const classes = architectures.length === 0 ? '' : ` (${architectures.join(', ')})`;
   const packed = quantisation === undefined ? '' : `, quantised by ${quantisation}`;
-  return `${modelType}${classes}${packed}${known && quantisation === undefined ? '' : ', cannot be run by this version'}`;
+  return `${modelType}${classes}${packed}${known ? '' : ', cannot be run by this version'}`;
+}
+
+function conversionRows({ needsConversion, storedBytes }: InspectReport): [string, string][] {
+  if (!needsConversion) return [];
+  const published = storedBytes === null ? '' : `, from ${formatBytes(storedBytes)} as published`;
+  return [['', `after a conversion${published}: the first run makes it, or airllm shard`]];
 }
 
 function parameters(found: InspectReport['parameters']): string {

@@ -1,4 +1,3 @@
-import { elementCount } from '@airllm/loader';
 import {
   bytesOf,
   configDType,
@@ -51,7 +50,7 @@ function parameters(
 ): ModelDescription['parameters'] {
   if (source.tensors !== undefined && quantisation === undefined) {
     let count = 0;
-    for (const { shape } of source.tensors.values()) count += elementCount(shape);
+    for (const tensor of source.tensors.values()) count += tensor.elementCount;
     return { count, exact: false };
   }
   const bytes = source.tensors === undefined ? source.totalBytes : sumBytes(source.tensors.values());

@@ -21,7 +21,7 @@ const QUANTISATION_KEYS = ['quantization_config', 'quantization'];
  * no sense.
  */
 export function describeCheckpoint(rawConfig: Record<string, unknown>, source: DescribeSource = {}): ModelDescription {
-  const quantisation = quantisationOf(rawConfig);
+  const quantisation = source.quantisation ?? quantisationOf(rawConfig);
   const modelType = typeof rawConfig.model_type === 'string' ? rawConfig.model_type : '(none)';
   const unknown = () => describeUnknown(rawConfig, modelType, quantisation, source);
   if (architectureOf(modelType) === undefined) return unknown();
@@ -39,19 +39,18 @@ function describeKnown(
   quantisation: string | undefined,
   source: DescribeSource,
 ): ModelDescription {
-  if (source.tensors !== undefined && quantisation === undefined) {
-    return describeModel(buildModel(rawConfig, { tensors: source.tensors }));
+  if (source.tensors !== undefined) {
+    return { ...describeModel(buildModel(rawConfig, { tensors: source.tensors })), quantisation };
   }
-  const config = Object.fromEntries(Object.entries(rawConfig).filter(([key]) => !QUANTISATION_KEYS.includes(key)));
-  const described = describeModel(buildModel(config, { dtype: configDType(rawConfig) }));
+  const described = describeModel(buildModel(rawConfig, { dtype: configDType(rawConfig) }));
   if (quantisation === undefined) return described;
   // The shapes are the model's own, the bytes are not.
-  const stored = source.tensors === undefined ? source.totalBytes : sumBytes(source.tensors.values());
+  const stored = source.totalBytes;
   return {
     ...described,
     quantisation,
     weightBytes: stored == null ? undefined : { count: stored, exact: true },
-    dtypes: source.tensors === undefined ? [] : dtypeShares(source.tensors.values()),
+    dtypes: [],
     layerBytes: [],
     embeddingBytes: undefined,
     headBytes: undefined,

@@ -16,7 +16,7 @@ export interface ModelDescription {
   readonly known: boolean;
   /** `exact` is false where the number was estimated from sizes and dtype; undefined where nothing tells it. */
   readonly parameters: { readonly count: number; readonly exact: boolean } | undefined;
-  /** Bytes of all tensors as stored. */
+  /** Bytes of all tensors as they are computed with. */
   readonly weightBytes: { readonly count: number; readonly exact: boolean } | undefined;
   /** Sorted by bytes, largest first; empty where neither headers nor config tell. */
   readonly dtypes: readonly DTypeShare[];
@@ -56,8 +56,12 @@ export function stateBytesAt(state: StateDescription, length: number): number {
 
 /** What is at hand besides config.json: all headers, or only what an index tells. */
 export interface DescribeSource {
+  /** As they are computed with: after the conversion, where one is needed. */
   readonly tensors?: ReadonlyMap<string, ModelTensor>;
+  /** Bytes of all weights as published. */
   readonly totalBytes?: number | null;
+  /** What the weights are quantised by, where config.json does not say it. */
+  readonly quantisation?: string | null;
 }
 
 export function dtypeShares(tensors: Iterable<ModelTensor>): DTypeShare[] {
