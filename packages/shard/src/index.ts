@@ -22,6 +22,21 @@ export type { ShardDType } from './plan/plan';
 export type { ShardProgress } from './progress';
 export { convertedTensor, packedOnMeta } from './sources/converted';
 export { type OpenSourceOptions, openSource } from './sources/open-source';
+export { UnsafePickleError } from './sources/pickle/errors';
+export {
+  type OpenPickleOptions,
+  openPickleCheckpoint,
+  type PickleCheckpoint,
+} from './sources/pickle/open-pickle-checkpoint';
+export { isStridedTensor, type PickleTensor, type StridedTensor } from './sources/pickle/pickle-tensor';
+export {
+  type ReadStridedOptions,
+  type RowRange,
+  readStrided,
+  type StridedRead,
+  stridedReads,
+} from './sources/pickle/read-strided';
+export { findWeightFiles, type WeightFiles } from './sources/pickle/weight-files';
 export {
   type Conversion,
   type ConversionOutput,
