@@ -14,8 +14,10 @@
 #endif
 
 /* Raised with every change of a struct below, of the serialised program or of a function. */
-#define AIRLLM_ABI_VERSION 2
+#define AIRLLM_ABI_VERSION 3
 #define AIRLLM_NONE 0xffffffffu
+/* Runs that a context holds at a time: the one being computed and the next. */
+#define AIRLLM_PLACES 2u
 
 #ifdef __cplusplus
 extern "C" {
@@ -53,7 +55,7 @@ typedef struct {
   uint64_t count;
 } airllm_kv;
 
-/* One part on the rows of one pass. Everything pointed to stays as it is until the call returns. */
+/* One part on the rows of one pass. It and everything pointed to stay as they are until it has been computed. */
 typedef struct {
   uint32_t rows, max_rows;
   airllm_part part;
@@ -88,9 +90,13 @@ AIRLLM_EXPORT void airllm_context_destroy(airllm_context *context);
 AIRLLM_EXPORT int32_t airllm_program_create(const void *bytes, uint64_t length, airllm_program **program);
 AIRLLM_EXPORT void airllm_program_destroy(airllm_program *program);
 
-/* Hands the part to the context's threads and sleeps until they are done. One run at a time per context. */
-AIRLLM_EXPORT int32_t airllm_program_run(airllm_context *context, const airllm_program *program,
-                                         const airllm_run *run);
+/* Checks the run and hands it to the context's threads, which compute runs in the order they were submitted, the next
+ * without a pause after the one before. `place`, below AIRLLM_PLACES, is free or its last run has been waited for. Unless
+ * the status is AIRLLM_OK, nothing will be run. */
+AIRLLM_EXPORT int32_t airllm_submit(airllm_context *context, const airllm_program *program, const airllm_run *run,
+                                    uint32_t place);
+/* Sleeps until the run in that place is done, and says how it went. May be called on another thread. */
+AIRLLM_EXPORT int32_t airllm_wait(airllm_context *context, uint32_t place);
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,10 @@ using namespace airllm;
 struct airllm_context {
   Pool pool;
   OpTable table;
+  struct {
+    Call call;
+    Request request;
+  } places[AIRLLM_PLACES];
 };
 
 extern "C" uint32_t airllm_abi_version(void) { return AIRLLM_ABI_VERSION; }
@@ -70,13 +74,21 @@ extern "C" void airllm_context_destroy(airllm_context *context) {
 #endif
 }
 
-extern "C" int32_t airllm_program_run(airllm_context *context, const airllm_program *program, const airllm_run *run) {
-  if (!context || !program || !run) return AIRLLM_BAD_CALL;
-  const int32_t status = check_call(program->main, *run);
+extern "C" int32_t airllm_submit(airllm_context *context, const airllm_program *program, const airllm_run *run,
+                                 uint32_t place) {
+  if (!context || !program || !run || place >= AIRLLM_PLACES) return AIRLLM_BAD_CALL;
+  const Program &main = program->main;
+  const int32_t status = check_call(main, *run);
   if (status != AIRLLM_OK) return status;
-  if (!pool_reserve(context->pool, program->main.thread_scratch, program->main.shared_scratch))
-    return AIRLLM_NO_MEMORY;
-  Call call{&context->table, &program->main, run, 0, AIRLLM_OK};
-  pool_run(context->pool, run_part, &call);
-  return call.status;
+  auto &[call, request] = context->places[place];
+  call = {&context->table, &main, run, 0, AIRLLM_OK};
+  request = {run_part, &call, main.thread_scratch, main.shared_scratch, nullptr, false, false};
+  pool_submit(context->pool, request);
+  return AIRLLM_OK;
+}
+
+extern "C" int32_t airllm_wait(airllm_context *context, uint32_t place) {
+  if (!context || place >= AIRLLM_PLACES) return AIRLLM_BAD_CALL;
+  auto &[call, request] = context->places[place];
+  return pool_wait(context->pool, request) ? call.status : AIRLLM_NO_MEMORY;
 }

@@ -35,30 +35,14 @@ void wake(Pool &pool) {
   monitor_unlock(pool.monitor);
 }
 
-ThreadResult AIRLLM_THREAD_CALL work(void *argument) {
-  Worker &worker = *static_cast<Worker *>(argument);
-  Pool &pool = *worker.pool;
-  for (uint32_t seen = 0;; seen++) {
-    await_change(pool, pool.generation, seen);
-    if (pool.ending) return ThreadResult(0);
-    pool.job(pool.argument, worker);
-    if (__atomic_add_fetch(&pool.finished, 1u, __ATOMIC_SEQ_CST) == pool.threads) {
-      monitor_lock(pool.monitor);
-      monitor_notify_all(pool.monitor);
-      monitor_unlock(pool.monitor);
-    }
-  }
-}
-
 uint8_t *aligned(void *memory) {
   return reinterpret_cast<uint8_t *>((reinterpret_cast<uintptr_t>(memory) + 63) & ~uintptr_t(63));
 }
 
 size_t rounded(size_t bytes) { return (bytes + 4095) & ~size_t(4095); }
 
-}  // namespace
-
-bool pool_reserve(Pool &pool, size_t scratch, size_t shared) {
+// Makes the scratch areas at least this large.
+bool reserve(Pool &pool, size_t scratch, size_t shared) {
   if (scratch <= pool.scratch_bytes && shared <= pool.shared_bytes) return true;
   scratch = rounded(scratch > pool.scratch_bytes ? scratch : pool.scratch_bytes);
   shared = rounded(shared > pool.shared_bytes ? shared : pool.shared_bytes);
@@ -73,6 +57,43 @@ bool pool_reserve(Pool &pool, size_t scratch, size_t shared) {
   pool.shared = at;
   return true;
 }
+
+// Under the monitor, as the two below: the first request is done.
+void finish(Pool &pool) {
+  pool.first->done = true;
+  pool.first = pool.first->next;
+}
+
+// Lets the threads begin with the first request, if there is one.
+void start(Pool &pool) {
+  for (; pool.first; finish(pool)) {
+    pool.first->no_memory = !reserve(pool, pool.first->scratch, pool.first->shared);
+    if (pool.first->no_memory) continue;
+    for (Counter &counter : pool.counters) counter.next = 0;
+    pool.finished = 0;
+    __atomic_fetch_add(&pool.generation, 1u, __ATOMIC_SEQ_CST);
+    return;
+  }
+}
+
+ThreadResult AIRLLM_THREAD_CALL work(void *argument) {
+  Worker &worker = *static_cast<Worker *>(argument);
+  Pool &pool = *worker.pool;
+  for (uint32_t seen = 0;; seen++) {
+    await_change(pool, pool.generation, seen);
+    if (pool.ending) return ThreadResult(0);
+    pool.first->job(pool.first->argument, worker);
+    if (__atomic_add_fetch(&pool.finished, 1u, __ATOMIC_SEQ_CST) == pool.threads) {
+      monitor_lock(pool.monitor);
+      finish(pool);
+      start(pool);
+      monitor_notify_all(pool.monitor);
+      monitor_unlock(pool.monitor);
+    }
+  }
+}
+
+}  // namespace
 
 bool pool_create(Pool &pool, uint32_t threads) {
   memset(&pool, 0, sizeof pool);
@@ -110,16 +131,26 @@ void pool_destroy(Pool &pool) {
   free(pool.workers);
 }
 
-void pool_run(Pool &pool, Job job, void *argument) {
-  pool.job = job;
-  pool.argument = argument;
-  for (Counter &counter : pool.counters) counter.next = 0;
-  pool.finished = 0;
-  __atomic_fetch_add(&pool.generation, 1u, __ATOMIC_SEQ_CST);
-  wake(pool);
+void pool_submit(Pool &pool, Request &request) {
+  request.next = nullptr;
+  request.done = false;
   monitor_lock(pool.monitor);
-  while (load(pool.finished) != pool.threads) monitor_wait(pool.monitor);
+  if (pool.first) {
+    pool.last->next = &request;
+    pool.last = &request;
+  } else {
+    pool.first = pool.last = &request;
+    start(pool);
+    monitor_notify_all(pool.monitor);
+  }
   monitor_unlock(pool.monitor);
+}
+
+bool pool_wait(Pool &pool, Request &request) {
+  monitor_lock(pool.monitor);
+  while (!request.done) monitor_wait(pool.monitor);
+  monitor_unlock(pool.monitor);
+  return !request.no_memory;
 }
 
 void pool_barrier(Pool &pool) {

@@ -29,6 +29,15 @@ struct alignas(64) Counter {
 
 using Job = void (*)(void *argument, Worker &worker);
 
+// A job handed to the pool. It lives until it has been waited for.
+struct Request {
+  Job job;
+  void *argument;
+  size_t scratch, shared;  // bytes it needs per thread, see Pool
+  Request *next;
+  bool done, no_memory;
+};
+
 struct Pool {
   uint32_t threads;
   Worker *workers;
@@ -37,8 +46,7 @@ struct Pool {
   void *memory, *range_memory;
 
   Monitor monitor;
-  Job job;
-  void *argument;
+  Request *first, *last;  // the one being run and those to come, under the monitor
   // Written under the monitor or atomically; each on its own cache line, since all threads poll them.
   alignas(64) uint32_t generation;
   alignas(64) uint32_t arrived;
@@ -52,10 +60,11 @@ struct Pool {
 
 bool pool_create(Pool &pool, uint32_t threads);
 void pool_destroy(Pool &pool);
-// Makes the scratch areas at least this large; not during a run.
-bool pool_reserve(Pool &pool, size_t scratch_per_thread, size_t shared_per_thread);
-// Runs `job` on every thread and sleeps until all have returned.
-void pool_run(Pool &pool, Job job, void *argument);
+// Runs the request's job on every thread, after those handed over before it: without a pause, so that a caller that
+// hands over one job while another runs keeps the threads busy.
+void pool_submit(Pool &pool, Request &request);
+// Sleeps until all threads have returned from the job; false if there was no memory for it and it was not run.
+bool pool_wait(Pool &pool, Request &request);
 // Waits for the other threads, then starts the pool's task numbers anew.
 void pool_barrier(Pool &pool);
 

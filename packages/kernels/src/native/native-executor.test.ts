@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { PreparedCase, type Recorded } from '../conformance/run-case';
 import { ExecutorUnavailableError, GraphError } from '../errors';
 import type { RunCall } from '../executor';
+import type { RopeSpec } from '../rope/spec';
 import { BlockPool } from '../state/block-pool';
 import { createState } from '../state/layer-state';
 import { prompt } from '../testing/rows';
@@ -41,6 +42,13 @@ function allocate(byteLength: number): HostBuffer {
 const linear: Recorded = {
   rows: prompt(5),
   record: (b) => b.output('y', b.linear(b.input('x', 64), 'w', 32)),
+};
+
+const ROPE: RopeSpec = { dim: 64, theta: 10_000, scaling: { type: 'default' } };
+
+const rope: Recorded = {
+  rows: prompt(5),
+  record: (b) => b.output('y', b.rope(b.input('x', 64), ROPE, { headDim: 64 })),
 };
 
 const attention: Recorded = {
@@ -123,6 +131,14 @@ describe('running', () => {
     const prepared = prepare(linear);
     const alone = await prepared.run(executor, { cut: 'whole', chunk: 5 });
     const together = await Promise.all([1, 2, 5].map((chunk) => prepared.run(executor, { cut: 'slices', chunk })));
+    for (const found of together) expect(found).toEqual(alone);
+  });
+
+  it('keeps the angles of each of the passes that run at once', async () => {
+    const executor = open();
+    const prepared = prepare(rope);
+    const alone = await prepared.run(executor, { cut: 'whole', chunk: 5 });
+    const together = await Promise.all([1, 2, 3, 5].map((chunk) => prepared.run(executor, { cut: 'whole', chunk })));
     for (const found of together) expect(found).toEqual(alone);
   });
 

@@ -4,7 +4,7 @@ import { ExecutorUnavailableError } from '../errors';
 import type { ComputeDType, Executor, ExecutorInfo, Program } from '../executor';
 import type { Graph } from '../graph/graph';
 import { CallFrame, type NativeCall } from './call-frame';
-import { type Address, instructionSets, type NativeLibrary, openLibrary } from './library';
+import { type Address, instructionSets, type NativeLibrary, openLibrary, PLACES } from './library';
 import { NativeProgram } from './native-program';
 import { findLibrary } from './platform';
 import { RopeTables } from './rope-tables';
@@ -25,20 +25,31 @@ const COMPUTE = { float32: 0, bfloat16: 1 } as const;
 /** Most threads a context takes. */
 const MAX_THREADS = 1024;
 
+/** Where a run is written down while it is computed, and when it has been. */
+interface Place {
+  readonly frame: CallFrame;
+  free: Promise<unknown>;
+}
+
 /**
- * Runs graphs in C++ on its own threads; a call only submits a part and waits, so it does not matter that it waits on
- * libuv's pool.
+ * Runs graphs in C++ on its own threads. Calls may be made at once: they are computed in the order they were made, and
+ * the next one is handed over while one is computed, so that threads need not wait for JavaScript in between. libuv's
+ * pool only waits for their end.
  */
 export class NativeExecutor implements Executor {
   readonly info: ExecutorInfo;
   readonly #library: NativeLibrary;
   readonly #context: Address;
-  readonly #frame = new CallFrame();
+  readonly #places: readonly Place[] = Array.from({ length: PLACES }, () => ({
+    frame: new CallFrame(),
+    free: Promise.resolve(),
+  }));
   readonly #ropes = new RopeTables();
   readonly #programs = new Map<string, Program>();
   readonly #handles: Address[] = [];
-  /** The call before, so that calls made at once run one after the other. */
-  #last: Promise<unknown> = Promise.resolve();
+  #calls = 0;
+  /** The call before has been handed over, or has failed. */
+  #submitted: Promise<unknown> = Promise.resolve();
   #disposal: Promise<void> | undefined;
 
   private constructor(library: NativeLibrary, context: Address, info: ExecutorInfo) {
@@ -79,16 +90,20 @@ export class NativeExecutor implements Executor {
     return program;
   }
 
-  /** Waits for the running part. Idempotent. */
+  /** Waits for the parts that were to be run. Idempotent. */
   dispose(): Promise<void> {
-    this.#disposal ??= this.#exclusive(() => {
-      for (const handle of this.#handles) this.#library.programDestroy(handle);
-      this.#library.contextDestroy(this.#context);
-      this.#frame.dispose();
-      this.#ropes.dispose();
-      this.#programs.clear();
-    });
+    this.#disposal ??= this.#dispose();
     return this.#disposal;
+  }
+
+  async #dispose(): Promise<void> {
+    await this.#submitted;
+    await Promise.all(this.#places.map(({ free }) => free));
+    for (const handle of this.#handles) this.#library.programDestroy(handle);
+    this.#library.contextDestroy(this.#context);
+    for (const { frame } of this.#places) frame.dispose();
+    this.#ropes.dispose();
+    this.#programs.clear();
   }
 
   #create(bytes: Uint8Array): bigint {
@@ -100,16 +115,25 @@ export class NativeExecutor implements Executor {
 
   #run(program: bigint, prepare: () => NativeCall): Promise<void> {
     if (this.#disposal !== undefined) return Promise.reject(new DisposedError('NativeExecutor'));
-    return this.#exclusive(async () => {
-      const run = this.#frame.write(prepare());
-      this.#library.check('run', await this.#library.programRun.async(this.#context, program, run));
-    });
+    const index = this.#calls++ % PLACES;
+    const place = this.#places[index]!;
+    const submitted = this.#submit(program, prepare, index, Promise.all([this.#submitted, place.free]));
+    const done = submitted.then(() => this.#wait(index));
+    this.#submitted = submitted.catch(() => undefined);
+    place.free = done.catch(() => undefined);
+    return done;
   }
 
-  #exclusive<T>(work: () => T | Promise<T>): Promise<T> {
-    const result = this.#last.then(work);
-    this.#last = result.catch(() => undefined);
-    return result;
+  async #submit(program: bigint, prepare: () => NativeCall, place: number, turn: Promise<unknown>): Promise<void> {
+    await turn;
+    const run = this.#places[place]!.frame.write(prepare());
+    this.#library.check('run', this.#library.submit(this.#context, program, run, place));
+  }
+
+  async #wait(place: number): Promise<void> {
+    // Should libuv not take the call, threads compute all the same, in buffers that must not be given back meanwhile.
+    const waiting = this.#library.wait.async(this.#context, place);
+    this.#library.check('run', await waiting.catch(() => this.#library.wait(this.#context, place)));
   }
 }
 
