@@ -1,0 +1,100 @@
+import { stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { FormatError, MissingFileError } from '@airllm/loader';
+import { GgufMetadata } from './metadata';
+import { type GgufHeader, type GgufTensor, readGgufHeader } from './read-header';
+
+/** A GGUF model, in one file or in several, of which only headers were read. */
+export interface Gguf {
+  /** Absolute paths, in the order of the parts. */
+  readonly files: readonly string[];
+  /** Of the first part, which alone has more than the split's own keys. */
+  readonly metadata: GgufMetadata;
+  /** By name, in the order of the headers. */
+  readonly tensors: ReadonlyMap<string, GgufTensor>;
+}
+
+/** What gguf-split makes of a name: `model-00001-of-00003.gguf`. */
+const SPLIT_NAME = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
+
+/**
+ * Opens a GGUF file, or all parts of a split one, whichever part is named. Throws `FormatError`, `MissingFileError`,
+ * `ReadError`.
+ */
+export async function openGguf(path: string, options: { signal?: AbortSignal | undefined } = {}): Promise<Gguf> {
+  const headers: GgufHeader[] = [];
+  for (const file of partsOf(resolve(path))) {
+    options.signal?.throwIfAborted();
+    headers.push(await readPart(file, resolve(path)));
+  }
+  const [first] = headers as [GgufHeader];
+  const metadata = new GgufMetadata(first.file, first.metadata);
+  const tensors = new Map<string, GgufTensor>();
+  for (const tensor of headers.flatMap((header) => header.tensors)) {
+    const other = tensors.get(tensor.name);
+    if (other)
+      throw new FormatError({ file: tensor.file, tensor: tensor.name, reason: `it lies in ${other.file} too` });
+    tensors.set(tensor.name, tensor);
+  }
+  checkSplit(headers, metadata, tensors.size);
+  return { files: headers.map(({ file }) => file), metadata, tensors };
+}
+
+function partsOf(file: string): string[] {
+  const match = SPLIT_NAME.exec(basename(file));
+  if (match === null) return [file];
+  const [, prefix, , count] = match as unknown as [string, string, string, string];
+  const name = (no: number) => `${prefix}-${String(no).padStart(5, '0')}-of-${count}.gguf`;
+  return Array.from({ length: Number(count) }, (_, i) => join(dirname(file), name(i + 1)));
+}
+
+async function readPart(file: string, asked: string): Promise<GgufHeader> {
+  try {
+    return await readGgufHeader(file);
+  } catch (error) {
+    if (MissingFileError.isInstance(error)) throw new MissingFileError({ file, neededBy: asked, cause: error.cause });
+    throw error;
+  }
+}
+
+/** Each part says which it is and of how many, and all say how many tensors there are. */
+function checkSplit(headers: readonly GgufHeader[], first: GgufMetadata, tensorCount: number): void {
+  const count = first.int('split.count', 0) ?? 1;
+  const parts = headers.length;
+  if (Math.max(count, 1) !== parts) {
+    const reason =
+      parts === 1
+        ? `it is one of ${count} parts, but its name is not like model-00001-of-${String(count).padStart(5, '0')}.gguf`
+        : `metadata "split.count" is ${count}, but its name says ${parts} parts`;
+    throw new FormatError({ file: first.file, reason });
+  }
+  if (parts === 1) return;
+  for (const [i, header] of headers.entries()) {
+    const metadata = new GgufMetadata(header.file, header.metadata);
+    const no = metadata.int('split.no', 0);
+    if (no !== i) metadata.fail('split.no', `is ${no}, expected ${i}`);
+    const claimed = metadata.int('split.tensors.count', 0);
+    if (claimed !== tensorCount)
+      metadata.fail('split.tensors.count', `is ${claimed}, but the parts hold ${tensorCount}`);
+  }
+}
+
+/** What a name says about GGUF files in a folder: parts of one model count as one. Null where there are none. */
+export function ggufIn(names: readonly string[]): { models: readonly string[] } | null {
+  // Beside a model's own file, `mmproj-…` holds the vision encoder.
+  const files = names.filter((name) => name.endsWith('.gguf') && !name.startsWith('mmproj'));
+  const models = files.filter((name) => Number(SPLIT_NAME.exec(name)?.[2] ?? 1) === 1).sort();
+  const orphans = files.filter((name) => !models.includes(name));
+  return files.length === 0 ? null : { models: models.length > 0 ? models : orphans.slice(0, 1) };
+}
+
+/** Whether a path names a GGUF file. */
+export async function isGgufFile(path: string): Promise<boolean> {
+  return (
+    path.endsWith('.gguf') &&
+    (await stat(path).then(
+      (stats) => stats.isFile(),
+      () => false,
+    ))
+  );
+}

@@ -1,0 +1,62 @@
+import { open } from 'node:fs/promises';
+import { FormatError } from '@airllm/loader';
+import { readFully } from './header-cursor';
+import { decodeText } from './read-header';
+import { type GgufArray, numberAt, VALUE_BYTES } from './value-types';
+
+/** The largest known arrays: 514,906 merges, 262,144 tokens. */
+const MAX_ITEMS = 2 ** 20;
+/** Of one array; the merges above take 9 MB. */
+const MAX_BYTES = 32 * 2 ** 20;
+
+/** Reads an array of strings. `key` is for messages. Throws `FormatError`, `ReadError`. */
+export async function readStrings(key: string, array: GgufArray): Promise<string[]> {
+  if (array.of !== 'string') throw wrongItems(key, array, 'strings');
+  const bytes = await arrayBytes(key, array);
+  const view = new DataView(bytes.buffer);
+  const strings = new Array<string>(array.count);
+  let at = 0;
+  for (let i = 0; i < array.count; i++) {
+    // Lengths were followed to the end of the array when the header was read.
+    const length = Number(view.getBigUint64(at, true));
+    strings[i] = decodeText(bytes.subarray(at + 8, at + 8 + length), () => {
+      return new FormatError({ file: array.file, reason: `metadata "${key}": string ${i} is not UTF-8` });
+    });
+    at += 8 + length;
+  }
+  return strings;
+}
+
+/** Reads an array of numbers, as doubles. Throws `FormatError`, `ReadError`. */
+export async function readNumbers(key: string, array: GgufArray): Promise<Float64Array> {
+  const { of } = array;
+  if (of === 'string' || of === 'array' || of === 'bool') throw wrongItems(key, array, 'numbers');
+  const bytes = await arrayBytes(key, array);
+  const view = new DataView(bytes.buffer);
+  const numbers = new Float64Array(array.count);
+  for (let i = 0; i < numbers.length; i++) numbers[i] = Number(numberAt(of, view, i * VALUE_BYTES[of]));
+  return numbers;
+}
+
+async function arrayBytes(key: string, array: GgufArray): Promise<Uint8Array<ArrayBuffer>> {
+  const { file, offset, byteLength, count } = array;
+  if (count > MAX_ITEMS || byteLength > MAX_BYTES) {
+    const reason = `metadata "${key}" has ${count} items in ${byteLength} bytes; at most ${MAX_ITEMS} in ${MAX_BYTES} are accepted`;
+    throw new FormatError({ file, reason });
+  }
+  const bytes = new Uint8Array(byteLength);
+  const handle = await open(file, 'r');
+  try {
+    await readFully(handle, file, bytes, offset);
+  } finally {
+    await handle.close();
+  }
+  return bytes;
+}
+
+function wrongItems(key: string, array: GgufArray, wanted: string): FormatError {
+  return new FormatError({
+    file: array.file,
+    reason: `metadata "${key}" must be an array of ${wanted}, found ${array.of}`,
+  });
+}
