@@ -1,20 +1,25 @@
+import { checkWeights } from './check-weights';
 import { type Comparison, compareLogits, compareTokens, firstDifference } from './compare';
 import { readExpected } from './expected';
 import { type ModelOptions, openModel } from './open-model';
 
 /** Absolute; both sides compute in float32 and differ only in the order of summation. */
-const tolerance = 2e-4;
+const absoluteTolerance = 2e-4;
+/** Of quantised checkpoints, whose logits come in many sizes: a share of their standard deviation. */
+const relativeTolerance = 1e-4;
 
 /**
- * Compares a checkpoint with `expected.safetensors`: the logits of every prompt position from one pass, then greedy
- * generation with the KV cache, its tokens and its logits.
+ * Compares a checkpoint with `expected.safetensors`: quantised weights one by one where they are given, the logits of
+ * every prompt position from one pass, then greedy generation with the KV cache, its tokens and its logits.
  */
 export async function checkGolden(dir: string, options: ModelOptions): Promise<Comparison[]> {
   const expected = await readExpected(dir);
   // Goldens may go beyond max_position_embeddings, where dynamic RoPE begins.
   const contextLength = expected.inputIds.length + expected.generated.length;
   const model = await openModel(dir, { ...options, contextLength });
+  const tolerance = expected.logitsStd === null ? absoluteTolerance : relativeTolerance * expected.logitsStd;
   try {
+    const weights = await checkWeights(model.engine.model, expected.dequantised);
     const logits = await model.logits(expected.inputIds);
     const { ids, logits: steps = [] } = await model.generate({
       ids: expected.inputIds,
@@ -28,6 +33,7 @@ export async function checkGolden(dir: string, options: ModelOptions): Promise<C
     const differs = firstDifference(ids, generated);
     const comparable = differs === -1 ? generated.length : Math.min(differs + 1, generated.length);
     return [
+      ...weights,
       compareLogits('prompt logits', logits, expected.logits, vocab, tolerance),
       compareTokens(ids, generated),
       compareLogits(

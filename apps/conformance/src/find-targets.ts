@@ -1,10 +1,11 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { UsageError } from './args';
+import { isRefusals } from './check-refusals';
 
 /** Something to check, and by what it is to be checked. */
 export interface Target {
-  readonly kind: 'golden' | 'model' | 'tokenizer';
+  readonly kind: 'golden' | 'model' | 'tokenizer' | 'refusals';
   /** As printed. */
   readonly name: string;
   readonly path: string;
@@ -48,6 +49,7 @@ function kindOf(file: string): Target['kind'] | undefined {
   if (!existsSync(expected)) return undefined;
   const content = readJson(expected);
   if (isTokenizerFile(content)) return 'tokenizer';
+  if (isRefusals(content)) return 'refusals';
   return Array.isArray(content.cases) ? 'model' : undefined;
 }
 

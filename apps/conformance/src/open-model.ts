@@ -10,6 +10,8 @@ export interface ModelOptions {
   readonly computeDtype?: 'float32' | 'bfloat16';
   /** Positions one sequence may have. */
   readonly contextLength?: number;
+  /** Where checkpoints that have to be converted are converted to. */
+  readonly cacheDir?: string;
 }
 
 /** Opens a checkpoint for comparison with a float32 reference. */
@@ -25,13 +27,14 @@ export async function openModel(dir: string, options: ModelOptions): Promise<Lan
 }
 
 function open(dir: string, options: ModelOptions): Promise<LanguageModel> {
-  const { executor, weightsMemory, threads, contextLength, computeDtype = 'float32' } = options;
+  const { executor, weightsMemory, threads, contextLength, cacheDir, computeDtype = 'float32' } = options;
   return AutoModel.fromPretrained(dir, {
     computeDtype,
     ...(executor !== undefined && { executor }),
     ...(weightsMemory !== undefined && { weightsMemory }),
     ...(threads !== undefined && { threads }),
     ...(contextLength !== undefined && { contextLength }),
+    ...(cacheDir !== undefined && { cacheDir }),
   });
 }
 

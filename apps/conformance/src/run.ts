@@ -1,7 +1,11 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ConformanceOptions } from './args';
 import { checkGolden } from './check-golden';
 import { checkModel } from './check-model';
+import { checkRefusals } from './check-refusals';
 import type { Comparison } from './compare';
 import { findTargets, type Target } from './find-targets';
 import { isUnsupported } from './open-model';
@@ -16,10 +20,15 @@ export async function runConformance(options: ConformanceOptions, print: (line: 
   const targets = findTargets(options.paths.length > 0 ? options.paths : [fixtures]);
   const nameWidth = Math.max(...targets.map((target) => target.name.length));
   const outcomes: Outcome[] = [];
-  for (const target of targets) {
-    const outcome = await check(target, options);
-    print(outcomeLine(outcome, nameWidth));
-    outcomes.push(outcome);
+  const converted = mkdtempSync(path.join(tmpdir(), 'airllm-conformance-'));
+  try {
+    for (const target of targets) {
+      const outcome = await check(target, { cacheDir: converted, ...options });
+      print(outcomeLine(outcome, nameWidth));
+      outcomes.push(outcome);
+    }
+  } finally {
+    rmSync(converted, { recursive: true, force: true });
   }
   const totals = sum(outcomes);
   print(totalsLine(totals));
@@ -52,6 +61,8 @@ function compare(target: Target, options: ConformanceOptions): Promise<Compariso
       return checkGolden(target.path, options);
     case 'model':
       return checkModel(target.path, options);
+    case 'refusals':
+      return checkRefusals(target.path);
     case 'tokenizer':
       return checkTokenizer(target.path, options);
   }
