@@ -27,13 +27,15 @@ describe('findTargets', () => {
     put('c/expected.json', { tokenizer: 'tokenizer.json', encode: [] });
     put('d/template.json', { chat_template: '', chat: [] });
     put('stop-tokens.json', { rule: '', models: [] });
-    put('other/expected.json', { 'bad.safetensors': { valid: false } });
+    put('e/expected.json', { 'bad.safetensors': { valid: false, reason: '' } });
+    put('other/expected.json', { width: 3 });
     put('README.md', 'nothing');
     expect(findTargets([root]).map(({ kind, name }) => `${kind} ${name}`)).toEqual([
       'model a',
       'golden b',
       'tokenizer c',
       'tokenizer template.json',
+      'refusals e',
       'tokenizer stop-tokens.json',
     ]);
   });
