@@ -1,13 +1,44 @@
-import { openCheckpoint } from '@airllm/loader';
+import { withoutQuantisation } from './quantisation-config';
+import { rawCheckpoint } from './raw-checkpoint';
+import { resolveTensors } from './resolve-tensors';
+import { SmallReads } from './small-reads';
 import type { ModelSource } from './source';
+import { findSource, openStored } from './stored-checkpoint';
 
 export interface OpenSourceOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Opens a model as it was published: reads headers and configuration. Throws as `openCheckpoint` does. */
+/**
+ * Opens a model as somebody published it: a folder with safetensors (one file, several with an index, or one per layer
+ * as a split leaves them), else PyTorch pickles, else GGUF; or one such file. Reads headers, configuration and what
+ * describes quantised tensors; no weights.
+ *
+ * Throws as `openCheckpoint` does; `FormatError` and `UnsupportedCheckpointError` also for quantised tensors that make
+ * no sense or are of an unknown kind; `UnsafePickleError`; the signal's reason.
+ */
 export async function openSource(dirOrFile: string, options: OpenSourceOptions = {}): Promise<ModelSource> {
-  const { dir, layout, config, files, tensors } = await openCheckpoint(dirOrFile, { signal: options.signal });
-  const kind = layout === 'layered' ? 'shards' : 'safetensors';
-  return { kind, dir, files, config, quantisation: null, tensors, extras: new Map() };
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const stored = await openStored(await findSource(dirOrFile), { signal });
+  const reads = new SmallReads(signal);
+  try {
+    const raw = await rawCheckpoint(stored, reads);
+    const { tensors, formats } = await resolveTensors(stored, raw);
+    const { kind, dir, files } = stored;
+    const quantisation = formats.length > 0 ? formats.join('+') : ownQuantisation(raw.quantisation);
+    const config = withoutQuantisation(stored.config);
+    return { kind, dir, files, config, quantisation, tensors, extras: new Map() };
+  } finally {
+    await reads.close();
+  }
 }
+
+/** What a split has noted: see `splitConfig`. */
+function ownQuantisation(quantisation: Record<string, unknown> | null): string | null {
+  if (quantisation?.quant_method !== OWN_METHOD) return null;
+  return typeof quantisation.source === 'string' ? quantisation.source : OWN_METHOD;
+}
+
+/** `quant_method` of a folder that a split has written, so that other programs refuse it rather than misread it. */
+export const OWN_METHOD = 'airllm';
