@@ -85,7 +85,7 @@ export {
   stateBytesAt,
 } from './models/description';
 export { type Model, type ModelConfig, type ModelTensor, storedTensors } from './models/model';
-export { buildModel, readConfig, type TensorMap } from './models/registry';
+export { buildModel, type MetaDTypes, readConfig, type TensorMap } from './models/registry';
 export { type Limit, type PassPrediction, type PassSpeeds, type PredictOptions, predictPass } from './plan/predict';
 export { planResidency } from './plan/residency';
 export { stateBytes } from './plan/state-bytes';

@@ -13,7 +13,7 @@ import type { Model, ModelConfig, ModelTensor } from './model';
 import { phi3 } from './phi3';
 import { qwen2 } from './qwen2';
 import { qwen3 } from './qwen3';
-import { CheckpointSource, MetaSource, type TensorSource } from './tensor-source';
+import { CheckpointSource, MetaSource, type QuantisedOnMeta, type TensorSource } from './tensor-source';
 
 // biome-ignore lint/suspicious/noExplicitAny: each architecture reads and takes its own config; the pair is never split.
 type AnyArchitecture = Architecture<any>;
@@ -50,17 +50,24 @@ export interface TensorMap {
   readonly tensors: ReadonlyMap<string, ModelTensor>;
 }
 
+/** What the tensors of a model without weights are. */
+export interface MetaDTypes {
+  readonly dtype: DType;
+  /** Says which of them are quantised, and how. @defaultValue none */
+  readonly quantised?: QuantisedOnMeta;
+}
+
 /**
  * Builds a model from its config.json, over the tensors of a checkpoint or, with `{ dtype }`, over none: then every
  * weight is on meta. Reads no weights. Throws what `readConfig` throws, and `ModelTensorError` naming the tensors that
  * do not fit the config.
  */
-export function buildModel(rawConfig: unknown, source: TensorMap | { readonly dtype: DType }): Model {
+export function buildModel(rawConfig: unknown, source: TensorMap | MetaDTypes): Model {
   const config = new ConfigReader(rawConfig);
   const architecture = requireArchitecture(config);
   const read = architecture.readConfig(config);
   const tensors: TensorSource =
-    'tensors' in source ? new CheckpointSource(source.tensors) : new MetaSource(source.dtype);
+    'tensors' in source ? new CheckpointSource(source.tensors) : new MetaSource(source.dtype, source.quantised);
   const builder = new ModelBuilder(architecture.modelType, tensors, architecture.ignoredTensors);
   architecture.forward(builder, read);
   return builder.build(read);

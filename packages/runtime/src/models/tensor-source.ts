@@ -26,19 +26,25 @@ const COMPUTABLE: readonly DType[] = ['F32', 'F16', 'BF16'];
 /** Prefixes of the base model, which checkpoints of the base model alone lack (`model.layers.0…` → `layers.0…`). */
 const BASE_PREFIX = /^(model|transformer)\./;
 
-/** Tensors on meta, all of one dtype: a model made from a configuration alone. */
+/** What a tensor of a quantised checkpoint is, told by name and shape; undefined for those that stay dense. */
+export type QuantisedOnMeta = (name: string, shape: readonly number[]) => ModelTensor | undefined;
+
+/** Tensors on meta: a model made from a configuration alone. */
 export class MetaSource implements TensorSource {
   readonly #dtype: DType;
-  readonly #made = new Map<string, MetaTensor>();
+  readonly #quantised: QuantisedOnMeta;
+  readonly #made = new Map<string, ModelTensor>();
 
-  constructor(dtype: DType) {
+  constructor(dtype: DType, quantised: QuantisedOnMeta = () => undefined) {
     this.#dtype = dtype;
+    this.#quantised = quantised;
   }
 
   resolve(names: readonly string[], shape: readonly number[]): ModelTensor {
     const known = names.map((name) => this.#made.get(name)).find((tensor) => tensor !== undefined);
     if (known !== undefined) return known;
-    const tensor = new MetaTensor({ name: names[0]!, dtype: this.#dtype, shape });
+    const name = names[0]!;
+    const tensor = this.#quantised(name, shape) ?? new MetaTensor({ name, dtype: this.#dtype, shape });
     this.#made.set(tensor.name, tensor);
     return tensor;
   }
