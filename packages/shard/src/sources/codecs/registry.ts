@@ -1,5 +1,8 @@
 import type { Codec } from '../source';
+import { bitsandbytes4bit } from './bitsandbytes-4bit';
+import { bitsandbytesInt8 } from './bitsandbytes-int8';
 import { strided } from './strided';
+import { torchaoInt8 } from './torchao-int8';
 
 /** Every codec: what conversions name, and worker threads look up. Add a line per file of this folder. */
-export const CODECS: readonly Codec[] = [strided];
+export const CODECS: readonly Codec[] = [bitsandbytes4bit, bitsandbytesInt8, strided, torchaoInt8];
