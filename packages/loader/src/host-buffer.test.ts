@@ -42,6 +42,19 @@ test('a range outside the buffer, or off its alignment, is refused', () => {
   buffer.dispose();
 });
 
+test('discarded pages are zeros, can be written again, and their neighbours stay as they are', () => {
+  const buffer = HostBuffer.allocate(20_000);
+  buffer.bytes().fill(7);
+  buffer.discard(4096, 8192);
+  expect(buffer.bytes(4096, 8192).every((byte) => byte === 0)).toBe(true);
+  expect([...buffer.bytes(4090, 6), ...buffer.bytes(12_288, 6)].every((byte) => byte === 7)).toBe(true);
+  buffer.bytes(4096, 8192).fill(9);
+  expect(buffer.bytes(8191, 2)).toEqual(new Uint8Array([9, 9]));
+  expect(() => buffer.discard(0, 20_001)).toThrow(RangeError);
+  buffer.dispose();
+  expect(() => buffer.discard(0, 4096)).toThrow(DisposedError);
+});
+
 test('use after dispose throws, disposing again does not', () => {
   const buffer = HostBuffer.allocate(100, { label: 'ring' });
   const stale = buffer.bytes();

@@ -1,4 +1,5 @@
 import { AllocationError, DisposedError, isMarked, mark, OptionError } from './errors';
+import { alignDown, alignUp, BLOCK } from './extent';
 import { foreignAvailable, MAX_VIEW_BYTES, viewMemory } from './foreign';
 import { type PageAllocator, pageAllocator, wholePages } from './memory';
 
@@ -119,6 +120,16 @@ export class HostBuffer {
   }
 
   /**
+   * Gives the whole pages within a range back to the system: they are zeros, and take no memory until they are written
+   * again. Nobody may be using them. Throws `DisposedError`, and `RangeError` outside the buffer.
+   */
+  discard(offset: number, length: number): void {
+    this.#check();
+    this.#checkRange(offset, length);
+    this.#memory.discard(offset, length);
+  }
+
+  /**
    * For the reader threads: a SharedArrayBuffer they can be given. Undefined if native.
    * @internal
    */
@@ -188,6 +199,12 @@ class Pages {
     return { buffer: whole, start: offset };
   }
 
+  discard(offset: number, length: number): void {
+    const start = alignUp(offset, BLOCK);
+    const end = alignDown(offset + length, BLOCK);
+    if (end > start) this.allocator.discard(this.address + BigInt(start), end - start);
+  }
+
   #view(offset: number, length: number): ArrayBuffer {
     const view = viewMemory(this.address + BigInt(offset), length);
     this.#views++;
@@ -223,6 +240,10 @@ class Shared {
 
   window(offset: number, _length: number): Window {
     return { buffer: this.buffer, start: offset };
+  }
+
+  discard(offset: number, length: number): void {
+    new Uint8Array(this.buffer, offset, length).fill(0);
   }
 
   dispose(): void {

@@ -51,7 +51,10 @@ function posixPages(): PageAllocator {
       return address;
     },
     // Fresh pages over the old ones: unlike madvise, it frees at once on macOS too.
-    discard: (address, byteLength) => void map(address, byteLength, MAP_FIXED),
+    discard: (address, byteLength) => {
+      map(address, byteLength, MAP_FIXED);
+      useHugePages(address, byteLength);
+    },
     free: (address, byteLength) => void munmap(address, byteLength),
   };
 }

@@ -8,14 +8,16 @@ import {
   type RunCall,
   type WeightBytes,
 } from '@airllm/kernels';
-import { DisposedError, HostBuffer, type MetaTensor, type Reader } from '@airllm/loader';
+import { DisposedError, type HostBuffer, type MetaTensor, type Reader } from '@airllm/loader';
 import type { Model } from '../models/model';
+import { activationBytes } from '../plan/activations';
 import { stateBytes } from '../plan/state-bytes';
 import type { Plan, Segment } from '../plan/types';
+import { keptPinned, widestPass } from '../plan/wide-pass';
 import { Admission } from './admission';
 import { Constants } from './constants';
-import { EmbeddingRows } from './embedding';
 import { ExpertCache } from './expert-cache';
+import { carryBuffers, PassBuffers } from './pass-buffers';
 import { cutPasses, type PackedRows, packRows, type Row } from './rows';
 import { runExperts } from './run-experts';
 import { Sequence } from './sequence';
@@ -58,6 +60,7 @@ interface Stage {
 /** What stays the same for all segments of one pass. */
 interface Pass {
   readonly packed: PackedRows;
+  readonly buffers: PassBuffers;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -72,13 +75,13 @@ export class Engine {
   readonly #stages: readonly Stage[];
   readonly #embedding: Program;
   readonly #constants: Constants;
-  readonly #embeddingRows: EmbeddingRows;
+  readonly #reader: Reader;
   readonly #streamer: Streamer;
   readonly #experts: ExpertCache;
   readonly #pool: BlockPool;
   readonly #admission: Admission;
-  readonly #workspace: HostBuffer;
-  readonly #carry: ReadonlyMap<string, HostBuffer>;
+  /** For the passes that the plan has room for. */
+  readonly #buffers: PassBuffers;
   readonly #headCarry: ReadonlyMap<string, HostBuffer>;
   #queue: Promise<unknown> = Promise.resolve();
   #broken = false;
@@ -99,13 +102,12 @@ export class Engine {
     }));
     this.#embedding = executor.compile(model.embedding.graph);
     this.#constants = new Constants(model);
-    this.#embeddingRows = new EmbeddingRows(model, reader, this.#constants, plan.maxRows);
+    this.#reader = reader;
     this.#streamer = new Streamer(plan, reader, observe);
     this.#experts = new ExpertCache(plan.expertSlots, reader);
     this.#pool = new BlockPool({ limitBytes: plan.bytes.state });
     this.#admission = new Admission(plan.bytes.state);
-    this.#workspace = HostBuffer.allocate(this.#workspaceBytes(), { label: 'workspace' });
-    this.#carry = carryBuffers([model.embedding, ...model.layers], plan.maxRows);
+    this.#buffers = this.#openBuffers(plan.maxRows);
     this.#headCarry = carryBuffers([model.head], plan.logitRows);
   }
 
@@ -137,16 +139,11 @@ export class Engine {
 
   /**
    * Runs rows of any number of sequences and returns the logits `[vocabSize]` of those that want them, in order. Takes
-   * as many passes as the plan's row capacity asks for. Rows of one sequence must continue it without a gap.
+   * as many passes as memory asks for: of more rows than the plan has room for, as few as pinned weights can make place
+   * for. Rows of one sequence must continue it without a gap.
    */
   step(rows: readonly Row[], options: StepOptions = {}): Promise<Float32Array[]> {
-    const result = this.#queue.then(async () => {
-      const logits: Float32Array[] = [];
-      for (const pass of cutPasses(rows, this.plan.maxRows, this.plan.logitRows)) {
-        logits.push(...(await this.#pass(pass, options.signal)));
-      }
-      return logits;
-    });
+    const result = this.#queue.then(() => this.#step(rows, options.signal));
     this.#queue = result.catch(() => {});
     return result;
   }
@@ -159,16 +156,58 @@ export class Engine {
     await this.#queue;
     await this.#streamer.dispose();
     this.#experts.dispose();
-    this.#embeddingRows.dispose();
+    this.#buffers.dispose();
     this.#constants.dispose();
     this.#pool.dispose();
-    this.#workspace.dispose();
-    for (const buffer of [...this.#carry.values(), ...this.#headCarry.values()]) buffer.dispose();
+    for (const buffer of this.#headCarry.values()) buffer.dispose();
   }
 
-  async #pass(rows: readonly Row[], signal: AbortSignal | undefined): Promise<Float32Array[]> {
+  async #step(rows: readonly Row[], signal: AbortSignal | undefined): Promise<Float32Array[]> {
     this.#checkGoOn(signal);
-    const pass: Pass = { packed: packRows(rows), signal };
+    const wide = await this.#widen(rows);
+    const buffers = wide ?? this.#buffers;
+    const logits: Float32Array[] = [];
+    try {
+      for (const pass of cutPasses(rows, buffers.maxRows, this.plan.logitRows)) {
+        logits.push(...(await this.#pass(pass, buffers, signal)));
+      }
+      return logits;
+    } finally {
+      if (wide !== undefined) this.#narrow(wide);
+    }
+  }
+
+  /** Buffers for wider passes than the plan's, in the place of pinned weights, where that saves reading. */
+  async #widen(rows: readonly Row[]): Promise<PassBuffers | undefined> {
+    const { model, plan } = this;
+    if (rows.length <= plan.maxRows) return undefined;
+    const length = 1 + rows.reduce((most, { position }) => Math.max(most, position), 0);
+    // Layers with a window keep more of a wide pass.
+    const state = (width: number) => stateBytes(model, length, width);
+    const shape = widestPass(plan, {
+      count: rows.length,
+      passes: (width) => cutPasses(rows, width, plan.logitRows).length,
+      activations: activationBytes(model, this.#reader.alignment),
+      fits: (width) => state(width) <= state(plan.maxRows),
+    });
+    if (shape.lent === 0) return undefined;
+    await this.#streamer.lend(keptPinned(plan, shape.lent));
+    try {
+      return this.#openBuffers(shape.rows);
+    } catch (error) {
+      this.#streamer.reclaim();
+      throw error;
+    }
+  }
+
+  #narrow(wide: PassBuffers): void {
+    wide.dispose();
+    this.#streamer.reclaim();
+  }
+
+  async #pass(rows: readonly Row[], buffers: PassBuffers, signal: AbortSignal | undefined): Promise<Float32Array[]> {
+    this.#checkGoOn(signal);
+    const pass: Pass = { packed: packRows(rows), buffers, signal };
     this.#reserve(rows);
     const start = performance.now();
     try {
@@ -199,10 +238,11 @@ export class Engine {
   }
 
   async #embed(rows: readonly Row[], pass: Pass): Promise<void> {
-    const weights = await this.#embeddingRows.gather(rows);
+    const { embeddingRows, carry } = pass.buffers;
+    const weights = await embeddingRows.gather(rows);
     const part = { from: 0, to: this.model.embedding.graph.ops.length };
-    await this.#compute('embedding', this.#embedding, { ...this.#call(pass.packed), part, weights, states: [] });
-    const hidden = this.#carry.get('hidden')!;
+    await this.#compute('embedding', this.#embedding, { ...this.#call(pass), part, weights, states: [] });
+    const hidden = carry.get('hidden')!;
     rows.forEach(({ input }, r) => {
       if (typeof input !== 'number') hidden.float32(r * input.length * 4, input.length).set(input);
     });
@@ -214,16 +254,23 @@ export class Engine {
     const headRows = packRows(wanting.map((r) => rows[r]!)).rows;
     let routes: Int32Array | undefined;
     let entered = false;
+    // Where no row wants logits, the head is neither read nor run.
+    const skips = (segment: Segment) => segment.block === head && wanting.length === 0;
+    this.#streamer.begin(skips);
     for (const segment of this.plan.segments) {
       this.#checkGoOn(pass.signal);
       const stage = this.#stages[segment.block]!;
       if (segment.block !== head) {
-        routes = await this.#runSegment(segment, stage, this.#layerCall(stage, pass.packed), routes);
+        routes = await this.#runSegment(segment, stage, this.#layerCall(stage, pass), routes);
         continue;
       }
-      if (!entered) this.#gatherHidden(wanting);
+      if (skips(segment)) {
+        await this.#streamer.skip();
+        continue;
+      }
+      if (!entered) this.#gatherHidden(pass.buffers.carry, wanting);
       entered = true;
-      const call = { ...this.#headCall(headRows), states: [] };
+      const call = { ...this.#headCall(headRows, pass.buffers), states: [] };
       await this.#runSegment(segment, stage, call, undefined);
     }
     return this.#logits(wanting.length);
@@ -246,13 +293,11 @@ export class Engine {
       return undefined;
     }
     const weights = await this.#streamer.acquire(segment);
-    if (call.rows.count > 0) {
-      const { graph, weights: tensors } = stage.block;
-      const run = { ...call, part: segment.part, weights: this.#byIndex(graph, tensors, weights) };
-      routes = await this.#compute(segmentName(segment), stage.program, run);
-    }
+    const { graph, weights: tensors } = stage.block;
+    const run = { ...call, part: segment.part, weights: this.#byIndex(graph, tensors, weights) };
+    const chosen = await this.#compute(segmentName(segment), stage.program, run);
     this.#streamer.release();
-    return routes;
+    return chosen;
   }
 
   async #compute(name: string, program: Program, call: RunCall): Promise<Int32Array | undefined> {
@@ -264,25 +309,26 @@ export class Engine {
     return routes;
   }
 
-  #call(packed: PackedRows): Pick<RunCall, 'rows' | 'carry' | 'workspace' | 'maxRows'> {
-    return { rows: packed.rows, carry: this.#carry, workspace: this.#workspace, maxRows: this.plan.maxRows };
+  #call({ packed, buffers }: Pass): Pick<RunCall, 'rows' | 'carry' | 'workspace' | 'maxRows'> {
+    const { carry, workspace, maxRows } = buffers;
+    return { rows: packed.rows, carry, workspace, maxRows };
   }
 
-  #layerCall(stage: Stage, packed: PackedRows): Omit<RunCall, 'part' | 'weights'> {
+  #layerCall(stage: Stage, pass: Pass): Omit<RunCall, 'part' | 'weights'> {
     const states = stage.block.graph.states.map((_, s) =>
-      packed.sequences.map((sequence) => sequence.states[stage.layer!]![s]!),
+      pass.packed.sequences.map((sequence) => sequence.states[stage.layer!]![s]!),
     );
-    return { ...this.#call(packed), states };
+    return { ...this.#call(pass), states };
   }
 
-  #headCall(rows: PassRows): Pick<RunCall, 'rows' | 'carry' | 'workspace' | 'maxRows'> {
-    return { rows, carry: this.#headCarry, workspace: this.#workspace, maxRows: this.plan.logitRows };
+  #headCall(rows: PassRows, { workspace }: PassBuffers): Pick<RunCall, 'rows' | 'carry' | 'workspace' | 'maxRows'> {
+    return { rows, carry: this.#headCarry, workspace, maxRows: this.plan.logitRows };
   }
 
   /** Moves the hidden rows that want logits together, at the head's entrance. */
-  #gatherHidden(wanting: readonly number[]): void {
+  #gatherHidden(carry: PassBuffers['carry'], wanting: readonly number[]): void {
     const width = this.model.config.hiddenSize;
-    const from = this.#carry.get('hidden')!;
+    const from = carry.get('hidden')!;
     const to = this.#headCarry.get('hidden')!;
     wanting.forEach((r, i) => {
       to.float32(i * width * 4, width).set(from.float32(r * width * 4, width));
@@ -307,13 +353,18 @@ export class Engine {
     return sparse;
   }
 
-  #workspaceBytes(): number {
-    const { maxRows, logitRows } = this.plan;
-    return Math.max(
-      64,
-      this.#embedding.workspaceBytes(maxRows),
-      ...this.#stages.map((stage) => stage.program.workspaceBytes(stage.layer === null ? logitRows : maxRows)),
-    );
+  #openBuffers(maxRows: number): PassBuffers {
+    const { model, plan } = this;
+    const layers = this.#stages.filter(({ layer }) => layer !== null).map(({ program }) => program);
+    const head = this.#stages.at(-1)!.program;
+    return new PassBuffers({
+      model,
+      reader: this.#reader,
+      constants: this.#constants,
+      programs: [this.#embedding, ...layers],
+      leastWorkspace: Math.max(64, head.workspaceBytes(plan.logitRows)),
+      maxRows,
+    });
   }
 }
 
@@ -322,15 +373,4 @@ function expertGraph(graph: Graph, segment: Segment): Graph {
   const op = graph.ops[segment.part.from];
   if (op?.op !== 'expert') throw new Error(`segment ${segment.index} is not one of experts`);
   return op.graph;
-}
-
-/** One buffer per name that blocks hand on to each other. */
-function carryBuffers(blocks: readonly Block[], maxRows: number): ReadonlyMap<string, HostBuffer> {
-  const widths = new Map<string, number>();
-  for (const { graph } of blocks) {
-    for (const [name, value] of [...graph.inputs, ...graph.outputs]) widths.set(name, graph.values[value]!.width);
-  }
-  return new Map(
-    [...widths].map(([name, width]) => [name, HostBuffer.allocate(4 * maxRows * width, { label: `carried ${name}` })]),
-  );
 }

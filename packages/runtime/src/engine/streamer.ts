@@ -35,6 +35,8 @@ export class Streamer {
   readonly #observe: Observer;
   readonly #cycle: readonly Segment[];
   readonly #pinnedAt: ReadonlyMap<number, number>;
+  /** Segments whose pinned memory is lent. */
+  readonly #lent = new Set<number>();
   readonly #pinned: HostBuffer | null;
   readonly #ringBuffer: HostBuffer | null;
   readonly #ring: Ring;
@@ -45,6 +47,9 @@ export class Streamer {
   /** Next turn to be run, and next turn to be read. */
   #turn = 0;
   #ahead = 0;
+  /** Segments the pass that ends before this turn goes without. */
+  #skips: (segment: Segment) => boolean = () => false;
+  #passEnd = 0;
   #waitMs = 0;
   /** No read may start: the places are about to be given away anew. */
   #paused = false;
@@ -74,6 +79,18 @@ export class Streamer {
   /** Starts reading now what the first turns need. */
   prefetch(): void {
     this.#readAhead();
+  }
+
+  /** Starts a pass. Segments of which `skips` is true are not read for it, and `skip` takes their turns. */
+  begin(skips: (segment: Segment) => boolean): void {
+    this.#skips = skips;
+    this.#passEnd = this.#turn + this.#cycle.length;
+  }
+
+  /** Lets a turn pass. What was read ahead for it, before the pass was known, must first have arrived. */
+  async skip(): Promise<void> {
+    await this.#loads.get(this.#turn)?.weights.catch(() => {});
+    this.release();
   }
 
   /** Weights of the segment whose turn it is; `release` must follow before the next one is asked for. */
@@ -114,6 +131,28 @@ export class Streamer {
     this.#ring.clear();
     this.#turn = 0;
     this.#ahead = 0;
+    this.#passEnd = 0;
+  }
+
+  /**
+   * Between passes: gives the memory of pinned segments that are not `kept` back to the system until `reclaim`. They pass
+   * through the ring meanwhile.
+   */
+  async lend(kept: readonly boolean[]): Promise<void> {
+    // What was read ahead may lie there.
+    await this.restart();
+    const lent = [...this.#pinnedAt].filter(([index]) => !kept[index]);
+    for (const [index] of lent) {
+      this.#lent.add(index);
+      this.#loaded.delete(index);
+    }
+    const from = Math.min(...lent.map(([, at]) => at));
+    if (lent.length > 0) this.#pinned?.discard(from, this.#pinned.byteLength - from);
+  }
+
+  /** Segments whose memory was lent are pinned again as they are read. */
+  reclaim(): void {
+    this.#lent.clear();
   }
 
   async dispose(): Promise<void> {
@@ -140,7 +179,8 @@ export class Streamer {
     // Never a whole cycle ahead: a segment must not be in memory twice.
     while (!this.#disposed && !this.#paused && this.#ahead < this.#turn + this.#cycle.length) {
       const segment = this.#segmentAt(this.#ahead);
-      if (!this.#loaded.has(segment.index) && !this.#start(segment)) return;
+      const skipped = this.#ahead < this.#passEnd && this.#skips(segment);
+      if (!skipped && !this.#loaded.has(segment.index) && !this.#start(segment)) return;
       this.#ahead++;
     }
   }
@@ -148,7 +188,7 @@ export class Streamer {
   #start(segment: Segment): boolean {
     // The segment whose turn it is must be read, whatever else is in flight.
     if (this.#ahead > this.#turn && this.#inFlight + segment.bytes > IN_FLIGHT_BYTES) return false;
-    const pinnedAt = this.#pinnedAt.get(segment.index);
+    const pinnedAt = this.#lent.has(segment.index) ? undefined : this.#pinnedAt.get(segment.index);
     const at = pinnedAt ?? this.#ring.take(segment.bytes);
     if (at === null) return false;
     const buffer = pinnedAt === undefined ? this.#ringBuffer! : this.#pinned!;

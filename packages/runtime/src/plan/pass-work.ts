@@ -27,6 +27,8 @@ export interface PassRowCounts {
   readonly first: boolean;
 }
 
+const NO_WORK: SegmentWork = { readBytes: 0, ringBytes: 0, onDemand: false, bytes: 0, flops: 0, calls: 0, ops: 0 };
+
 /** The work of a plan's segments, in order. Routed experts count as chosen evenly and independently of each other. */
 export function passWork(plan: Plan, model: Model, counts: PassRowCounts): SegmentWork[] {
   const blocks = [...model.layers, model.head];
@@ -35,6 +37,8 @@ export function passWork(plan: Plan, model: Model, counts: PassRowCounts): Segme
     const { graph } = blocks[segment.block]!;
     const rows = segment.block === model.layers.length ? Math.min(counts.rows, counts.headRows) : counts.rows;
     if (segment.experts !== undefined) return expertWork(segment, graph, rows, counts.first ? 0 : held);
+    // The head of a pass whose logits nobody wants.
+    if (rows === 0) return NO_WORK;
     const { bytes, elements } = sizeOf(segment.weights, graph);
     const pinned = plan.pinned[segment.index] === true;
     return {

@@ -57,12 +57,22 @@ describe('a dense model', () => {
     expect(streamed.seconds / predictPass(at(4 * GIB), model, speeds).seconds).toBeLessThan(1.02);
   });
 
-  test('rows beyond the widest pass take more passes', () => {
+  test('rows beyond the widest pass take more passes where nothing is pinned, the head being read in the last', () => {
+    const plan = at(8 * GIB);
+    const narrow = { ...plan, maxRows: 16, pinned: plan.pinned.map(() => false), bytes: { ...plan.bytes, pinned: 0 } };
+    const one = predictPass(narrow, model, speeds, { rows: 16 });
+    const three = predictPass(narrow, model, speeds, { rows: 40 });
+    const head = model.head.weights.reduce((sum, tensor) => sum + tensor.byteLength, 0);
+    expect(three.streamedBytes / (3 * one.streamedBytes - 2 * head)).toBeCloseTo(1, 3);
+    expect(three.seconds / (3 * one.seconds)).toBeCloseTo(1, 1);
+  });
+
+  test('rows beyond the widest pass take one pass where pinned weights make room', () => {
     const plan = { ...at(8 * GIB), maxRows: 16 };
     const one = predictPass(plan, model, speeds, { rows: 16 });
-    const three = predictPass(plan, model, speeds, { rows: 40 });
-    expect(three.streamedBytes).toBe(3 * one.streamedBytes);
-    expect(three.seconds / one.seconds).toBeCloseTo(3, 1);
+    const wide = predictPass(plan, model, speeds, { rows: 40 });
+    expect(wide.streamedBytes / one.streamedBytes).toBeLessThan(1.1);
+    expect(wide.seconds / one.seconds).toBeLessThan(1.2);
   });
 
   test('the first pass also reads what will stay', () => {

@@ -1,8 +1,11 @@
+import { readAlignment } from '@airllm/loader';
 import type { Model } from '../models/model';
+import { activationBytes } from './activations';
 import { expertParts, passWork, type SegmentWork } from './pass-work';
 import { type PipelineStep, steadyPassSeconds } from './pipeline';
 import { stateBytes } from './state-bytes';
 import type { Plan } from './types';
+import { keptPinned, type PassShape, widestPass } from './wide-pass';
 
 /** What a machine does per second, as far as the time of a pass depends on it. */
 export interface PassSpeeds {
@@ -46,7 +49,7 @@ export interface PassPrediction {
 
 /** Copying the logits out and taking the greatest: 0.3 ms for 128k of them on a machine at rest, 0.9 ms on a busy one. */
 const SECONDS_PER_LOGIT = 5e-9;
-/** Rows whose logits are wanted in a pass: the last. */
+/** Rows whose logits are wanted: the last. */
 const HEAD_ROWS = 1;
 
 /**
@@ -64,10 +67,13 @@ export function predictPass(
   options: PredictOptions = {},
 ): PassPrediction {
   const { rows = 1, positions = 0, first = false } = options;
-  const passes = Math.max(1, Math.ceil(rows / plan.maxRows));
+  const shape = shapeOf(plan, model, rows, positions);
+  const passes = Math.max(1, Math.ceil(rows / shape.rows));
+  const lent = shape.lent === 0 ? plan : { ...plan, pinned: keptPinned(plan, shape.lent) };
   const parts = Array.from({ length: passes }, (_, i) =>
-    predictOne(plan, model, speeds, {
-      rows: Math.min(plan.maxRows, rows - i * plan.maxRows),
+    predictOne(lent, model, speeds, {
+      rows: Math.min(shape.rows, rows - i * shape.rows),
+      headRows: i === passes - 1 ? HEAD_ROWS : 0,
       positions,
       first: first && i === 0,
     }),
@@ -91,6 +97,18 @@ export function predictPass(
   return { seconds, terms, binds, streamedBytes, memoryForTenth };
 }
 
+/** What the engine makes of a step of so many rows. */
+function shapeOf(plan: Plan, model: Model, count: number, positions: number): PassShape {
+  if (count <= plan.maxRows) return { rows: plan.maxRows, lent: 0 };
+  const state = (rows: number) => stateBytes(model, positions + count, rows);
+  return widestPass(plan, {
+    count,
+    passes: (rows) => Math.ceil(count / rows),
+    activations: activationBytes(model, readAlignment('direct')),
+    fits: (rows) => state(rows) <= state(plan.maxRows),
+  });
+}
+
 /**
  * Bytes of memory that save one byte of a pass's reads. A pinned segment is read in every pass; of the experts that have
  * no slot, which get further memory once all else is pinned, only those are read that are chosen.
@@ -100,7 +118,9 @@ function memoryPerByte(plan: Plan, expected: number): number {
   return plan.bytes.ring > 0 ? 1 : ((expertParts(plan) - count) * bytes) / expected;
 }
 
-type Resolved = Required<{ readonly [Key in keyof PredictOptions]: NonNullable<PredictOptions[Key]> }>;
+type Resolved = Required<{ readonly [Key in keyof PredictOptions]: NonNullable<PredictOptions[Key]> }> & {
+  readonly headRows: number;
+};
 
 /** One pass of at most the plan's rows. */
 function predictOne(
@@ -109,9 +129,10 @@ function predictOne(
   speeds: PassSpeeds,
   options: Resolved,
 ): Omit<PassPrediction, 'binds' | 'memoryForTenth'> {
-  const work = passWork(plan, model, { ...options, headRows: HEAD_ROWS });
+  const work = passWork(plan, model, options);
   const stateSeconds = stateBytes(model, options.positions, options.rows) / speeds.dramBytesPerSecond;
-  const between = speeds.readSeconds + speeds.callSeconds + model.config.vocabSize * HEAD_ROWS * SECONDS_PER_LOGIT;
+  const between =
+    speeds.readSeconds + speeds.callSeconds + model.config.vocabSize * options.headRows * SECONDS_PER_LOGIT;
   // Spread evenly: in which of its segments a layer attends matters little.
   const statePerSegment = stateSeconds / Math.max(1, work.length);
   const steps = work.map(
