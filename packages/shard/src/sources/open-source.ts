@@ -1,3 +1,4 @@
+import { openGgufSource } from './gguf/open-gguf-source';
 import { withoutQuantisation } from './quantisation-config';
 import { rawCheckpoint } from './raw-checkpoint';
 import { resolveTensors } from './resolve-tensors';
@@ -20,7 +21,9 @@ export interface OpenSourceOptions {
 export async function openSource(dirOrFile: string, options: OpenSourceOptions = {}): Promise<ModelSource> {
   const { signal } = options;
   signal?.throwIfAborted();
-  const stored = await openStored(await findSource(dirOrFile), { signal });
+  const found = await findSource(dirOrFile);
+  if (found.format === 'gguf') return openGgufSource(found.path, { signal });
+  const stored = await openStored(found, { signal });
   const reads = new SmallReads(signal);
   try {
     const raw = await rawCheckpoint(stored, reads);

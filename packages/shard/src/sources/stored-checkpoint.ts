@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type MetaTensor, openCheckpoint } from '@airllm/loader';
 import { stridedConversion } from './codecs/strided';
+import { chooseGguf } from './gguf/open-gguf';
 import { openPickleCheckpoint } from './pickle/open-pickle-checkpoint';
 import { isStridedTensor } from './pickle/pickle-tensor';
 import { findWeightFiles } from './pickle/weight-files';
@@ -32,7 +33,10 @@ const PICKLE_FILE = /\.(?:bin|pt|pth|ckpt)$|\.bin\.index(?:\.[\w-]+)?\.json$/;
 /** A safetensors file of another name may be an adapter, so weights of another kind with the usual name go first. */
 const USUAL_SAFETENSORS = /^model\.safetensors$|\.safetensors\.index\.json$/;
 
-/** Which weights a path means: safetensors go before pickles, and these before GGUF. Throws as `findWeightFiles`. */
+/**
+ * Which weights a path means: safetensors go before pickles, and these before GGUF. Throws as `findWeightFiles` and
+ * `chooseGguf`.
+ */
 export async function findSource(dirOrFile: string): Promise<FoundSource> {
   const found = path.resolve(dirOrFile);
   const isFolder = (await stat(found).catch(() => undefined))?.isDirectory();
@@ -40,11 +44,11 @@ export async function findSource(dirOrFile: string): Promise<FoundSource> {
     if (found.endsWith('.gguf')) return { format: 'gguf', path: found };
     return { format: PICKLE_FILE.test(found) ? 'pickle' : 'safetensors', path: found };
   }
-  const { entries } = await findWeightFiles(found);
+  const { entries, gguf } = await findWeightFiles(found);
   const usual = entries.safetensors !== undefined && USUAL_SAFETENSORS.test(entries.safetensors);
   if (!usual) {
     if (entries.pickle !== undefined) return { format: 'pickle', path: path.join(found, entries.pickle) };
-    if (entries.gguf !== undefined) return { format: 'gguf', path: path.join(found, entries.gguf) };
+    if (gguf.length > 0) return { format: 'gguf', path: path.join(found, chooseGguf(found, gguf)) };
   }
   return { format: 'safetensors', path: found };
 }

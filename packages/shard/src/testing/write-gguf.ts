@@ -25,7 +25,7 @@ export interface TestGguf {
 /** Bytes of a GGUF file, as ggml lays it out. */
 export function ggufBytes({ metadata = {}, tensors = [], version = 3, alignment = 32 }: TestGguf): Uint8Array {
   const header = [text('GGUF'), u32(version), u64(tensors.length), u64(Object.keys(metadata).length)];
-  for (const [key, value] of Object.entries(metadata)) header.push(string(key), ...typed(value));
+  for (const [key, value] of Object.entries(metadata)) header.push(string(key), typed(value));
   let offset = 0;
   for (const { name, type, dimensions, bytes } of tensors) {
     header.push(string(name), u32(dimensions.length), ...dimensions.map(u64), u32(type), u64(offset));
@@ -50,17 +50,17 @@ export const strings = (value: readonly string[]): TestValue => ({ type: 'array'
 export const ints = (value: readonly number[]): TestValue => ({ type: 'array', of: 'i32', value });
 export const floats = (value: readonly number[]): TestValue => ({ type: 'array', of: 'f32', value });
 
-function typed(value: TestValue): Buffer[] {
-  return [u32(VALUE_TYPES.indexOf(value.type)), ...content(value)];
+function typed(value: TestValue): Buffer {
+  return Buffer.concat([u32(VALUE_TYPES.indexOf(value.type)), content(value)]);
 }
 
-function content(value: TestValue): Buffer[] {
-  if (value.type !== 'array') return [scalar(value.type, value.value)];
-  const items = value.value.flatMap((item) =>
-    typeof item === 'object' ? content(item) : [scalar(value.of as Exclude<GgufValueType, 'array'>, item)],
+function content(value: TestValue): Buffer {
+  if (value.type !== 'array') return scalar(value.type, value.value);
+  const items = value.value.map((item) =>
+    typeof item === 'object' ? content(item) : scalar(value.of as Exclude<GgufValueType, 'array'>, item),
   );
   // An inner array has its type and count before its items, and no type of its own.
-  return [u32(VALUE_TYPES.indexOf(value.of)), u64(value.value.length), ...items];
+  return Buffer.concat([u32(VALUE_TYPES.indexOf(value.of)), u64(value.value.length), ...items]);
 }
 
 function scalar(type: Exclude<GgufValueType, 'array'>, value: number | bigint | boolean | string): Buffer {

@@ -1,6 +1,5 @@
-import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { FormatError, MissingFileError } from '@airllm/loader';
+import { FormatError, MissingFileError, UnsupportedCheckpointError } from '@airllm/loader';
 import { GgufMetadata } from './metadata';
 import { type GgufHeader, type GgufTensor, readGgufHeader } from './read-header';
 
@@ -79,22 +78,18 @@ function checkSplit(headers: readonly GgufHeader[], first: GgufMetadata, tensorC
   }
 }
 
-/** What a name says about GGUF files in a folder: parts of one model count as one. Null where there are none. */
-export function ggufIn(names: readonly string[]): { models: readonly string[] } | null {
+/**
+ * Which of a folder's GGUF files is the model: the first part of the only one, or `model.gguf`. Throws
+ * `UnsupportedCheckpointError` where there are several.
+ */
+export function chooseGguf(dir: string, names: readonly string[]): string {
   // Beside a model's own file, `mmproj-…` holds the vision encoder.
-  const files = names.filter((name) => name.endsWith('.gguf') && !name.startsWith('mmproj'));
-  const models = files.filter((name) => Number(SPLIT_NAME.exec(name)?.[2] ?? 1) === 1).sort();
-  const orphans = files.filter((name) => !models.includes(name));
-  return files.length === 0 ? null : { models: models.length > 0 ? models : orphans.slice(0, 1) };
-}
-
-/** Whether a path names a GGUF file. */
-export async function isGgufFile(path: string): Promise<boolean> {
-  return (
-    path.endsWith('.gguf') &&
-    (await stat(path).then(
-      (stats) => stats.isFile(),
-      () => false,
-    ))
-  );
+  const files = names.filter((name) => !name.startsWith('mmproj')).sort();
+  const models = files.filter((name) => Number(SPLIT_NAME.exec(name)?.[2] ?? 1) === 1);
+  if (models.includes('model.gguf')) return 'model.gguf';
+  if (models.length === 1) return models[0]!;
+  // Parts without their first: opening any of them says what is missing.
+  if (models.length === 0) return files[0] ?? names[0]!;
+  const reason = `several GGUF models lie here: open one of ${models.join(', ')} by its own path`;
+  throw new UnsupportedCheckpointError({ dir, found: names, reason });
 }

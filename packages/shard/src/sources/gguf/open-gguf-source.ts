@@ -1,0 +1,29 @@
+import { dirname } from 'node:path';
+import type { ModelSource } from '../source';
+import { mapTensors } from './map-tensors';
+import { openGguf } from './open-gguf';
+import { readGgufConfig } from './read-config';
+import { tokenizerFiles } from './tokenizer/tokenizer-files';
+
+/**
+ * Opens a GGUF model: its configuration, tokenizer and tensors as transformers would have them. Throws `FormatError`,
+ * `MissingFileError`, `ReadError`, `UnsupportedCheckpointError`, or the signal's reason.
+ */
+export async function openGgufSource(
+  file: string,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<ModelSource> {
+  const gguf = await openGguf(file, options);
+  const config = await readGgufConfig(gguf);
+  const tensors = mapTensors(gguf, config);
+  const extras = await tokenizerFiles(gguf.metadata);
+  return {
+    kind: 'gguf',
+    dir: dirname(gguf.files[0]!),
+    files: gguf.files,
+    config,
+    quantisation: 'gguf',
+    tensors,
+    extras,
+  };
+}
