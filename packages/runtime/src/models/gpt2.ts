@@ -2,7 +2,10 @@ import type { ActivationName, GraphBuilder, Value } from '@airllm/kernels';
 import type { Architecture } from './architecture';
 import type { ModelConfig } from './model';
 
-// GPT-2; transformers' modeling_gpt2.py. Its Conv1D layers store [in, out].
+// GPT-2; transformers' modeling_gpt2.py. Its Conv1D layers store [in, out]; what was made from GGUF has [out, in], which
+// alone can be quantised, and says so in its config.
+
+const LAYOUTS = ['in,out', 'out,in'] as const;
 
 export interface Gpt2Config extends ModelConfig {
   readonly intermediateSize: number;
@@ -13,6 +16,7 @@ export interface Gpt2Config extends ModelConfig {
   readonly scaleAttention: boolean;
   /** Scores of layer i are divided by i + 1 too. */
   readonly scaleByLayer: boolean;
+  readonly layout: (typeof LAYOUTS)[number];
 }
 
 export const gpt2: Architecture<Gpt2Config> = {
@@ -38,6 +42,7 @@ export const gpt2: Architecture<Gpt2Config> = {
       activation: config.activation('activation_function', { default: 'gelu_new' }),
       scaleAttention: config.bool('scale_attn_weights', { default: true }),
       scaleByLayer: config.bool('scale_attn_by_inverse_layer_idx', { default: false }),
+      layout: config.oneOf('conv1d_layout', LAYOUTS, { default: 'in,out' }),
     };
   },
 
@@ -65,20 +70,18 @@ export const gpt2: Architecture<Gpt2Config> = {
 };
 
 function attention(b: GraphBuilder, x: Value, config: Gpt2Config, index: number): Value {
-  const { hiddenSize, headCount: heads } = config;
+  const { hiddenSize, headCount: heads, layout } = config;
   const headDim = hiddenSize / heads;
   const parts = [hiddenSize, hiddenSize, hiddenSize];
-  const fused = b.linear(x, 'attn.c_attn', 3 * hiddenSize, { bias: true, layout: 'in,out', parts });
+  const fused = b.linear(x, 'attn.c_attn', 3 * hiddenSize, { bias: true, layout, parts });
   const [q, k, v] = b.split(fused, parts) as [Value, Value, Value];
   const scale = (config.scaleAttention ? headDim ** -0.5 : 1) / (config.scaleByLayer ? index + 1 : 1);
   const seen = b.attention(q, k, v, { heads, kvHeads: heads, headDim, scale });
-  return b.linear(seen, 'attn.c_proj', hiddenSize, { bias: true, layout: 'in,out' });
+  return b.linear(seen, 'attn.c_proj', hiddenSize, { bias: true, layout });
 }
 
 function mlp(b: GraphBuilder, x: Value, config: Gpt2Config): Value {
-  const up = b.linear(x, 'mlp.c_fc', config.intermediateSize, { bias: true, layout: 'in,out' });
-  return b.linear(b.activation(up, config.activation), 'mlp.c_proj', config.hiddenSize, {
-    bias: true,
-    layout: 'in,out',
-  });
+  const { hiddenSize, intermediateSize, layout } = config;
+  const up = b.linear(x, 'mlp.c_fc', intermediateSize, { bias: true, layout });
+  return b.linear(b.activation(up, config.activation), 'mlp.c_proj', hiddenSize, { bias: true, layout });
 }
