@@ -14,7 +14,7 @@
 #endif
 
 /* Raised with every change of a struct below, of the serialised program or of a function. */
-#define AIRLLM_ABI_VERSION 3
+#define AIRLLM_ABI_VERSION 4
 #define AIRLLM_NONE 0xffffffffu
 /* Runs that a context holds at a time: the one being computed and the next. */
 #define AIRLLM_PLACES 2u
@@ -35,10 +35,10 @@ enum airllm_status {
   AIRLLM_MISSING_CARRY = 8
 };
 
-/* What bf16 matrices are multiplied with; matrices in other formats are always multiplied with float32. */
+/* What bf16 and quantised matrices are multiplied with; matrices in other formats always with float32. */
 enum airllm_compute {
   AIRLLM_FLOAT32 = 0,
-  AIRLLM_BFLOAT16 = 1 /* activations rounded to bf16, products added in float32 */
+  AIRLLM_BFLOAT16 = 1 /* activations and decoded weights rounded to bf16, products added in float32 */
 };
 
 typedef struct airllm_context airllm_context; /* a thread pool and the instruction set it computes with */

@@ -50,8 +50,12 @@ extern "C" int32_t airllm_context_create(const char *name, uint32_t threads, uin
 #endif
   auto *context = static_cast<airllm_context *>(memory);
   context->table = *isa.table;
-  if (compute == AIRLLM_FLOAT32) context->table.linear_bf16 = nullptr;
-  else if (isa.linear_bf16) context->table.linear_bf16 = isa.linear_bf16;
+  if (compute == AIRLLM_FLOAT32) {
+    context->table.linear_bf16 = context->table.packed_linear_bf16 = nullptr;
+  } else if (isa.linear_bf16) {
+    context->table.linear_bf16 = isa.linear_bf16;
+    context->table.packed_linear_bf16 = isa.packed_linear_bf16;
+  }
   if (!pool_create(context->pool, threads)) {
 #if defined(_WIN32)
     _aligned_free(memory);

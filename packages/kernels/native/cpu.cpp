@@ -38,14 +38,14 @@ Isa isa_at(uint32_t index) {
   uint32_t count = 0;
 #if defined(__x86_64__)
   const Features has = features();
-  if (has.bf16) found[count++] = {"avx512bf16", &ops_avx512, linear_avx512bf16};
-  if (has.avx512) found[count++] = {"avx512", &ops_avx512, nullptr};
-  if (has.avx2) found[count++] = {"avx2", &ops_avx2, nullptr};
+  if (has.bf16) found[count++] = {"avx512bf16", &ops_avx512, linear_avx512bf16, packed_linear_avx512bf16};
+  if (has.avx512) found[count++] = {"avx512", &ops_avx512, nullptr, nullptr};
+  if (has.avx2) found[count++] = {"avx2", &ops_avx2, nullptr, nullptr};
 #elif defined(__aarch64__)
-  found[count++] = {"neon", &ops_neon, nullptr};
+  found[count++] = {"neon", &ops_neon, nullptr, nullptr};
 #endif
-  found[count++] = {"scalar", &ops_scalar, nullptr};
-  return index < count ? found[index] : Isa{nullptr, nullptr, nullptr};
+  found[count++] = {"scalar", &ops_scalar, nullptr, nullptr};
+  return index < count ? found[index] : Isa{nullptr, nullptr, nullptr, nullptr};
 }
 
 Isa isa_named(const char *name) {

@@ -7,7 +7,8 @@ namespace airllm {
 struct Isa {
   const char *name;
   const OpTable *table;
-  OpFunction linear_bf16;  // by an instruction for bf16, in place of the table's; nullptr where there is none
+  // By an instruction for bf16, in place of the table's; nullptr where there is none.
+  OpFunction linear_bf16, packed_linear_bf16;
 };
 
 // Best first; the table of the index past the last is nullptr.

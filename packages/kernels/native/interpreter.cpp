@@ -14,13 +14,25 @@ bool completes(const Program &program, const airllm_part &part) {
 
 bool starts(const airllm_part &part) { return part.from == 0 && (whole(part) || part.slice_from == 0); }
 
+// A weight with all that it is made of.
+bool given(const Program &program, uint32_t id, const uint64_t *weights) {
+  if (id == kNone) return true;
+  const uint32_t packed = program.weights[id].packed;
+  if (packed == kNone) return weights[id];
+  const Packed &q = program.packed[packed];
+  const uint32_t parts[] = {id,           q.scale.numbers,  q.scale.supers, q.zero.numbers, q.offset.numbers,
+                            q.offset.supers, q.columns, q.constants};
+  for (const uint32_t part : parts)
+    if (part != kNone && !weights[part]) return false;
+  return true;
+}
+
 int32_t check_part(const Program &program, const airllm_part &part, const uint64_t *weights) {
   if (part.from >= part.to || part.to > program.header->ops) return AIRLLM_BAD_CALL;
   for (uint32_t i = part.from; i < part.to; i++) {
     const Op &op = program.ops[i];
     if (op.code == OpCode::Expert) continue;
-    if ((op.weight != kNone && !weights[op.weight]) || (op.bias != kNone && !weights[op.bias]))
-      return AIRLLM_MISSING_WEIGHT;
+    if (!given(program, op.weight, weights) || !given(program, op.bias, weights)) return AIRLLM_MISSING_WEIGHT;
   }
   if (whole(part)) return AIRLLM_OK;
   const Op &op = program.ops[part.from];
@@ -63,6 +75,10 @@ uint32_t independent_linears(const Pass &pass, uint32_t at) {
 }
 
 OpFunction kernel_of(const OpTable &table, const Pass &pass, const Op &op) {
+  if (pass.packed(op.weight)) {
+    if (op.code == OpCode::Embed) return table.packed_embed;
+    return table.packed_linear_bf16 ? table.packed_linear_bf16 : table.packed_linear;
+  }
   const bool bf16 = op.code == OpCode::Linear && table.linear_bf16 && pass.dtype(op.weight) == DType::BF16;
   return bf16 ? table.linear_bf16 : table.run[uint32_t(op.code)];
 }

@@ -24,6 +24,7 @@ struct Pass {
   const uint8_t *weight(uint32_t id) const {
     return id == kNone ? nullptr : reinterpret_cast<const uint8_t *>(run->weights[id]);
   }
+  bool packed(uint32_t id) const { return id != kNone && program->weights[id].packed != kNone; }
   DType dtype(uint32_t id) const { return id == kNone ? DType::F32 : program->weights[id].dtype; }
   void fail(int32_t code) const { __atomic_store_n(status, code, __ATOMIC_RELAXED); }
 };
@@ -35,12 +36,16 @@ using OpFunction = void (*)(const Pass &pass, const Op &op, Worker &worker);
 struct OpTable {
   OpFunction run[uint32_t(OpCode::Count)];
   OpFunction linear_bf16;  // for bf16 matrices, of activations rounded to bf16; nullptr: they are computed as all others
+  OpFunction packed_linear;
+  OpFunction packed_linear_bf16;  // of activations and weights rounded to bf16; nullptr: packed_linear
+  OpFunction packed_embed;
 };
 
 extern const OpTable ops_scalar;
 #if defined(__x86_64__)
 extern const OpTable ops_avx2, ops_avx512;
 void linear_avx512bf16(const Pass &pass, const Op &op, Worker &worker);
+void packed_linear_avx512bf16(const Pass &pass, const Op &op, Worker &worker);
 #elif defined(__aarch64__)
 extern const OpTable ops_neon;
 #endif

@@ -1,6 +1,6 @@
 // A compiled graph, and the format it arrives in: 32-bit little-endian words.
-//   header (Header), then per program: Value[], Weight[], State[], rope widths[], Output[], Op[], and the sub-programs of
-//   expert ops one after the other in the same format (nested once).
+//   header (Header), then per program: Value[], Weight[], Packed[], State[], rope widths[], Output[], Op[], and the
+//   sub-programs of expert ops one after the other in the same format (nested once).
 #pragma once
 #include "airllm.h"
 #include <stddef.h>
@@ -15,12 +15,15 @@ enum class OpCode : uint32_t {
   Combine,
   Count
 };
-enum class DType : uint32_t { F32, F16, BF16 };
-enum class Layout : uint32_t { Rows, Vector, OutIn, InOut };
+// Bytes: codes of packed matrices and indexes of their tables; Int32: columns of packed matrices.
+enum class DType : uint32_t { F32, F16, BF16, Bytes, Int32 };
+// Whole: a component of a packed matrix that comes with any range of its rows.
+enum class Layout : uint32_t { Rows, Vector, OutIn, InOut, Whole };
+enum class Code : uint32_t { U4, Table4, U8, I8, E4M3 };
 enum class Activation : uint32_t { Silu, Gelu, GeluTanh, GeluQuick, Relu, Relu2, Sigmoid, Tanh };
 
 struct Header {
-  uint32_t magic, values, weights, states, ropes, outputs, ops, subs;
+  uint32_t magic, values, weights, packed, states, ropes, outputs, ops, subs;
 };
 struct Value {
   uint32_t width;
@@ -30,7 +33,25 @@ struct Value {
 struct Weight {
   DType dtype;
   Layout layout;
-  uint32_t rows, columns;  // as stored; a vector has rows = 1
+  uint32_t rows, columns;  // as stored, but of a packed matrix as it is meant; a vector has rows = 1
+  uint32_t packed;         // of a packed matrix, whose codes this is: how it is stored
+};
+// One number per block, times one per `every` blocks; `every` is 0 where there are no such factors.
+struct BlockNumbers {
+  uint32_t numbers;  // weight; kNone: all blocks have the same, or none
+  uint32_t supers, every;
+};
+// How a matrix is quantised: value = (number(code) - zero) * scale + offset, each step rounded to float32.
+struct Packed {
+  Code code;
+  uint32_t high_first;                 // of 4-bit codes: the even column is the high half of a byte
+  uint32_t block_rows, block_columns;  // weights that share a scale
+  uint32_t flat;                       // blocks run over the flattened matrix
+  BlockNumbers scale, zero, offset;
+  float fixed_zero;                       // where zero.numbers is kNone
+  uint32_t columns;                       // weight: stored column j is column columns[j] of the matrix; kNone
+  uint32_t constants;                     // weight: floats; kNone
+  uint32_t bias_at, table4_at, table8_at; // in them; kNone
 };
 struct State {
   uint32_t kv_heads, key_dim, value_dim;
@@ -65,6 +86,7 @@ struct Program {
   const Header *header;
   const Value *values;
   const Weight *weights;
+  const Packed *packed;
   const State *states;
   const uint32_t *ropes;
   const Output *outputs;
@@ -82,6 +104,11 @@ constexpr uint32_t kBlockPositions = 32;
 constexpr size_t kLinearScratch = 552 * 1024;
 // Rows up to which a bf16 linear rounds its activations whole, and steps along K that they are filled up to.
 constexpr uint32_t kFewRows = 6, kMostStep = 32;
+// Of a packed matrix, per thread: weights decoded for a few outputs, numbers of the blocks that they lie in, a row of
+// weights; see ops/packed_linear.h. Widest depth of the tiles.
+constexpr uint32_t kMostDepth = 2048, kFewOuts = 8;
+constexpr size_t kFewPanel = kFewOuts * (size_t(kMostDepth) * 2 + 64);
+constexpr size_t kBlockNumbers = 3 * (kMostDepth + 64) * 4;
 // Attention splits partials over threads where there are fewer than this many tasks per thread.
 constexpr uint32_t kTasksPerThread = 3;
 constexpr uint32_t kPartialsPerWave = 4;

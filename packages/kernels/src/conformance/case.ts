@@ -1,6 +1,7 @@
 import type { GraphBuilder } from '../graph/builder';
 import type { PassRows } from '../rows';
 import type { TestDType } from '../testing/encode';
+import type { PackedExample } from '../testing/packed';
 
 /** What a formula may look at, decoded. */
 export interface Given {
@@ -8,9 +9,9 @@ export interface Given {
   readonly ids: Int32Array;
   /** Row r of an input. */
   input(name: string, r: number): Float32Array;
-  /** Activations as a matrix meets them: rounded to bf16 under `bfloat16` with bf16 weights. */
+  /** What a matrix product takes: rounded to bf16 under `bfloat16`, where weights are bf16 or packed. */
   operand(x: Float32Array): Float32Array;
-  /** A weight's values, row-major. */
+  /** A weight's values, row-major, decoded. */
   weight(name: string): Float32Array;
 }
 
@@ -18,12 +19,14 @@ export interface Given {
 export interface Case {
   readonly name: string;
   readonly rows: PassRows;
+  /** How matrices are quantised. @defaultValue not at all */
+  readonly packed?: PackedExample;
   /** Formats of the weights, each a test. @defaultValue F32 alone, for ops without weights */
   readonly dtypes?: readonly TestDType[];
   /** Largest difference allowed, over the largest expected magnitude of the row (at least 1). */
   readonly tolerance: number;
   /**
-   * The same under `bfloat16` with bf16 weights, where the formula applies {@link Given.operand}.
+   * The same under `bfloat16` with bf16 or packed weights, where the formula applies {@link Given.operand}.
    * @defaultValue not run under bfloat16, for ops without matrices
    */
   readonly bfloat16Tolerance?: number;

@@ -19,18 +19,20 @@ export interface RunOptions {
   readonly chunk: number;
 }
 
-export type Recorded = Pick<Case, 'rows' | 'record' | 'inputs'>;
+export type Recorded = Pick<Case, 'rows' | 'record' | 'inputs' | 'packed'>;
 
 /** A case with its weights and inputs, ready to run any number of times. */
 export class PreparedCase {
   readonly block: Block;
   readonly #weights: TestWeights;
+  readonly #packed: boolean;
   readonly #rows: PassRows;
   readonly #inputs: ReadonlyMap<string, Float32Array>;
   readonly #ids: Int32Array;
 
   constructor(recorded: Recorded, dtype: TestDType) {
-    this.#weights = new TestWeights(dtype);
+    this.#weights = new TestWeights(dtype, recorded.packed);
+    this.#packed = recorded.packed !== undefined;
     const b = new GraphBuilder(this.#weights.source);
     recorded.record(b);
     this.block = b.build('case');
@@ -41,7 +43,7 @@ export class PreparedCase {
   }
 
   given(computeDtype: ComputeDType): Given {
-    const rounds = computeDtype === 'bfloat16' && this.#weights.dtype === 'BF16';
+    const rounds = computeDtype === 'bfloat16' && (this.#packed || this.#weights.dtype === 'BF16');
     return {
       operand: (x) => (rounds ? rounded(x, 'BF16') : x),
       rows: this.#rows,

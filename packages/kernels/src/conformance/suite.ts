@@ -12,6 +12,7 @@ import { embedCases } from './embed-cases';
 import { expertCases } from './experts-cases';
 import { linearCases } from './linear-cases';
 import { normCases } from './norm-cases';
+import { packedEmbedCases, packedLinearCases } from './packed-cases';
 import { ropeCases } from './rope-cases';
 import { PreparedCase, type RunOptions } from './run-case';
 
@@ -30,6 +31,8 @@ const OPS: Readonly<Record<string, readonly Case[]>> = {
   attention: attentionCases,
   elementwise: elementwiseCases,
   experts: expertCases,
+  'linear, packed': packedLinearCases,
+  'embed, packed': packedEmbedCases,
 };
 
 /** Thread counts whose bytes must be equal. */
@@ -84,15 +87,16 @@ function conformanceOf(
         for (const each of cases) {
           for (const dtype of each.dtypes ?? (['F32'] as const)) {
             // That other formats stay float32 is seen at a linear by itself.
-            if (computeDtype === 'bfloat16' && dtype !== 'BF16' && op !== 'linear') continue;
-            test(`${each.name}, ${dtype}`, () =>
+            if (computeDtype === 'bfloat16' && dtype !== 'BF16' && op !== 'linear' && !each.packed) continue;
+            test(each.packed ? each.name : `${each.name}, ${dtype}`, () =>
               withCase(new PreparedCase(each, dtype), async (prepared) => {
                 const whole = await prepared.run(first(), { cut: 'whole', chunk: each.rows.count });
                 expect(first().info.computeDtype).toBe(computeDtype);
-                const tolerance = usesBf16(computeDtype, dtype) ? each.bfloat16Tolerance! : each.tolerance;
+                const tolerance = usesBf16(computeDtype, dtype, each) ? each.bfloat16Tolerance! : each.tolerance;
                 expectFormula(each, prepared.given(computeDtype), tolerance, whole);
                 await expectInvariant(prepared, executors, whole, each.rows.count);
-              }));
+              }),
+            );
           }
         }
       });
@@ -122,8 +126,8 @@ async function withCase(prepared: PreparedCase, run: (prepared: PreparedCase) =>
 }
 
 /** Whether activations are rounded, which those that meet other formats never are. */
-function usesBf16(computeDtype: ComputeDType, dtype: TestDType): boolean {
-  return computeDtype === 'bfloat16' && dtype === 'BF16';
+function usesBf16(computeDtype: ComputeDType, dtype: TestDType, { packed }: Case): boolean {
+  return computeDtype === 'bfloat16' && (dtype === 'BF16' || packed !== undefined);
 }
 
 function expectFormula(each: Case, given: Given, tolerance: number, found: Float32Array): void {

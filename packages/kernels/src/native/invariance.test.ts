@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { WEIGHT_DTYPES } from '../conformance/case';
 import { expectSameBytes } from '../conformance/compare';
+import { fitted, packedExamples } from '../conformance/packed-formats';
 import { PreparedCase, type Recorded, type RunOptions } from '../conformance/run-case';
 import type { ComputeDType } from '../executor';
 import { distinctKernels } from '../testing/distinct-kernels';
@@ -17,6 +18,14 @@ function linear(layout: 'out,in' | 'in,out', inputs: number, outputs: number, ro
     rows: prompt(rows),
     record: (b) => b.output('y', b.linear(b.input('x', inputs), 'w', outputs, { layout, bias: true })),
   };
+}
+
+/** One of each way in which kernels read codes and the numbers of their blocks. */
+const PACKED = ['Q4_1', 'GPTQ', 'bitsandbytes NF4, nested', 'Q6_K', 'FP8 blocks'];
+
+function packedLinear(format: string, inputs: number, outputs: number, rows: number): Recorded {
+  const example = packedExamples.find(({ name }) => name === format)!;
+  return { ...linear('out,in', inputs, outputs, rows), packed: fitted(example, [outputs, inputs]) };
 }
 
 /** Queries of the last rows alone see all the keys: fewer tasks than threads, many partials. */
@@ -83,6 +92,11 @@ function invariance(isa: string, computeDtype: ComputeDType): void {
       for (const dtype of WEIGHT_DTYPES) {
         it(`linear ${layout}, ${dtype}`, () => expectSame(linear(layout, 1037, 139, 103), dtype, matrixRuns));
       }
+    }
+
+    for (const format of PACKED) {
+      const runs = matrixRuns.filter(({ chunk }) => chunk !== 3 && chunk !== 5 && chunk !== 97);
+      it(`linear, ${format}`, () => expectSame(packedLinear(format, 2086, 139, 103), 'F32', runs));
     }
 
     if (computeDtype === 'bfloat16') return;

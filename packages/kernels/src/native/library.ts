@@ -3,7 +3,7 @@ import { ExecutorUnavailableError } from '../errors';
 import { NativeError } from './errors';
 
 /** `AIRLLM_ABI_VERSION` of native/airllm.h that this code was written for. */
-const ABI_VERSION = 3;
+const ABI_VERSION = 4;
 
 /** `AIRLLM_PLACES`: runs that a context holds at a time. */
 export const PLACES = 2;

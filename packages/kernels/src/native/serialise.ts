@@ -3,11 +3,12 @@ import { GraphError } from '../errors';
 import type { Graph, WeightLayout, WeightSpec } from '../graph/graph';
 import type { ActivationName, ExpertOp, Op, OpName, ValueId } from '../graph/ops';
 import type { WorkspaceLayout } from '../graph/workspace';
+import { packedWeights, writePacked } from './serialise-packed';
+import { NONE, Words } from './words';
 
 // The format of native/program.h: 32-bit words. The lists below are its enums, in their order.
 
 const MAGIC = 0x6d6c7261;
-const NONE = 0xffffffff;
 const OP_CODES: readonly OpName[] = [
   'embed',
   'rmsNorm',
@@ -27,7 +28,7 @@ const OP_CODES: readonly OpName[] = [
   'combine',
 ];
 const DTYPES: readonly DType[] = ['F32', 'F16', 'BF16'];
-const LAYOUTS: readonly WeightLayout[] = ['rows', 'vector', 'out,in', 'in,out'];
+const LAYOUTS: readonly WeightLayout[] = ['rows', 'vector', 'out,in', 'in,out', 'whole'];
 const ACTIVATIONS: readonly ActivationName[] = [
   'silu',
   'gelu',
@@ -96,13 +97,17 @@ interface Places {
 
 function writeGraph(words: Words, graph: Graph, places: Places, record: (op: Op, index: number) => OpRecord): void {
   const { values, weights, states, ropes, ops } = graph;
-  words.integers(MAGIC, values.length, weights.length, states.length, ropes.length);
+  const packed = packedWeights(graph);
+  words.integers(MAGIC, values.length, weights.length, packed.ids.length, states.length, ropes.length);
   words.integers(places.outputs.length, ops.length, places.subs);
   values.forEach(({ width }, id) => {
     const slot = places.inputs.get(id);
     words.integers(width, slot === undefined ? places.columns[id]! : 0, slot ?? NONE);
   });
-  for (const weight of weights) words.integers(...weightRecord(weight));
+  weights.forEach((weight, id) => {
+    words.integers(...(packed.records.get(id) ?? weightRecord(weight)));
+  });
+  for (const id of packed.ids) writePacked(words, weights[id]!.packed!);
   for (const state of states) words.integers(state.kvHeads, state.keyDim, state.valueDim);
   for (const rope of ropes) words.integers(rope.dim);
   for (const output of places.outputs) words.integers(...output);
@@ -119,7 +124,7 @@ function weightRecord({ dtype, shape, layout }: WeightSpec): number[] {
   if (code < 0)
     throw new GraphError('compile', `weights of dtype ${dtype} are not supported, only ${DTYPES.join(', ')}`);
   const [rows, columns] = layout === 'vector' ? [1, shape[0]!] : [shape[0]!, shape[1]!];
-  return [code, LAYOUTS.indexOf(layout), rows, columns];
+  return [code, LAYOUTS.indexOf(layout), rows, columns, NONE];
 }
 
 function opRecord(op: Exclude<Op, ExpertOp>): OpRecord {
@@ -172,31 +177,4 @@ function expertRecord(op: ExpertOp, sub: number, rowList: number): OpRecord {
 
 function padded(list: readonly number[], length: number, fill: number): number[] {
   return Array.from({ length }, (_, i) => list[i] ?? fill);
-}
-
-class Words {
-  #view = new DataView(new ArrayBuffer(4096));
-  #length = 0;
-
-  integers(...values: readonly number[]): void {
-    for (const value of values) this.#next().setUint32(this.#length - 4, value, true);
-  }
-
-  floats(...values: readonly number[]): void {
-    for (const value of values) this.#next().setFloat32(this.#length - 4, value, true);
-  }
-
-  bytes(): Uint8Array {
-    return new Uint8Array(this.#view.buffer, 0, this.#length);
-  }
-
-  #next(): DataView {
-    this.#length += 4;
-    if (this.#length > this.#view.byteLength) {
-      const larger = new Uint8Array(this.#view.byteLength * 2);
-      larger.set(new Uint8Array(this.#view.buffer));
-      this.#view = new DataView(larger.buffer);
-    }
-    return this.#view;
-  }
 }

@@ -1,7 +1,7 @@
-import { HostBuffer } from '@airllm/loader';
+import { HostBuffer, tensorBytes } from '@airllm/loader';
 import type { Executor, Program, WeightBytes } from '../executor';
-import type { Block, Graph, Part } from '../graph/graph';
-import { type ExpertOp, opWeights } from '../graph/ops';
+import type { Block, Graph, Part, WeightSpec } from '../graph/graph';
+import { type ExpertOp, isSliced, opWeights } from '../graph/ops';
 import type { PassRows } from '../rows';
 import { BlockPool } from '../state/block-pool';
 import { createState, type LayerState } from '../state/layer-state';
@@ -101,7 +101,7 @@ export class BlockRunner {
     const names = this.#block.weights.map((tensor) => tensor.name);
     return this.#partWeights(graph, names, part).map((bytes, id) => {
       const spec = graph.weights[id]!;
-      return bytes && spec.layout === 'rows' ? this.#weights.gather(names[id]!, spec.shape[1]!, pass.ids) : bytes;
+      return bytes && spec.layout === 'rows' ? this.#weights.gather(names[id]!, rowBytes(spec), pass.ids) : bytes;
     });
   }
 
@@ -109,15 +109,13 @@ export class BlockRunner {
   #partWeights(graph: Graph, names: readonly string[], part: Part): (WeightBytes | undefined)[] {
     const used = new Map<number, number>();
     for (const op of graph.ops.slice(part.from, part.to)) {
-      for (const id of opWeights(op, graph)) used.set(id, 0);
-      if (op.op === 'linear') used.set(op.weight, part.slice?.from ?? 0);
+      for (const id of opWeights(op, graph)) used.set(id, isSliced(graph.weights[id]!) ? (part.slice?.from ?? 0) : 0);
     }
     return names.map((name, id) => {
       const row = used.get(id);
       if (row === undefined) return undefined;
       const { buffer, offset } = this.#weights.bytes(name);
-      const width = graph.weights[id]!.shape[1] ?? 1;
-      return { buffer, offset: offset + row * width * (this.#weights.dtype === 'F32' ? 4 : 2) };
+      return { buffer, offset: offset + row * rowBytes(graph.weights[id]!) };
     });
   }
 
@@ -139,4 +137,8 @@ export class BlockRunner {
       });
     });
   }
+}
+
+function rowBytes({ dtype, shape }: WeightSpec): number {
+  return tensorBytes(dtype, shape) / (shape[0] ?? 1);
 }
