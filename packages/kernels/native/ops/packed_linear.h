@@ -106,7 +106,7 @@ template <class X> static void run_packed_linear(const Pass &pass, const Op &op,
       l.x_stride = l.k;
     }
     const DotSource<X> x = few_rows<X, X>(l, scratch.dense);
-    const uint32_t step = 8 * (1 + uint32_t(kStreamBytes / (8 * m.row_bytes)));
+    const uint32_t step = 8 * (1 + uint32_t(kTaskBytes / (8 * m.row_bytes)));
     const uint32_t fair = 8 * ceil_div(l.outs, 8 * 4 * worker.pool->threads);
     const uint32_t block = least(step, fair), tasks = ceil_div(l.outs, block);
     for (uint32_t t; (t = next_task(worker)) < tasks;) {
