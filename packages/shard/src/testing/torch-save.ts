@@ -60,7 +60,7 @@ export class Pickler {
   }
 
   global(module: string, name: string): this {
-    return this.op(`c${module}\n${name}\n`);
+    return this.#append(Buffer.from(`c${module}\n${name}\n`));
   }
 
   orderedDict(): this {

@@ -23,6 +23,7 @@ export class PickleCursor {
   readonly #view: DataView;
   /** Lengths beyond it are refused at once, whatever bytes there are. */
   readonly #limit: number;
+  readonly #wide = new DataView(new ArrayBuffer(MAX_LONG_BYTES));
   readonly #utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   at: number;
 
@@ -79,9 +80,10 @@ export class PickleCursor {
   long(length: number): number | bigint {
     if (length > MAX_LONG_BYTES) this.fail(`an integer of ${length} bytes; ${MAX_LONG_BYTES} are accepted`);
     const bytes = this.bytes(length);
-    let value = 0n;
-    for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]!);
-    return small(BigInt.asIntN(8 * length, value));
+    const sign = length > 0 && bytes[length - 1]! >= 0x80 ? 0xff : 0;
+    const wide = this.#wide;
+    for (let i = 0; i < MAX_LONG_BYTES; i++) wide.setUint8(i, i < length ? bytes[i]! : sign);
+    return small((wide.getBigInt64(8, true) << 64n) | wide.getBigUint64(0, true));
   }
 
   /** Up to a line feed, which is left out. */

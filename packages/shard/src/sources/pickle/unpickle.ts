@@ -5,8 +5,8 @@ import { type DictKey, describe, isKind, type PickleGlobal, type PickleTuple, ty
 
 /** Real ones hold about 200 bytes per tensor; the largest single files have some thousand tensors. */
 export const MAX_PICKLE_BYTES = 8 * 2 ** 20;
-/** Estimated bytes of everything one pickle makes, what it throws away again included. */
-const MAX_VALUE_BYTES = 40 * 2 ** 20;
+/** Estimated bytes of everything one pickle makes, what it throws away again included; a tensor takes about 1 KB. */
+const MAX_VALUE_BYTES = 20 * 2 ** 20;
 /** Python writes containers in batches of 1000. */
 const MAX_STACK = 65_536;
 /** Sizes and strides of a refused view may be long. */
@@ -48,13 +48,37 @@ export function unpickle(source: PickleSource, start: number, host: PickleHost):
   }
 }
 
+/** Values by index. Python counts them from 0, which an array holds in a sixth of a Map's memory. */
+class Memo {
+  readonly #dense: PickleValue[] = [];
+  readonly #sparse = new Map<number, PickleValue>();
+
+  get size(): number {
+    return this.#dense.length + this.#sparse.size;
+  }
+
+  get(index: number): PickleValue | undefined {
+    return index < this.#dense.length ? this.#dense[index] : this.#sparse.get(index);
+  }
+
+  /** Returns the bytes it takes. */
+  set(index: number, value: PickleValue): number {
+    if (index <= this.#dense.length) {
+      this.#dense[index] = value;
+      return 12;
+    }
+    this.#sparse.set(index, value);
+    return 64;
+  }
+}
+
 class Unpickler {
   readonly #cursor: PickleCursor;
   readonly #host: PickleHost;
   readonly #stack: PickleValue[] = [];
   /** Heights of the stack at each open MARK. */
   readonly #marks: number[] = [];
-  readonly #memo = new Map<number, PickleValue>();
+  readonly #memo = new Memo();
   #bytesLeft = MAX_VALUE_BYTES;
 
   constructor(cursor: PickleCursor, host: PickleHost) {
@@ -163,7 +187,7 @@ class Unpickler {
         const callee = this.#pop();
         if (!isKind(callee, 'global')) this.#fail(`REDUCE calls ${describe(callee)}`);
         if (!isKind(args, 'tuple')) this.#fail(`${callee.name} is called with ${describe(args)}`);
-        this.#spend(200);
+        this.#spend(args.items.length === 0 ? 64 : 200);
         this.#push(this.#host.call(callee, args));
         return true;
       }
@@ -194,6 +218,7 @@ class Unpickler {
       case OP.INT:
         return this.#intLine();
       case OP.LONG:
+        this.#spend(48);
         return cursor.decimal();
       case OP.BININT:
         return cursor.int32();
@@ -202,9 +227,9 @@ class Unpickler {
       case OP.BININT2:
         return cursor.uint16();
       case OP.LONG1:
-        return cursor.long(cursor.uint8());
+        return this.#long(cursor.uint8());
       case OP.LONG4:
-        return cursor.long(cursor.uint32());
+        return this.#long(cursor.uint32());
       case OP.BINFLOAT:
         return cursor.float64();
       case OP.STRING:
@@ -217,12 +242,6 @@ class Unpickler {
         return this.#text(cursor.uint32());
       case OP.BINUNICODE8:
         return this.#text(cursor.length64());
-      case OP.SHORT_BINBYTES:
-        return this.#bytes(cursor.uint8());
-      case OP.BINBYTES:
-        return this.#bytes(cursor.uint32());
-      case OP.BINBYTES8:
-        return this.#bytes(cursor.length64());
       case OP.EMPTY_LIST:
         return this.#list([]);
       case OP.LIST:
@@ -251,6 +270,7 @@ class Unpickler {
 
   /** Protocol 0 writes booleans as these two numbers. */
   #intLine(): number | bigint | boolean {
+    this.#spend(48);
     const at = this.#cursor.at;
     const line = this.#cursor.line();
     if (line === '00' || line === '01') return line === '01';
@@ -265,19 +285,18 @@ class Unpickler {
     return match[2]!;
   }
 
+  #long(length: number): number | bigint {
+    this.#spend(32);
+    return this.#cursor.long(length);
+  }
+
   #text(length: number): string {
     this.#spend(32 + 2 * length);
     return this.#cursor.text(length);
   }
 
-  /** A copy: a view would keep the whole pickle. */
-  #bytes(length: number): Uint8Array {
-    this.#spend(128 + length);
-    return this.#cursor.bytes(length).slice();
-  }
-
   #tuple(items: PickleValue[]): PickleTuple {
-    this.#spend(48 + 8 * items.length);
+    this.#spend(72 + 8 * items.length);
     return { kind: 'tuple', items };
   }
 
@@ -294,7 +313,7 @@ class Unpickler {
   #append(items: readonly PickleValue[]): true {
     const list = this.#top();
     if (!isKind(list, 'list')) this.#fail(`items are appended to ${describe(list)}`);
-    this.#spend(16 * items.length);
+    this.#spend(24 * items.length);
     for (const item of items) list.items.push(item);
     return true;
   }
@@ -320,8 +339,7 @@ class Unpickler {
 
   #remember(index: number): true {
     if (!Number.isSafeInteger(index) || index < 0) this.#fail('a memo index that is no count');
-    this.#spend(48);
-    this.#memo.set(index, this.#top());
+    this.#spend(this.#memo.set(index, this.#top()));
     return true;
   }
 

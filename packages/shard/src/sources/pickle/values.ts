@@ -10,7 +10,6 @@ export type PickleValue =
   | number
   | bigint
   | string
-  | Uint8Array
   | PickleTuple
   | PickleList
   | PickleDict
@@ -80,7 +79,6 @@ export function describe(value: PickleValue): string {
     case 'object':
       break;
   }
-  if (value instanceof Uint8Array) return 'bytes';
   switch (value.kind) {
     case 'global':
       return value.name;
@@ -94,7 +92,7 @@ export function describe(value: PickleValue): string {
   }
 }
 
-export function isKind<K extends Exclude<PickleValue, null | boolean | number | bigint | string | Uint8Array>['kind']>(
+export function isKind<K extends Exclude<PickleValue, null | boolean | number | bigint | string>['kind']>(
   value: PickleValue | undefined,
   kind: K,
 ): value is Extract<PickleValue, { kind: K }> {
