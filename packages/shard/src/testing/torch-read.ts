@@ -25,3 +25,20 @@ export function readExtent({ file, offset, length }: Extent): Buffer {
     closeSync(handle);
   }
 }
+
+/** What gathering must give, one element after the other; `bytes` begin with the view's first element. */
+export function gatherSlowly(tensor: StridedTensor, bytes: Uint8Array): Buffer {
+  const { shape, strides, byteLength, elementCount } = tensor;
+  const width = byteLength / elementCount;
+  const out = Buffer.alloc(byteLength);
+  for (let i = 0; i < elementCount; i++) {
+    let rest = i;
+    let at = 0;
+    for (let d = shape.length - 1; d >= 0; d--) {
+      at += (rest % shape[d]!) * strides[d]!;
+      rest = Math.floor(rest / shape[d]!);
+    }
+    out.set(bytes.subarray(at * width, (at + 1) * width), i * width);
+  }
+  return out;
+}

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { noise } from '../../testing/checkpoints';
+import { gatherSlowly } from '../../testing/torch-read';
 import { isStridedTensor, pickleTensor, type StridedTensor } from './pickle-tensor';
 import { readStrided, stridedReads } from './read-strided';
 
@@ -9,22 +10,6 @@ function strided(dtype: 'U8' | 'BF16' | 'F32' | 'F64', shape: number[], strides:
   const tensor = pickleTensor({ name: 't', dtype, shape, strides, file: 'f', offset: OFFSET });
   if (!isStridedTensor(tensor)) throw new Error(`[${shape}] with [${strides}] is contiguous`);
   return tensor;
-}
-
-/** The slow and obvious way: one element after the other. */
-function expected({ shape, strides, byteLength, elementCount }: StridedTensor, file: Uint8Array): Buffer {
-  const width = byteLength / elementCount;
-  const out = Buffer.alloc(byteLength);
-  for (let i = 0; i < elementCount; i++) {
-    let rest = i;
-    let at = 0;
-    for (let d = shape.length - 1; d >= 0; d--) {
-      at += (rest % shape[d]!) * strides[d]!;
-      rest = Math.floor(rest / shape[d]!);
-    }
-    out.set(file.subarray(OFFSET + at * width, OFFSET + (at + 1) * width), i * width);
-  }
-  return out;
 }
 
 async function gather(tensor: StridedTensor, file: Uint8Array, windowBytes: number, step: number): Promise<Buffer> {
@@ -62,7 +47,7 @@ describe.each(cases)('%s', (_, shape, strides) => {
   test.each(['U8', 'BF16', 'F32', 'F64'] as const)('of %s, by any window and range of rows', async (dtype) => {
     const tensor = strided(dtype, shape, strides);
     const file = noise(OFFSET + tensor.storage.length, 7);
-    const want = expected(tensor, file);
+    const want = gatherSlowly(tensor, file.subarray(OFFSET));
     const tiny = tensor.storage.length < 10_000 ? [1, 24, 100] : [8192];
     for (const windowBytes of [...tiny, 2 ** 20]) {
       for (const step of [1, 2, 4, 7, 1000]) {
