@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { TokenizerError } from './errors';
 
@@ -11,12 +11,27 @@ export function isJsonObject(value: unknown): value is JsonObject {
 /** The bytes of a file of a model folder, or undefined where it does not exist. */
 export async function readFileBytes(dir: string, name: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
   try {
-    return await readFile(path.join(dir, name), { ...(signal && { signal }) });
+    return await readWhole(path.join(dir, name), signal);
   } catch (error) {
     signal?.throwIfAborted();
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw error;
+  }
+}
+
+/** In one request: `readFile` takes one for every half megabyte, each by way of the event loop. */
+async function readWhole(file: string, signal?: AbortSignal): Promise<Uint8Array> {
+  signal?.throwIfAborted();
+  const handle = await open(file);
+  try {
+    const { size } = await handle.stat();
+    const bytes = new Uint8Array(size);
+    const { bytesRead } = await handle.read(bytes, 0, size, 0);
+    // What grows or shrinks meanwhile, or has no size (a pipe), is left to readFile.
+    return bytesRead === size && size > 0 ? bytes : await readFile(file, { ...(signal && { signal }) });
+  } finally {
+    await handle.close();
   }
 }
 

@@ -6,6 +6,8 @@ export interface JsonSpan {
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
+  /** Strings in it, keys included. */
+  readonly strings: number;
 }
 
 /** A tokenizer.json with its two long tables left as bytes. */
@@ -33,8 +35,8 @@ export function splitTokenizerJson(bytes: Uint8Array, file: string): TokenizerJs
         reader.members((name) => {
           const start = reader.at;
           const isTable = (name === 'vocab' && reader.peek() === '{') || (name === 'merges' && reader.peek() === '[');
-          reader.skip();
-          if (isTable) tables[name as 'vocab' | 'merges'] = { bytes, start, end: reader.at };
+          const strings = reader.skip();
+          if (isTable) tables[name as 'vocab' | 'merges'] = { bytes, start, end: reader.at, strings };
         });
       } else reader.skip();
     });
@@ -67,10 +69,32 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const ESCAPED: Record<string, number> = { b: 8, t: 9, n: 10, f: 12, r: 13, '"': 0x22, '\\': 0x5c, '/': 0x2f };
 
+/** A string as UTF-8 without escapes: within the file itself, or within a copy where it has escapes. */
+export class JsonText {
+  bytes: Uint8Array = new Uint8Array(0);
+  start = 0;
+  end = 0;
+  copy = new Uint8Array(256);
+
+  toString(): string {
+    return utf8.decode(this.bytes.subarray(this.start, this.end));
+  }
+}
+
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+const encoder = new TextEncoder();
+
+/** Of numbers and of true, false, null: letters, digits and `+`, `-`, `.`. */
+function isWordByte(byte = 0): boolean {
+  const letter = byte | 0x20;
+  const isDigit = byte >= 0x30 && byte <= 0x39;
+  return isDigit || (letter >= 0x61 && letter <= 0x7a) || byte === 0x2b || byte === 0x2d || byte === 0x2e;
+}
+
 /** Walks over JSON bytes. Throws SyntaxError where they are not what is asked for. */
 export class JsonReader {
-  /** The last string read, as UTF-8 without escapes; valid until the next one. */
-  readonly text: { bytes: Uint8Array; length: number } = { bytes: new Uint8Array(1024), length: 0 };
+  /** The last string read; valid until the next one. */
+  readonly text = new JsonText();
 
   constructor(
     private readonly bytes: Uint8Array,
@@ -89,7 +113,7 @@ export class JsonReader {
   members(visit: (key: string) => void): void {
     this.list('{', '}', () => {
       this.string();
-      const key = new TextDecoder().decode(this.text.bytes.subarray(0, this.text.length));
+      const key = this.text.toString();
       this.expect(':');
       visit(key);
     });
@@ -133,33 +157,56 @@ export class JsonReader {
     for (let byte = this.bytes[this.at]!; byte >= 0x30 && byte <= 0x39; byte = this.bytes[++this.at]!) {
       value = 10 * value + byte - 0x30;
     }
-    const isWhole = this.at > start && !/[-+.\w]/.test(this.peek());
+    const isWhole = this.at > start && !isWordByte(this.bytes[this.at]);
     if (!isWhole) this.skipWord();
     const number = isWhole ? value : Number(String.fromCharCode(...this.bytes.subarray(start, this.at)));
     this.space();
     return number;
   }
 
-  /** Reads a string into `text`, behind what stands there up to `offset`. */
-  string(offset = 0): void {
-    if (this.bytes[this.at] !== QUOTE) this.fail('expected a string');
-    const { bytes } = this;
-    let length = offset;
-    let at = this.at + 1;
-    for (; at < this.end && bytes[at] !== QUOTE; at++) {
+  /** Reads a string into `into`. */
+  string(into: JsonText = this.text): void {
+    const { bytes, end } = this;
+    if (bytes[this.at] !== QUOTE) this.fail('expected a string');
+    const start = this.at + 1;
+    let at = start;
+    let byte = bytes[at];
+    while (at < end && byte !== QUOTE && byte !== BACKSLASH) byte = bytes[++at];
+    if (byte === BACKSLASH) at = this.unescape(start, into);
+    else {
+      into.bytes = bytes;
+      into.start = start;
+      into.end = at;
+    }
+    if (at >= end) this.fail('a string does not end');
+    this.at = at + 1;
+    this.space();
+  }
+
+  /** Copies a string without its escapes, and returns where it ends. */
+  private unescape(start: number, into: JsonText): number {
+    const { bytes, end } = this;
+    let length = 0;
+    let at = start;
+    for (; at < end && bytes[at] !== QUOTE; at++) {
       // An escape becomes at most four bytes.
-      if (length + 4 > this.text.bytes.length) this.growText();
-      if (bytes[at] !== BACKSLASH) this.text.bytes[length++] = bytes[at]!;
+      if (length + 4 > into.copy.length) {
+        const larger = new Uint8Array(2 * into.copy.length);
+        larger.set(into.copy);
+        into.copy = larger;
+      }
+      if (bytes[at] !== BACKSLASH) into.copy[length++] = bytes[at]!;
       else {
         const { code, last } = this.escape(at + 1);
-        length += new TextEncoder().encodeInto(String.fromCodePoint(code), this.text.bytes.subarray(length)).written;
+        if (code < 0x80) into.copy[length++] = code;
+        else length += encoder.encodeInto(String.fromCodePoint(code), into.copy.subarray(length)).written;
         at = last;
       }
     }
-    if (at >= this.end) this.fail('a string does not end');
-    this.text.length = length;
-    this.at = at + 1;
-    this.space();
+    into.bytes = into.copy;
+    into.start = 0;
+    into.end = length;
+    return at;
   }
 
   /** The character an escape stands for, a pair of surrogates as one, and where it ends. */
@@ -183,49 +230,47 @@ export class JsonReader {
     return Number.parseInt(digits, 16);
   }
 
-  /** Passes over a value without looking at it closely. */
-  skip(): void {
-    const { bytes } = this;
+  /** Passes over a value without looking at it closely; returns how many strings it has. */
+  skip(): number {
+    const { bytes, end } = this;
     let depth = 0;
+    let strings = 0;
+    let at = this.at;
     do {
-      const byte = bytes[this.at];
-      if (byte === QUOTE) this.skipString();
-      else if (byte === 0x7b || byte === 0x5b) {
+      const byte = bytes[at];
+      if (byte === QUOTE) {
+        strings++;
+        at++;
+        for (let char = bytes[at]; at < end && char !== QUOTE; char = bytes[at]) at += char === BACKSLASH ? 2 : 1;
+        at++;
+      } else if (byte === 0x7b || byte === 0x5b) {
         depth++;
-        this.at++;
+        at++;
       } else if (byte === 0x7d || byte === 0x5d) {
         depth--;
-        this.at++;
-      } else if (depth === 0) this.skipWord();
-      else this.at++;
-      if (this.at > this.end || (this.at === this.end && depth > 0)) this.fail('the file ends early');
+        at++;
+      } else if (depth === 0) {
+        this.at = at;
+        this.skipWord();
+        at = this.at;
+      } else at++;
+      if (at > end || (at === end && depth > 0)) this.fail('the file ends early');
     } while (depth > 0);
+    this.at = at;
     this.space();
-  }
-
-  private skipString(): void {
-    const { bytes } = this;
-    let at = this.at + 1;
-    while (at < this.end && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
-    this.at = at + 1;
+    return strings;
   }
 
   /** A number, true, false or null. */
   private skipWord(): void {
     const start = this.at;
-    while (this.at < this.end && /[-+.\w]/.test(String.fromCharCode(this.bytes[this.at]!))) this.at++;
+    while (this.at < this.end && isWordByte(this.bytes[this.at])) this.at++;
     if (this.at === start) this.fail('expected a value');
   }
 
   private space(): void {
     let byte = this.bytes[this.at];
     while (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) byte = this.bytes[++this.at];
-  }
-
-  private growText(): void {
-    const larger = new Uint8Array(2 * this.text.bytes.length);
-    larger.set(this.text.bytes);
-    this.text.bytes = larger;
   }
 
   private fail(what: string): never {

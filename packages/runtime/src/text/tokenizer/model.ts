@@ -2,7 +2,7 @@ import { Unigram, WordPiece } from '@huggingface/tokenizers';
 import { TokenizerError } from '../errors';
 import { isJsonObject, type JsonObject } from '../json-file';
 import { BpeModel } from './bpe';
-import { JsonReader, type JsonSpan } from './json-tables';
+import { JsonReader, type JsonSpan, JsonText } from './json-tables';
 import { MergeTable } from './merge-table';
 import type { TokenModel } from './token-model';
 import { Vocabulary } from './vocabulary';
@@ -66,16 +66,17 @@ function guessType(model: JsonObject, tables: ModelTables): string {
 }
 
 function mapVocabulary(model: JsonObject, tables: ModelTables, file: string): Vocabulary {
-  const vocab = new Vocabulary();
   if (tables.vocab !== undefined) {
+    const vocab = new Vocabulary(tables.vocab.strings);
     const reader = readerOf(tables.vocab);
     const { text } = reader;
     reader.integers((id) => {
-      checkId(id, () => utf8.decode(text.bytes.subarray(0, text.length)), file);
-      vocab.addBytes(text.bytes, 0, text.length, id);
+      checkId(id, () => text.toString(), file);
+      vocab.addBytes(text.bytes, text.start, text.end, id);
     });
     return vocab;
   }
+  const vocab = new Vocabulary();
   if (!isJsonObject(model.vocab))
     throw new TokenizerError({ file, field: 'model.vocab', reason: 'expected an object' });
   for (const [token, id] of Object.entries(model.vocab)) {
@@ -108,61 +109,64 @@ function listVocabulary(model: JsonObject, file: string): Vocabulary {
 /** Merges as `"a b"` (old files) or `["a", "b"]`, from the bytes of the file or from the parsed list. */
 function readMerges(model: JsonObject, tables: ModelTables, vocab: Vocabulary, file: string): MergeTable {
   const prefix = typeof model.continuing_subword_prefix === 'string' ? utf8Bytes(model.continuing_subword_prefix) : 0;
-  const merges = new MergeTable(expectedMerges(model, tables));
+  const merges = new MergeTable(vocab, prefix, expectedMerges(model, tables.merges));
   const fail = (reason: string): never => {
     throw new TokenizerError({ file, field: 'model.merges', reason });
   };
-  /** A merge of the tokens `[0, middle)` and `[middle, end)` of a buffer, which is overwritten. */
-  const add = (bytes: Uint8Array, middle: number, end: number) => {
-    const left = vocab.idOfBytes(bytes, 0, middle);
-    const right = vocab.idOfBytes(bytes, middle, end);
-    const parts = () => [utf8.decode(bytes.subarray(0, middle)), utf8.decode(bytes.subarray(middle, end))];
-    if (left === undefined || right === undefined) return fail(unknownMerge(parts()));
-    if (prefix > 0) bytes.copyWithin(middle, middle + prefix, end);
-    const merged = vocab.idOfBytes(bytes, 0, end - prefix);
-    if (merged === undefined) return fail(unknownMerge(parts()));
-    merges.add(left, right, merged);
+  /** A merge of the tokens `[aStart, aEnd)` and `[bStart, bEnd)` of two buffers. */
+  const add = (a: Uint8Array, aStart: number, aEnd: number, b: Uint8Array, bStart: number, bEnd: number) => {
+    if (merges.add(a, aStart, aEnd, b, bStart, bEnd)) return;
+    fail(unknownMerge([utf8.decode(a.subarray(aStart, aEnd)), utf8.decode(b.subarray(bStart, bEnd))]));
   };
   if (tables.merges === undefined) {
     if (!Array.isArray(model.merges)) return fail('expected a list');
     for (const merge of model.merges as unknown[]) {
       const pair = typeof merge === 'string' ? merge.split(' ') : merge;
       if (!Array.isArray(pair) || pair.length !== 2) return fail(`expected two tokens, found ${JSON.stringify(merge)}`);
-      const bytes = new TextEncoder().encode(`${pair[0]}${pair[1]}`);
-      add(bytes, utf8Bytes(String(pair[0])), bytes.length);
+      const [a, b] = pair.map((part) => new TextEncoder().encode(String(part))) as [Uint8Array, Uint8Array];
+      add(a, 0, a.length, b, 0, b.length);
     }
     return merges;
   }
   const reader = readerOf(tables.merges);
-  const { text } = reader;
+  const left = new JsonText();
+  const right = new JsonText();
   reader.items(() => {
     if (reader.peek() === '[') {
       reader.expect('[');
-      reader.string();
-      const middle = text.length;
+      reader.string(left);
       reader.expect(',');
-      reader.string(middle);
+      reader.string(right);
       reader.expect(']');
-      add(text.bytes, middle, text.length);
+      add(left.bytes, left.start, left.end, right.bytes, right.start, right.end);
       return;
     }
-    reader.string();
-    const found = text.bytes.subarray(0, text.length);
-    const space = found.indexOf(SPACE);
-    if (space < 0 || found.indexOf(SPACE, space + 1) >= 0) {
-      fail(`expected two tokens, found ${JSON.stringify(utf8.decode(found))}`);
+    reader.string(left);
+    const { bytes, start, end } = left;
+    const space = indexOf(bytes, SPACE, start, end);
+    if (space === end || indexOf(bytes, SPACE, space + 1, end) < end) {
+      fail(`expected two tokens, found ${JSON.stringify(left.toString())}`);
     }
-    text.bytes.copyWithin(space, space + 1, text.length);
-    add(text.bytes, space, text.length - 1);
+    add(bytes, start, space, bytes, space + 1, end);
   });
   return merges;
 }
 
 const unknownMerge = (parts: string[]): string =>
-  `the merge ${JSON.stringify(parts)} names a token that is not in the vocabulary`;
-// Real files have 16 (llama3, "a b") to 35 (gptoss, ["a", "b"] on lines of their own) bytes a merge.
-const expectedMerges = (model: JsonObject, { merges }: ModelTables): number =>
-  merges === undefined ? (Array.isArray(model.merges) ? model.merges.length : 0) : (merges.end - merges.start) >> 5;
+  `the merge ${JSON.stringify(parts)} makes a token that is not in the vocabulary`;
+/** Merges are strings of two tokens, or lists of two strings. */
+function expectedMerges(model: JsonObject, merges: JsonSpan | undefined): number {
+  if (merges === undefined) return Array.isArray(model.merges) ? model.merges.length : 0;
+  const arePairs = readerOf({ ...merges, start: merges.start + 1 }).peek() === '[';
+  return arePairs ? merges.strings / 2 : merges.strings;
+}
+
+function indexOf(bytes: Uint8Array, byte: number, start: number, end: number): number {
+  let at = start;
+  while (at < end && bytes[at] !== byte) at++;
+  return at;
+}
+
 const SPACE = 0x20;
 const utf8Bytes = (text: string): number => new TextEncoder().encode(text).length;
 

@@ -16,6 +16,14 @@ export class Vocabulary {
   private filled = 0;
   private scratch = new Uint8Array(64);
 
+  /** @param expected About how many tokens will come; more and fewer are fine. */
+  constructor(expected = 0) {
+    if (expected <= EMPTY_SLOTS) return;
+    this.arena = new Uint8Array(8 * expected);
+    this.spans = new Int32Array(2 * expected);
+    this.slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * expected + 1)));
+  }
+
   /** One more than the highest id. */
   size = 0;
 
@@ -58,6 +66,44 @@ export class Vocabulary {
     return id < 0 ? undefined : id;
   }
 
+  /** The id of the token that two pieces of bytes are together. */
+  idOfJoined(
+    a: Uint8Array,
+    aStart: number,
+    aEnd: number,
+    b: Uint8Array,
+    bStart: number,
+    bEnd: number,
+  ): number | undefined {
+    const { slots, spans, arena } = this;
+    const mask = slots.length - 1;
+    const middle = aEnd - aStart;
+    const length = middle + bEnd - bStart;
+    for (let at = finish(hash(b, bStart, bEnd, hash(a, aStart, aEnd))) & mask; ; at = (at + 1) & mask) {
+      const id = slots[at]! - 1;
+      if (id < 0) return undefined;
+      const offset = spans[2 * id]!;
+      if (spans[2 * id + 1]! - offset !== length) continue;
+      let i = 0;
+      while (i < middle && arena[offset + i] === a[aStart + i]) i++;
+      if (i < middle) continue;
+      while (i < length && arena[offset + i] === b[bStart + i - middle]) i++;
+      if (i === length) return id;
+    }
+  }
+
+  /** The same for two known tokens, of which the right one loses the first `skipped` bytes. */
+  idOfPair(left: number, right: number, skipped: number): number | undefined {
+    const { arena, spans } = this;
+    const end = spans[2 * right + 1]!;
+    const start = Math.min(end, spans[2 * right]! + skipped);
+    return this.idOfJoined(arena, spans[2 * left]!, spans[2 * left + 1]!, arena, start, end);
+  }
+
+  byteLength(id: number): number {
+    return this.spans[2 * id + 1]! - this.spans[2 * id]!;
+  }
+
   private encode(token: string): number {
     if (this.scratch.length < 3 * token.length) this.scratch = new Uint8Array(6 * token.length);
     return encoder.encodeInto(token, this.scratch).written;
@@ -66,7 +112,7 @@ export class Vocabulary {
   /** The slot of a token, or the empty one where it belongs. */
   private slot(bytes: Uint8Array, start: number, end: number): number {
     const mask = this.slots.length - 1;
-    for (let at = hash(bytes, start, end) & mask; ; at = (at + 1) & mask) {
+    for (let at = finish(hash(bytes, start, end)) & mask; ; at = (at + 1) & mask) {
       const id = this.slots[at]! - 1;
       if (id < 0 || this.holds(id, bytes, start, end)) return at;
     }
@@ -90,10 +136,15 @@ export class Vocabulary {
   }
 }
 
-/** FNV-1a. */
-function hash(bytes: Uint8Array, start: number, end: number): number {
-  let h = 0x811c9dc5;
+/** FNV-1a, from its start or going on. */
+function hash(bytes: Uint8Array, start: number, end: number, from = 0x811c9dc5): number {
+  let h = from;
   for (let i = start; i < end; i++) h = Math.imul(h ^ bytes[i]!, 0x01000193);
+  return h;
+}
+
+/** The low bits alone are not mixed well enough. */
+function finish(h: number): number {
   return (h ^ (h >>> 15)) >>> 0;
 }
 
