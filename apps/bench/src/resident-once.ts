@@ -1,8 +1,9 @@
 import { parseArgs } from 'node:util';
-import { AutoModel } from '@airllm/runtime';
+import { AutoModel, type FromPretrainedOptions } from '@airllm/runtime';
 import { count, oneFolder } from './arguments';
 
-export const usage = 'bench resident-once <checkpoint> [--prompt 512] [--new 32] [--repeat 2] [--threads N]';
+export const usage =
+  'bench resident-once <checkpoint> [--prompt 512] [--new 32] [--repeat 2] [--threads N] [--compute-dtype float32]';
 
 /** What an engine measured of itself with all weights in memory; ours and others' processes print the same. */
 export interface ResidentFigures {
@@ -34,6 +35,7 @@ export async function run(args: string[]): Promise<void> {
       new: { type: 'string', default: '32' },
       repeat: { type: 'string', default: '2' },
       threads: { type: 'string' },
+      'compute-dtype': { type: 'string' },
     },
   });
   const dir = oneFolder(positionals, usage);
@@ -45,6 +47,8 @@ export async function run(args: string[]): Promise<void> {
   await using model = await AutoModel.fromPretrained(dir, {
     contextLength: Math.max(prompt, SHORT_PROMPT) + newTokens + 1,
     maxRows: prompt,
+    // Whatever is no compute dtype is refused by the executor, which names those there are.
+    computeDtype: values['compute-dtype'] as FromPretrainedOptions['computeDtype'],
     ...(values.threads === undefined ? {} : { threads: count(values.threads, 'threads') }),
   });
   const { bytes } = model.info.plan;

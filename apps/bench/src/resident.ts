@@ -13,6 +13,7 @@ import type { ResidentFigures } from './resident-once';
 import { head, percent, rate, row } from './units';
 
 export const usage = `bench resident <checkpoint> [--rounds 3] [--prompt 512] [--new 32] [--cache <folder>] [--gguf <file>]
+                  [--compute-dtype float32,bfloat16]
                   (node-llama-cpp is installed into the cache folder; the GGUF, as large as the checkpoint, is made there)`;
 
 /** An engine that takes part, with the arguments of its process. */
@@ -23,7 +24,7 @@ interface Contender {
 }
 
 /**
- * Decode, prefill and the first token with all weights in memory, against node-llama-cpp with the same bits as GGUF, in
+ * Decode, prefill and the first token with all weights in memory, in each compute dtype, against node-llama-cpp with the same bits as GGUF, in
  * turn; decode also against the rate at which memory can be read.
  */
 export async function run(args: string[]): Promise<void> {
@@ -36,30 +37,36 @@ export async function run(args: string[]): Promise<void> {
       new: { type: 'string', default: '32' },
       cache: { type: 'string', default: defaultCache() },
       gguf: { type: 'string' },
+      'compute-dtype': { type: 'string', default: 'float32,bfloat16' },
     },
   });
   const dir = oneFolder(positionals, usage);
   const rounds = count(values.rounds, 'rounds');
   const sizes = ['--prompt', values.prompt, '--new', values.new];
-  const contenders: Contender[] = [{ name: 'airllm', command: ['resident-once', dir, ...sizes], runs: [] }];
+  const contenders: Contender[] = values['compute-dtype'].split(',').map((dtype) => ({
+    name: `airllm, ${dtype}`,
+    command: ['resident-once', dir, ...sizes, '--compute-dtype', dtype],
+    runs: [],
+  }));
   const peer = await preparePeer(dir, values.cache, values.gguf);
-  if ('command' in peer) contenders.push({ name: 'node-llama-cpp', command: [...peer.command, ...sizes], runs: [] });
+  const theirs: Contender | undefined =
+    'command' in peer ? { name: 'node-llama-cpp', command: [...peer.command, ...sizes], runs: [] } : undefined;
+  const all = theirs === undefined ? contenders : [...contenders, theirs];
 
   let memory = 0;
   for (let round = 0; round < rounds; round++) {
     const { figures }: OwnRun<MemoryRateFigures> = await runOwn({}, ['memory-rate']);
     memory = Math.max(memory, figures.bytesPerSecond);
-    for (const { command, runs } of contenders) runs.push(await runOwn({}, command));
+    for (const { command, runs } of all) runs.push(await runOwn({}, command));
   }
 
   console.log(await machine(dir));
   console.log(`memory ${rate(memory)}, best of ${rounds} rounds in turn`);
   console.log(head(TITLES(values.prompt)));
   const weights = await bytesPerToken(dir);
-  for (const contender of contenders) console.log(row(cells(contender, weights, memory)));
+  for (const contender of all) console.log(row(cells(contender, weights, memory)));
   if ('obstacle' in peer) console.log(row(['node-llama-cpp', peer.obstacle, ...Array(5).fill('–')]));
-  const [ours, theirs] = contenders;
-  if (theirs !== undefined) console.log(ratios(ours!, theirs));
+  if (theirs !== undefined) for (const ours of contenders) console.log(ratios(ours, theirs));
 }
 
 async function preparePeer(
@@ -116,7 +123,7 @@ function ratios(ours: Contender, theirs: Contender): string {
   const differs = left.findIndex((id, i) => id !== right[i]);
   const same = differs < 0 ? left.length : differs;
   return (
-    `airllm : node-llama-cpp: decode ${(a.decode / b.decode).toFixed(2)} ×, prefill ${(a.prefill / b.prefill).toFixed(2)} ×, ` +
+    `${ours.name} : ${theirs.name}: decode ${(a.decode / b.decode).toFixed(2)} ×, prefill ${(a.prefill / b.prefill).toFixed(2)} ×, ` +
     `first token in ${percent(a.firstToken / b.firstToken)} of the time; the first ${same} of ${left.length} greedy tokens are the same`
   );
 }

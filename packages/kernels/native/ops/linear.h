@@ -70,9 +70,6 @@ AIRLLM_KERNEL void dot_block(const Linear &l, uint32_t row, uint32_t rows, uint3
         constexpr uint32_t R = tile.count, step = Dot<X, W>::step;
         const float *x = l.x + (row + r) * l.x_stride + at;
         pack_rows<X, W, R>(x, l.x_stride, k, packed);
-        // The next tile's rows come to the second cache while this one is computed.
-        for (uint32_t next = R; next < least(2 * R, rows - r); next++)
-          for (uint32_t i = 0; i < k; i += 16) __builtin_prefetch(x + next * l.x_stride + i, 0, 2);
         dot_outputs<X, W, R>({packed, step, R * step, w, w_stride}, outs, k, l.y + (row + r) * l.y_stride + out,
                              l.y_stride, at > 0);
       });

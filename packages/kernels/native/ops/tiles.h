@@ -88,9 +88,10 @@ static inline void dot_finish(const vf (&acc)[R][O], float *y, size_t yr, size_t
   }
 }
 
-// R rows times O outputs along K; O is 1, 2, 4 or 8. `add`: to the blocks before, whose sum is in y.
+// R rows times O outputs along K; O is 1, 2, 4 or 8. `add`: to the blocks before, whose sum is in y. As a function of its
+// own it costs a tenth of the time.
 template <class X, class W, uint32_t R, uint32_t O, bool kFetch = false>
-static inline void dot_tile(DotSource<X> from, uint32_t k, float *y, size_t yr, size_t yo, bool add) {
+static inline __attribute__((always_inline)) void dot_tile(DotSource<X> from, uint32_t k, float *y, size_t yr, size_t yo, bool add) {
   using D = Dot<X, W>;
   for (uint32_t at = 0; at < k; at += D::depth) {
     vf acc[R][O];
