@@ -105,8 +105,8 @@ export class PickleCursor {
     return match === null ? this.fail('a line that is not a number') : small(BigInt(match[1]!));
   }
 
-  fail(reason: string): never {
-    throw new PickleFault(reason);
+  fail(reason: string, advice?: string): never {
+    throw new PickleFault(reason, advice);
   }
 
   #skip(length: number): number {

@@ -1,4 +1,4 @@
-import { printable, refuse } from './errors';
+import { CONVERT, printable, refuse } from './errors';
 import { OP, opcodeName } from './opcodes';
 import { PickleCursor, PickleFault } from './pickle-cursor';
 import { type DictKey, describe, isKind, type PickleGlobal, type PickleTuple, type PickleValue } from './values';
@@ -375,7 +375,7 @@ class Unpickler {
 
   #spend(bytes: number): void {
     this.#bytesLeft -= bytes;
-    if (this.#bytesLeft < 0) this.#fail(`it makes more than ${MAX_VALUE_BYTES} bytes of values`);
+    if (this.#bytesLeft < 0) this.#cursor.fail(`it makes more than ${MAX_VALUE_BYTES} bytes of values`, CONVERT);
   }
 
   #fail(reason: string): never {
