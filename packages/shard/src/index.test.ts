@@ -28,6 +28,7 @@ test('the public face changes only on purpose', () => {
     'openSource',
     'packedOnMeta',
     'placeTensor',
+    'quantisedOnMeta',
     'readManifest',
     'readStrided',
     'splitCheckpoint',
@@ -41,7 +42,7 @@ test.each(['module', 'commonjs'])(
   'built and installed under an awkward path, as %s, without native code',
   async (type) => {
     const dir = temporaryFolder();
-    for (const name of ['loader', 'shard']) {
+    for (const name of ['loader', 'kernels', 'shard']) {
       const to = path.join(dir, 'node_modules', '@airllm', name);
       mkdirSync(to, { recursive: true });
       for (const part of ['dist', 'package.json'])

@@ -21,6 +21,7 @@ export { type FileRole, type Place, placeTensor } from './plan/place';
 export type { ShardDType } from './plan/plan';
 export type { ShardProgress } from './progress';
 export { convertedTensor, packedOnMeta } from './sources/converted';
+export { type QuantisedOnMetaOptions, quantisedOnMeta } from './sources/expected/quantised-on-meta';
 export { type OpenSourceOptions, openSource } from './sources/open-source';
 export { UnsafePickleError } from './sources/pickle/errors';
 export {

@@ -1,0 +1,32 @@
+import { nibbleFormat } from '../formats/bitsandbytes-4bit';
+import { type ExpectedFormat, isQuantised } from './expectation';
+import { skippedModules } from './skipped';
+
+/** No configuration tells it; every upload has it. */
+const BLOCK_SIZE = 64;
+const NESTED_BLOCK_SIZE = 256;
+
+export const expectedBitsandbytes: ExpectedFormat = {
+  methods: ['bitsandbytes'],
+
+  expectation(quantisation) {
+    const isSkipped = skippedModules(quantisation);
+    return (weight) => {
+      const { name, module, rows, columns } = weight;
+      const scb = `${module}.SCB`;
+      if (!isQuantised(weight, [`${name}.absmax`, scb], isSkipped)) return undefined;
+      if (weight.listed ? weight.has(scb) : quantisation.load_in_8bit === true) {
+        return { format: { code: 'i8', block: { rows: 1, columns }, scale: { dtype: 'F32' } } };
+      }
+      // Rows that begin in the middle of a byte are rewritten.
+      if (columns % 2 !== 0) return undefined;
+      const nested = weight.listed
+        ? weight.has(`${name}.nested_absmax`)
+        : quantisation.bnb_4bit_use_double_quant === true;
+      const state = { shape: [rows, columns] as const, blockSize: BLOCK_SIZE };
+      if (!nested) return { format: nibbleFormat(state, 'F32') };
+      const double = { ...state, nested: { blockSize: NESTED_BLOCK_SIZE, offset: 0 } };
+      return { format: nibbleFormat(double, 'U8'), ownConstants: true };
+    };
+  },
+};

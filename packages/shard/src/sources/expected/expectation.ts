@@ -1,0 +1,50 @@
+import type { PackedFormat } from '@airllm/kernels';
+
+/** A weight of a model of which no file is here, and what an index tells of it. */
+export interface WeightHint {
+  /** As transformers has it, with `.weight`. */
+  readonly name: string;
+  /** The name without `.weight`. */
+  readonly module: string;
+  readonly rows: number;
+  readonly columns: number;
+  /** Whether an index lists the stored tensors. */
+  readonly listed: boolean;
+  /** Whether the index has a tensor of this name. */
+  has(name: string): boolean;
+}
+
+/** How a quantised weight will be computed with. */
+export interface ExpectedMatrix {
+  readonly format: PackedFormat;
+  /** Every matrix has constants of its own; else they are the format's, and in memory once. */
+  readonly ownConstants?: true;
+}
+
+export type Expectation = (weight: WeightHint) => ExpectedMatrix | undefined;
+
+/** What weights of one way of quantising will be, told by names, shapes and configuration alone. */
+export interface ExpectedFormat {
+  /** Values of `quant_method`. */
+  readonly methods: readonly string[];
+  expectation(quantisation: Readonly<Record<string, unknown>>): Expectation;
+}
+
+/** Linear layers are in blocks; embeddings and heads stay as they are in every format that needs this guess. */
+const IN_BLOCK = /(?:^|\.)(?:layers|h|blocks?)\.\d+\./;
+
+/** Linear layers so small, and so decisive, that tools leave them alone. */
+const ROUTER = /(?:^|\.)(?:router|gate|shared_expert_gate)$/;
+
+/**
+ * Whether a weight is quantised: where there is an index, a companion of it is listed; else it is in a block, and the
+ * configuration does not leave it out.
+ */
+export function isQuantised(
+  weight: WeightHint,
+  companions: readonly string[],
+  isSkipped: (module: string) => boolean,
+): boolean {
+  if (weight.listed) return companions.some((name) => weight.has(name));
+  return IN_BLOCK.test(weight.name) && !ROUTER.test(weight.module) && !isSkipped(weight.module);
+}

@@ -1,0 +1,184 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { PackedTensor } from '@airllm/kernels';
+import { openCheckpoint } from '@airllm/loader';
+import { describe, expect, test } from 'vitest';
+import { sharedFolder } from '../../testing/shared';
+import { convertedTensor } from '../converted';
+import { openSource } from '../open-source';
+import { quantisedOnMeta } from './quantised-on-meta';
+
+const golden = sharedFolder('golden-quant');
+const giants = sharedFolder('giants');
+
+const readJson = (file: string): Record<string, unknown> => JSON.parse(readFileSync(file, 'utf8'));
+
+/** What no name and no configuration tells: the dtype of scales. */
+const SCALES: Readonly<Record<string, string>> = {
+  'fp8-block-ue8m0': 'powers of two are stored as F32, F8_E8M0 or U8',
+};
+
+/** What no configuration tells without the names of an index: see each. */
+const NAMES: Readonly<Record<string, string>> = {};
+
+const CASES = [
+  'bnb-fp4',
+  'bnb-int8',
+  'bnb-nf4',
+  'bnb-nf4-bf16-storage',
+  'bnb-nf4-nested',
+  'bnb-nf4-straddle',
+  'fp8-autofp8',
+  'fp8-block',
+  'fp8-block-moe',
+  'fp8-block-ragged',
+  'fp8-block-ue8m0',
+  'fp8-fbgemm',
+  'fp8-tensor',
+  'modelopt-nvfp4',
+  'mxfp4-gpt_oss',
+  'torchao-fp8',
+  'torchao-int8',
+];
+
+describe.skipIf(golden === undefined)('what is expected is what the files hold', () => {
+  test.each(CASES.flatMap((name) => [[name, 'with its index'] as const, [name, 'from its configuration'] as const]))(
+    '%s, %s',
+    async (name, from) => {
+      const dir = path.join(golden!, name);
+      const config = readJson(path.join(dir, 'config.json'));
+      const names = (await openCheckpoint(dir)).tensors.keys();
+      const expected = quantisedOnMeta(config, from === 'with its index' ? { names } : {});
+      const found = new Map<string, unknown>();
+      const wanted = new Map<string, unknown>();
+      for (const source of (await openSource(dir)).tensors.values()) {
+        const actual = convertedTensor(source);
+        wanted.set(actual.name, PackedTensor.isInstance(actual) ? summary(actual) : 'dense');
+        const guess = expected(actual.name, actual.shape);
+        found.set(actual.name, guess === undefined ? 'dense' : summary(guess));
+      }
+      expect([...wanted.values()].some((value) => value !== 'dense')).toBe(true);
+      const isExact = SCALES[name] === undefined && (from === 'with its index' || NAMES[name] === undefined);
+      if (isExact) expect(found).toEqual(wanted);
+      else expect(found).not.toEqual(wanted);
+    },
+  );
+});
+
+function summary({ shape, format, byteLength }: PackedTensor) {
+  return { shape, format, byteLength };
+}
+
+describe.skipIf(giants === undefined)('models of which only names are here', () => {
+  const model = (name: string) => {
+    const dir = path.join(giants!, name);
+    const index = readJson(path.join(dir, 'model.safetensors.index.json'));
+    const names = Object.keys(index.weight_map as object);
+    const total = (index.metadata as { total_size: number }).total_size;
+    return { names, total, expected: quantisedOnMeta(readJson(path.join(dir, 'config.json')), { names }) };
+  };
+
+  /** Bytes of a Llama's tensors. */
+  const llamaBytes = (
+    shapes: Record<string, readonly number[]>,
+    layers: number,
+    expected: ReturnType<typeof quantisedOnMeta>,
+  ) => {
+    let bytes = 0;
+    for (let layer = 0; layer < layers; layer++) {
+      for (const [name, shape] of Object.entries(shapes)) {
+        const tensor = expected(`model.layers.${layer}.${name}.weight`, shape);
+        if (tensor === undefined) throw new Error(name);
+        bytes += tensor.byteLength;
+      }
+    }
+    return bytes;
+  };
+
+  test('Llama 3.1 405B in NF4: its bytes are those of the index', () => {
+    const { total, expected } = model('Llama-3.1-405B-Instruct-bnb-4bit');
+    const shapes = {
+      'self_attn.q_proj': [16384, 16384],
+      'self_attn.k_proj': [1024, 16384],
+      'self_attn.v_proj': [1024, 16384],
+      'self_attn.o_proj': [16384, 16384],
+      'mlp.gate_proj': [53248, 16384],
+      'mlp.up_proj': [53248, 16384],
+      'mlp.down_proj': [16384, 53248],
+    };
+    const dense = 2 * (2 * 128256 * 16384 + (2 * 126 + 1) * 16384);
+    const bytes = llamaBytes(shapes, 126, expected) + dense;
+    // What describes each matrix: nothing that is read twice.
+    expect(total - bytes).toBeGreaterThan(0);
+    expect(total - bytes).toBeLessThan(126 * 7 * 256);
+    expect(expected('lm_head.weight', [128256, 16384])).toBeUndefined();
+    expect(expected('model.layers.0.input_layernorm.weight', [16384])).toBeUndefined();
+  });
+
+  test('Llama 3.1 8B in int8', () => {
+    const { total, expected } = model('Llama-3.1-8B-Instruct-bnb');
+    const shapes = {
+      'self_attn.q_proj': [4096, 4096],
+      'self_attn.k_proj': [1024, 4096],
+      'self_attn.v_proj': [1024, 4096],
+      'self_attn.o_proj': [4096, 4096],
+      'mlp.gate_proj': [14336, 4096],
+      'mlp.up_proj': [14336, 4096],
+      'mlp.down_proj': [4096, 14336],
+    };
+    const dense = 2 * (2 * 128256 * 4096 + (2 * 32 + 1) * 4096);
+    expect(total - llamaBytes(shapes, 32, expected) - dense).toBe(32 * 7);
+  });
+
+  test('gpt-oss 20B: experts, under their own names', () => {
+    const { expected } = model('gpt-oss-20b');
+    const tensor = expected('model.layers.3.mlp.experts.31.gate_up_proj.weight', [5760, 2880])!;
+    expect(tensor.components.codes!.shape).toEqual([5760, 1440]);
+    const other = expected('model.layers.4.mlp.experts.0.gate_up_proj.weight', [5760, 2880])!;
+    expect(other.components.constants!.literal).toBe(tensor.components.constants!.literal);
+    expect(expected('model.layers.3.mlp.router.weight', [32, 2880])).toBeUndefined();
+  });
+});
+
+describe('modules that a configuration leaves out', () => {
+  const expected = (skipped: readonly unknown[]) => {
+    const quantisation = { quant_method: 'fp8', weight_block_size: [128, 128], modules_to_not_convert: skipped };
+    const ask = quantisedOnMeta({ quantization_config: quantisation });
+    return (module: string) => ask(`${module}.weight`, [256, 256]) !== undefined;
+  };
+  const MODULE = 'model.layers.10.mlp.down_proj';
+
+  test.each([
+    'model.layers.10.mlp.down_proj',
+    'model.layers.10',
+    'mlp',
+    'down_proj',
+    'model.layers.*.mlp',
+    '*down_proj',
+    're:.*down_proj$',
+    're:^model\\.layers\\.10\\..*',
+  ])('%s', (entry) => {
+    expect(expected([entry])(MODULE)).toBe(false);
+  });
+
+  test.each(['model.layers.1', 'down', 'proj', 'model.layers.*.self_attn', 'lm_head', 're:(a+)+$', 7, null])(
+    'not %s',
+    (entry) => {
+      expect(expected([entry])(MODULE)).toBe(true);
+    },
+  );
+
+  test('what is in no block, routers, and what is no matrix', () => {
+    const ask = expected([]);
+    expect([ask('lm_head'), ask('model.embed_tokens'), ask('model.layers.0.mlp.gate')]).toEqual([false, false, false]);
+    expect(ask('model.layers.0.mlp.gate_proj')).toBe(true);
+    const quantised = quantisedOnMeta({ quantization_config: { quant_method: 'fp8' } });
+    expect(quantised('model.layers.0.mlp.up_proj.bias', [256])).toBeUndefined();
+  });
+
+  test('methods that are unknown, or none', () => {
+    const unknown = quantisedOnMeta({ quantization_config: { quant_method: 'quip' } });
+    expect(unknown(`${MODULE}.weight`, [256, 256])).toBeUndefined();
+    expect(quantisedOnMeta({})(`${MODULE}.weight`, [256, 256])).toBeUndefined();
+  });
+});

@@ -1,0 +1,48 @@
+import { PackedTensor } from '@airllm/kernels';
+import { packedOnMeta } from '../converted';
+import { ConstantPool } from '../formats/shared/constants';
+import { quantisationIn } from '../quantisation-config';
+import type { WeightHint } from './expectation';
+import { EXPECTED_FORMATS } from './registry';
+
+export interface QuantisedOnMetaOptions {
+  /** Names of the stored tensors, from an index; they tell what is quantised. @defaultValue told by the configuration */
+  readonly names?: Iterable<string>;
+}
+
+/** Prefixes of the base model, which files of the base model alone lack. */
+const BASE_PREFIX = /^(?:model|transformer)\./;
+const WEIGHT = '.weight';
+
+/**
+ * What the matrices of a quantised model will be, for plans and sizes of a model whose files are elsewhere: told by its
+ * config.json, the names in its index if there is one, and the shapes that its architecture wants. Undefined for tensors
+ * that stay dense; for all of them where nothing tells how they were quantised.
+ */
+export function quantisedOnMeta(
+  config: Readonly<Record<string, unknown>>,
+  options: QuantisedOnMetaOptions = {},
+): (name: string, shape: readonly number[]) => PackedTensor | undefined {
+  const quantisation = quantisationIn(config);
+  const format = EXPECTED_FORMATS.find(({ methods }) => methods.includes(String(quantisation?.quant_method)));
+  if (quantisation === null || format === undefined) return () => undefined;
+  const expect = format.expectation(quantisation);
+  const stored = options.names && new Set(options.names);
+  // An index without tensors is none.
+  const listed = stored !== undefined && stored.size > 0;
+  const has = (name: string) => listed && (stored.has(name) || stored.has(name.replace(BASE_PREFIX, '')));
+  const pool = new ConstantPool();
+  return (name, shape) => {
+    const [rows, columns] = shape;
+    if (shape.length !== 2 || !name.endsWith(WEIGHT)) return undefined;
+    const module = name.slice(0, -WEIGHT.length);
+    const hint: WeightHint = { name, module, rows: rows!, columns: columns!, listed, has };
+    const expected = expect(hint);
+    if (expected === undefined) return undefined;
+    const tensor = packedOnMeta(name, shape, expected.format);
+    const { components } = tensor;
+    if (components.constants === undefined || expected.ownConstants) return tensor;
+    const constants = pool.tensor(components.constants.name, expected.format, { bias: 0, table4: [], table8: [] });
+    return new PackedTensor({ name, shape, format: expected.format, components: { ...components, constants } });
+  };
+}
