@@ -54,13 +54,16 @@ export interface SourceFile {
   readonly bytes: number;
   /** Last modification, ISO 8601 with milliseconds. */
   readonly mtime: string;
-  /** Of length field and header; null for files that are not weights. */
+  /**
+   * Of length field and header; of pickles and GGUF files of their first and last MiB; null for files that are not
+   * weights.
+   */
   readonly headerSha256: string | null;
 }
 
 /** What a split was made from. Holds no paths. */
 export interface SourceDescription {
-  readonly layout: 'single' | 'sharded' | 'layered';
+  readonly layout: 'single' | 'sharded' | 'layered' | 'pickle' | 'gguf';
   readonly files: readonly SourceFile[];
 }
 

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { open, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { Checkpoint } from '@airllm/loader';
 import { MANIFEST_FILE, type SourceDescription, type SourceFile } from './manifest';
+import { QUANTISATION_FILES } from './sources/quantisation-config';
+import type { ModelSource } from './sources/source';
 import { errnoName } from './system';
 
 /** Formats that hold weights; files of the checkpoint itself are split, the others are not needed. */
@@ -10,6 +11,14 @@ const WEIGHTS =
   /\.(?:safetensors|bin|pt|pth|ckpt|gguf|ggml|h5|msgpack|npz|onnx|onnx_data|tflite|mlmodel|index\.json)$/i;
 /** Where transformers keeps named chat templates. */
 const TEMPLATE_FOLDER = 'additional_chat_templates';
+
+/** Quantisation settings of the source, which are not those of what a split writes. */
+export const MISLEADING_FILES: ReadonlySet<string> = new Set(QUANTISATION_FILES);
+/** A GGUF file has all that a model needs, and often lies among other things. */
+const BESIDE_GGUF = /^(?:licen[cs]e|notice|readme)(?:\.|$)/i;
+
+/** Not the whole source: half a million tensors would stay in memory for nothing. */
+export type Origin = Pick<ModelSource, 'kind' | 'dir' | 'files'>;
 
 /** What lies beside the weights of a checkpoint. */
 export interface SourceExtras {
@@ -19,45 +28,51 @@ export interface SourceExtras {
   readonly notCopied: readonly string[];
 }
 
-/** Sorts the other files of a checkpoint's folder into those a model needs and the rest. */
-export async function findExtras(checkpoint: Pick<Checkpoint, 'dir' | 'files'>): Promise<SourceExtras> {
-  const weights = new Set(checkpoint.files.map((file) => path.basename(file)));
+/** Sorts the other files of a source's folder into those a model needs and the rest. */
+export async function findExtras({ kind, dir, files }: Origin): Promise<SourceExtras> {
+  const weights = new Set(files.map((file) => path.basename(file)));
   const copied: string[] = [];
   const notCopied: string[] = [];
-  for (const name of (await readdir(checkpoint.dir)).sort()) {
+  const names = (await readdir(dir)).sort();
+  for (const name of kind === 'gguf' ? names.filter((each) => BESIDE_GGUF.test(each)) : names) {
     if (weights.has(name) || name === MANIFEST_FILE) continue;
-    const isFile = (await stat(path.join(checkpoint.dir, name)).catch(() => undefined))?.isFile();
+    const isFile = (await stat(path.join(dir, name)).catch(() => undefined))?.isFile();
     if (name === TEMPLATE_FOLDER && isFile === false) {
-      const templates = await readdir(path.join(checkpoint.dir, name));
+      const templates = await readdir(path.join(dir, name));
       copied.push(
         ...templates
           .filter((each) => each.endsWith('.jinja'))
           .sort()
           .map((each) => `${name}/${each}`),
       );
-    } else if (isFile && !name.startsWith('.') && !WEIGHTS.test(name)) copied.push(name);
+    } else if (isFile && !name.startsWith('.') && !WEIGHTS.test(name) && !MISLEADING_FILES.has(name)) copied.push(name);
     else if (!/\.safetensors\.index\.json$/.test(name)) notCopied.push(name);
   }
   return { copied, notCopied };
 }
 
 /** Describes a source without its path: names, sizes, times, and hashes of the weights' headers. */
-export async function describeSource(
-  checkpoint: Pick<Checkpoint, 'dir' | 'files' | 'layout'>,
-  extras: readonly string[],
-): Promise<SourceDescription> {
+export async function describeSource(origin: Origin, extras: SourceExtras): Promise<SourceDescription> {
+  const { kind, dir } = origin;
   const files: SourceFile[] = [];
-  for (const file of checkpoint.files)
-    files.push(await describeFile(checkpoint.dir, path.relative(checkpoint.dir, file), true));
-  for (const name of extras) files.push(await describeFile(checkpoint.dir, name, false));
-  return { layout: checkpoint.layout, files };
+  const hash = kind === 'safetensors' || kind === 'shards' ? hashHeader : hashEnds;
+  for (const file of origin.files) {
+    files.push({ ...(await describeFile(dir, path.relative(dir, file))), headerSha256: await hash(file) });
+  }
+  // What is not copied but was read: other settings mean other weights.
+  const others = [...extras.copied, ...extras.notCopied.filter((name) => MISLEADING_FILES.has(name))];
+  for (const name of others) files.push({ ...(await describeFile(dir, name)), headerSha256: null });
+  return { layout: layoutOf(origin), files };
 }
 
-async function describeFile(dir: string, name: string, weights: boolean): Promise<SourceFile> {
-  const full = path.join(dir, name);
-  const { size, mtime } = await stat(full);
-  const headerSha256 = weights ? await hashHeader(full) : null;
-  return { file: name.split(path.sep).join('/'), bytes: size, mtime: mtime.toISOString(), headerSha256 };
+function layoutOf({ kind, files }: Origin): SourceDescription['layout'] {
+  if (kind === 'shards') return 'layered';
+  return kind === 'safetensors' ? (files.length === 1 ? 'single' : 'sharded') : kind;
+}
+
+async function describeFile(dir: string, name: string): Promise<Omit<SourceFile, 'headerSha256'>> {
+  const { size, mtime } = await stat(path.join(dir, name));
+  return { file: name.split(path.sep).join('/'), bytes: size, mtime: mtime.toISOString() };
 }
 
 async function hashHeader(file: string): Promise<string> {
@@ -69,6 +84,23 @@ async function hashHeader(file: string): Promise<string> {
     const header = Buffer.alloc(Number(length.readBigUInt64LE()));
     await handle.read(header, 0, header.length, 8);
     return createHash('sha256').update(length).update(header).digest('hex');
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Where a GGUF file has its header and a zip archive its directory. */
+const END_BYTES = 1 << 20;
+
+async function hashEnds(file: string): Promise<string> {
+  const handle = await open(file, 'r');
+  try {
+    const { size } = await handle.stat();
+    const start = Buffer.alloc(Math.min(size, END_BYTES));
+    const end = Buffer.alloc(Math.min(size - start.length, END_BYTES));
+    await handle.read(start, 0, start.length, 0);
+    await handle.read(end, 0, end.length, size - end.length);
+    return createHash('sha256').update(start).update(end).digest('hex');
   } finally {
     await handle.close();
   }

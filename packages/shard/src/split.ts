@@ -1,6 +1,8 @@
-import { realpath } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
-import { type Checkpoint, OptionError, openCheckpoint, WriteError } from '@airllm/loader';
+import { PackedTensor } from '@airllm/kernels';
+import { OptionError, WriteError } from '@airllm/loader';
+import { configText } from './config-text';
 import { deleteWeights, resumeDeletion } from './delete-source';
 import { NoSpaceError, SourceChangedError, TargetError } from './errors';
 import { MANIFEST_FORMAT, MANIFEST_VERSION, type Manifest } from './manifest';
@@ -8,13 +10,17 @@ import { type ResolvedSplitOptions, resolveSplitOptions, type SplitOptions, thre
 import { extraItems, type WorkItem, weightItem } from './plan/items';
 import { planDigest, planFiles } from './plan/plan';
 import { ProgressMeter } from './progress';
-import { describeSource, findExtras, sourceChanges } from './source';
+import { describeSource, findExtras, type Origin, type SourceExtras, sourceChanges } from './source';
+import { openSource } from './sources/open-source';
+import { isConversion, type ModelSource, type SourceTensor } from './sources/source';
 import { errnoName, isFull } from './system';
 import type { JournalHeader } from './target/journal';
 import { checkSpace, freeBytes, MARGIN_BYTES } from './target/space';
 import { Target } from './target/target';
 import { verifyShards } from './verify';
 import { WorkerPool } from './worker/pool';
+
+const CONFIG_FILE = 'config.json';
 
 /** What a split did. */
 export interface SplitReport {
@@ -32,11 +38,11 @@ export interface SplitReport {
 }
 
 /**
- * Splits a checkpoint (a folder, a .safetensors file or an index) into one safetensors file per layer (per expert),
- * with checksums. Run again after any interruption, it continues; a finished split is recognised and left alone.
+ * Splits a model (whatever `openSource` opens) into one safetensors file per layer (per expert), with checksums;
+ * quantised tensors whose layout no executor computes with are converted to one that executors do. Run again after any interruption, it continues; a finished split is recognised and left alone.
  *
  * Throws `NoSpaceError`, `SourceChangedError`, `TargetError`, `TargetLockedError`, `ConversionOverflowError`,
- * `OptionError`, with `deleteSource` also `VerifyError`; whatever `openCheckpoint` throws; `ReadError`, `WriteError`;
+ * `OptionError`, with `deleteSource` also `VerifyError`; whatever `openSource` throws; `ReadError`, `WriteError`;
  * the signal's reason.
  */
 export async function splitCheckpoint(
@@ -54,18 +60,14 @@ export async function splitCheckpoint(
   const work = await prepare(source, dir, settings);
   const written = (await completed(dir, work, settings)) ?? (await write(dir, work, settings));
   const deleted = settings.deleteSource ? await verifyAndDelete(dir, work.origin, settings) : [];
-  return { ...written, dir, notCopied: work.notCopied, deleted, seconds: since(started) };
+  return { ...written, dir, notCopied: work.extras.notCopied, deleted, seconds: since(started) };
 }
-
-/** Not the whole checkpoint: half a million tensors would stay in memory for nothing. */
-type Origin = Pick<Checkpoint, 'dir' | 'files' | 'layout'>;
 
 interface Work {
   readonly origin: Origin;
   readonly header: JournalHeader;
   readonly items: readonly WorkItem[];
-  readonly copied: readonly string[];
-  readonly notCopied: readonly string[];
+  readonly extras: SourceExtras;
 }
 
 interface Written {
@@ -76,20 +78,46 @@ interface Written {
 
 /** Reads headers and settles everything before a byte is written. */
 async function prepare(source: string, dir: string, settings: ResolvedSplitOptions): Promise<Work> {
-  const checkpoint = await openCheckpoint(source, { signal: settings.signal });
-  await refuseOwnSource(checkpoint.dir, dir);
-  refuseQuantised(checkpoint, settings);
-  const { copied, notCopied } = await findExtras(checkpoint);
-  const description = await describeSource(checkpoint, copied);
-  const files = planFiles(checkpoint, settings.dtype);
-  const extras = await extraItems(checkpoint, description, files, settings.dtype);
+  const model = await openSource(source, { signal: settings.signal });
+  await refuseOwnSource(model.dir, dir);
+  refuseQuantised(model, settings);
+  const { kind, files } = model;
+  const origin: Origin = { kind, dir: model.dir, files };
+  const extras = await findExtras(origin);
+  const description = await describeSource(origin, extras);
+  const planned = planFiles(model, settings.dtype);
+  const beside = extraItems(model.dir, description, await textsOf(model, extras, settings), planned);
   return {
-    origin: { dir: checkpoint.dir, files: checkpoint.files, layout: checkpoint.layout },
-    header: { format: 'airllm-split', version: 1, source: description, dtype: settings.dtype, plan: planDigest(files) },
-    items: [...files.map(weightItem), ...extras],
-    copied,
-    notCopied,
+    origin,
+    header: {
+      format: 'airllm-split',
+      version: 1,
+      source: description,
+      dtype: settings.dtype,
+      plan: planDigest(planned),
+    },
+    items: [...planned.map(weightItem), ...beside],
+    extras,
   };
+}
+
+/** Files that are not copied as they are: made by us, or by us made fit. */
+async function textsOf(
+  model: ModelSource,
+  { copied }: SourceExtras,
+  settings: ResolvedSplitOptions,
+): Promise<Map<string, string>> {
+  const texts = new Map(model.extras);
+  let config = texts.get(CONFIG_FILE);
+  if (config === undefined && copied.includes(CONFIG_FILE)) {
+    config = await readFile(path.join(model.dir, CONFIG_FILE), 'utf8');
+  } else if (config === undefined && model.config !== null) config = `${JSON.stringify(model.config, null, 1)}\n`;
+  if (config === undefined) return texts;
+  const quantised = [...model.tensors.values()].some(isQuantised);
+  return texts.set(
+    CONFIG_FILE,
+    configText(config, { dtype: settings.dtype, source: quantised ? (model.quantisation ?? model.kind) : null }),
+  );
 }
 
 async function completed(dir: string, work: Work, settings: ResolvedSplitOptions): Promise<Written | null> {
@@ -167,18 +195,21 @@ async function refuseOwnSource(sourceDir: string, dir: string): Promise<void> {
 }
 
 /** Scales and zero points of quantised layouts are exact numbers that belong to their codes. */
-function refuseQuantised(checkpoint: Checkpoint, settings: ResolvedSplitOptions): void {
-  if (settings.dtype === null || checkpoint.config === null) return;
-  if (checkpoint.config.quantization_config === undefined && checkpoint.config.quantization === undefined) return;
+function refuseQuantised(model: ModelSource, settings: ResolvedSplitOptions): void {
+  if (settings.dtype === null || ![...model.tensors.values()].some(isQuantised)) return;
   throw new OptionError({
     option: 'dtype',
-    expected: 'nothing, as this checkpoint is quantised',
+    expected: `nothing, as this model is quantised (${model.quantisation ?? model.kind})`,
     found: settings.dtype,
   });
 }
 
+function isQuantised(tensor: SourceTensor): boolean {
+  return PackedTensor.isInstance(tensor) || (isConversion(tensor) && 'format' in tensor.output);
+}
+
 async function refuseChangedSource(dir: string, work: Work): Promise<void> {
-  const changes = sourceChanges(work.header.source, await describeSource(work.origin, work.copied));
+  const changes = sourceChanges(work.header.source, await describeSource(work.origin, work.extras));
   if (changes.length > 0) throw new SourceChangedError({ dir, changes });
 }
 

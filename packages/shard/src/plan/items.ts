@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { Checkpoint } from '@airllm/loader';
-import type { SourceDescription } from '../manifest';
+import type { ManifestTensor, SourceDescription } from '../manifest';
+import { MISLEADING_FILES } from '../source';
 import type { JournalRecord } from '../target/journal';
-import type { TensorPiece, WriteJob, WriteResult } from '../worker/protocol';
-import { layoutOf, type PlannedFile, type ShardDType } from './plan';
+import type { ConvertPiece, CopyPiece, WriteJob, WriteResult } from '../worker/protocol';
+import { fileOf, type PlannedPiece, sourceOf } from './pieces';
+import { layoutOf, type PlannedFile, tensorsOf } from './plan';
 
 /** The index that lets transformers and others open a layered folder as a sharded checkpoint. */
 export const INDEX_FILE = 'model.safetensors.index.json';
@@ -17,53 +17,67 @@ export interface WorkItem {
   record(result: WriteResult): JournalRecord;
 }
 
-/** The files that come beside the weights: copies, and the index last. */
-export async function extraItems(
-  checkpoint: Pick<Checkpoint, 'dir'>,
+/** The files that come beside the weights: copies (`texts` goes before what lies in the folder), and the index last. */
+export function extraItems(
+  dir: string,
   source: SourceDescription,
+  texts: ReadonlyMap<string, string>,
   files: readonly PlannedFile[],
-  dtype: ShardDType | null,
-): Promise<WorkItem[]> {
-  const items: WorkItem[] = [];
-  for (const { file, bytes, headerSha256 } of source.files) {
-    if (headerSha256 !== null) continue;
-    const from = path.join(checkpoint.dir, file);
-    if (file === 'config.json' && dtype !== null)
-      items.push(textItem(file, withDtype(await readFile(from, 'utf8'), dtype)));
-    else items.push(copyItem(file, from, bytes));
-  }
-  return [...items, textItem(INDEX_FILE, indexText(files))];
+): WorkItem[] {
+  const copies = source.files.filter(
+    ({ file, headerSha256 }) => headerSha256 === null && !texts.has(file) && !MISLEADING_FILES.has(file),
+  );
+  return [
+    ...copies.map(({ file, bytes }) => copyItem(file, path.join(dir, file), bytes)),
+    ...[...texts].map(([file, text]) => textItem(file, text)),
+    textItem(INDEX_FILE, indexText(files)),
+  ];
 }
 
 export function weightItem(planned: PlannedFile): WorkItem {
-  const { file, role, stack, layer, expert, bytes, tensors } = planned;
+  const { file, role, stack, layer, expert, bytes, headerSha256, pieces } = planned;
   return {
     file,
     bytes,
     job: (path) => {
-      const layout = layoutOf(tensors);
-      const pieces = tensors.map(({ name, from, dtype, source }, i): TensorPiece => {
-        return { name, ...source, from, to: dtype, at: layout.tensors[i]!.offset };
-      });
-      return { kind: 'write', path, header: layout.bytes, pieces };
+      const layout = layoutOf(pieces);
+      const places = layout.tensors.values();
+      return { kind: 'write', path, header: layout.bytes, pieces: pieces.flatMap((piece) => workOf(piece, places)) };
     },
-    record: ({ headerSha256, sha256 }) => {
-      const layout = layoutOf(tensors);
+    record: ({ sha256 }) => {
+      const layout = layoutOf(pieces);
       const headerBytes = layout.bytes.length;
-      const stored = layout.tensors.map(({ name, dtype, shape, offset, byteLength }, i) => {
+      const tensors = layout.tensors.map(({ name, dtype, shape, offset, byteLength }, i): ManifestTensor => {
         return { name, dtype, shape, offset, bytes: byteLength, sha256: sha256[i]! };
       });
-      return {
-        kind: 'file',
-        file: { file, role, stack, layer, expert, bytes, headerBytes, headerSha256, tensors: stored },
-      };
+      return { kind: 'file', file: { file, role, stack, layer, expert, bytes, headerBytes, headerSha256, tensors } };
     },
   };
 }
 
+/** `places`: of the tensors from this piece's first on. */
+function workOf(
+  { tensors, work }: PlannedPiece,
+  places: Iterator<{ readonly offset: number }>,
+): (CopyPiece | ConvertPiece)[] {
+  const at = tensors.map(() => places.next().value!.offset as number);
+  if (work.kind === 'copy') {
+    return work.from.map(({ dtype, source }, i): CopyPiece => {
+      const { name, dtype: to } = tensors[i]!;
+      return { kind: 'copy', name, source, from: dtype, to, at: at[i]! };
+    });
+  }
+  const { conversion, parts } = work;
+  const { name, shape, codec, params } = conversion;
+  const inputs = Object.fromEntries(Object.entries(conversion.inputs).map(([key, tensor]) => [key, sourceOf(tensor)]));
+  const placed = parts.map((part, i) => ({ ...part, to: tensors[i]!.dtype, at: at[i]! }));
+  return [{ kind: 'convert', name, file: fileOf(conversion), codec, params, shape, inputs, parts: placed }];
+}
+
 /** A file is copied as one piece without a header. */
 function copyItem(file: string, from: string, bytes: number): WorkItem {
-  const piece: TensorPiece = { name: file, file: from, offset: 0, length: bytes, from: 'U8', to: 'U8', at: 0 };
+  const source = { file: from, offset: 0, length: bytes };
+  const piece: CopyPiece = { kind: 'copy', name: file, source, from: 'U8', to: 'U8', at: 0 };
   return {
     file,
     bytes,
@@ -85,17 +99,12 @@ function textItem(file: string, text: string): WorkItem {
 function indexText(files: readonly PlannedFile[]): string {
   const weightMap: [string, string][] = [];
   let totalSize = 0;
-  for (const { file, tensors } of files) {
-    for (const { name, bytes } of tensors) {
+  for (const { file, pieces } of files) {
+    for (const { name, bytes } of tensorsOf(pieces)) {
       weightMap.push([name, file]);
       totalSize += bytes;
     }
   }
   // `fromEntries` also keeps a tensor called `__proto__`.
   return `${JSON.stringify({ metadata: { total_size: totalSize }, weight_map: Object.fromEntries(weightMap) }, null, 1)}\n`;
-}
-
-/** In place, so that everything else keeps its spelling (Python's 1e-05 and 10000.0 among it). */
-function withDtype(config: string, dtype: ShardDType): string {
-  return config.replace(/("(?:torch_dtype|dtype)"\s*:\s*)"(?:float32|float16|bfloat16)"/g, `$1"${dtype}"`);
 }

@@ -1,18 +1,10 @@
 import { createHash } from 'node:crypto';
-import {
-  type Checkpoint,
-  type DType,
-  type Extent,
-  type HeaderLayout,
-  isPadding,
-  layoutHeader,
-  type MetaTensor,
-  MissingTensorError,
-  type TensorSpec,
-  tensorBytes,
-} from '@airllm/loader';
+import { type DType, type HeaderLayout, isPadding, layoutHeader, MetaTensor } from '@airllm/loader';
+import type { ModelSource, SourceTensor } from '../sources/source';
+import { encodeFormats, type StoredMatrix } from '../sources/stored-formats';
 import { digitsFor, FileNames } from './file-names';
 import { consumptionRank } from './order';
+import { type PlannedPiece, type PlannedTensor, planPiece } from './pieces';
 import { type FileRole, type Place, placeTensor } from './place';
 
 /** Floating-point types a split can convert to, under PyTorch's names. */
@@ -20,19 +12,6 @@ export type ShardDType = 'float32' | 'float16' | 'bfloat16';
 
 /** safetensors' names of these types. */
 export const STORED_DTYPE: Readonly<Record<ShardDType, DType>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
-
-/** A tensor on its way from the source to a layer file. */
-export interface PlannedTensor {
-  readonly name: string;
-  /** As stored in the source. */
-  readonly from: DType;
-  /** As it will be stored. */
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  /** As it will be stored. */
-  readonly bytes: number;
-  readonly source: Extent;
-}
 
 /** A layer file to be written. */
 export interface PlannedFile {
@@ -42,61 +21,62 @@ export interface PlannedFile {
   readonly layer: number | null;
   readonly expert: number | null;
   readonly bytes: number;
+  readonly headerSha256: string;
   /** In consumption order. */
-  readonly tensors: readonly PlannedTensor[];
+  readonly pieces: readonly PlannedPiece[];
 }
 
 /**
- * The files a checkpoint splits into, in consumption order: embeddings, what belongs to no layer, the layers of each
- * stack (each followed by its experts), final norm, head. Depends on names, dtypes and shapes only.
+ * The files a model splits into, in consumption order: embeddings, what belongs to no layer, the layers of each stack
+ * (each followed by its experts), final norm, head. Depends on names, dtypes, shapes and formats only.
  */
-export function planFiles(checkpoint: Pick<Checkpoint, 'tensors'>, dtype: ShardDType | null): PlannedFile[] {
-  const groups = [...groupTensors(checkpoint.tensors.values())].sort(byConsumption);
+export function planFiles(source: Pick<ModelSource, 'tensors'>, dtype: ShardDType | null): PlannedFile[] {
+  const groups = [...groupTensors(source.tensors.values())].sort(byConsumption);
   const digits = countDigits(groups.map((group) => group.place));
   const names = new FileNames();
   return groups.map(({ place, tensors }) => {
     const ordered = place.stack === null ? tensors : inConsumptionOrder(tensors);
-    const planned = ordered.map((tensor) => planTensor(tensor, dtype));
+    const pieces = ordered.map((tensor) => planPiece(tensor, dtype === null ? null : STORED_DTYPE[dtype]));
     const { role, stack, layer, expert } = place;
     const { layers, experts } = digits.get(stack) ?? { layers: 0, experts: 0 };
     const file = names.claim(place, layers, experts);
-    return { file, role, stack, layer, expert, bytes: layoutOf(planned).fileBytes, tensors: planned };
+    const { bytes, fileBytes } = layoutOf(pieces);
+    return { file, role, stack, layer, expert, bytes: fileBytes, headerSha256: sha256(bytes), pieces };
   });
 }
 
 /** Header and offsets of a layer file: data 4 KiB-aligned, tensors 64-byte-aligned. Cheap, so nobody keeps it. */
-export function layoutOf(tensors: readonly PlannedTensor[]): HeaderLayout {
-  return layoutHeader(tensors, { metadata: { format: 'pt' } });
+export function layoutOf(pieces: readonly PlannedPiece[]): HeaderLayout {
+  const matrices = pieces.flatMap(({ matrix }): StoredMatrix[] => (matrix === undefined ? [] : [matrix]));
+  return layoutHeader(tensorsOf(pieces), { metadata: { format: 'pt', ...encodeFormats(matrices) } });
 }
 
-/** What planned files and those of a manifest have in common. */
-interface Laid {
-  readonly file: string;
-  readonly tensors: readonly TensorSpec[];
+/** In the order in which they are stored. */
+export function tensorsOf(pieces: readonly PlannedPiece[]): PlannedTensor[] {
+  return pieces.flatMap(({ tensors }) => tensors);
 }
 
-/** A fingerprint of everything a plan decides, so that a resumed split notices another plan. */
-export function planDigest(files: readonly Laid[]): string {
-  const hash = createHash('sha256');
-  for (const { file, tensors } of files) {
-    hash.update(`${file}\n`);
-    for (const { name, dtype, shape } of tensors) hash.update(`${JSON.stringify([name, dtype, shape])}\n`);
-  }
-  return hash.digest('hex');
+/** A fingerprint of everything a plan decides, so that a resumed split notices another plan: headers tell it all. */
+export function planDigest(files: readonly { readonly file: string; readonly headerSha256: string }[]): string {
+  return sha256(files.map(({ file, headerSha256 }) => `${file} ${headerSha256}\n`).join(''));
+}
+
+function sha256(data: string | Uint8Array): string {
+  return createHash('sha256').update(data).digest('hex');
 }
 
 interface Group {
   readonly place: Place;
-  readonly tensors: MetaTensor[];
+  readonly tensors: SourceTensor[];
   /** Of its stack, by first appearance in the checkpoint. */
   readonly stackOrder: number;
 }
 
-function groupTensors(tensors: Iterable<MetaTensor>): Iterable<Group> {
+function groupTensors(tensors: Iterable<SourceTensor>): Iterable<Group> {
   const groups = new Map<string, Group>();
   const stacks = new Map<string | null, number>();
   for (const tensor of tensors) {
-    if (isPadding(tensor)) continue;
+    if (MetaTensor.isInstance(tensor) && isPadding(tensor)) continue;
     const place = placeTensor(tensor.name);
     const key = JSON.stringify([place.role, place.stack, place.layer, place.expert]);
     let group = groups.get(key);
@@ -132,29 +112,9 @@ function countDigits(places: readonly Place[]): Map<string | null, { layers: num
   return digits;
 }
 
-function inConsumptionOrder(tensors: readonly MetaTensor[]): MetaTensor[] {
+function inConsumptionOrder(tensors: readonly SourceTensor[]): SourceTensor[] {
   return tensors
     .map((tensor) => ({ tensor, rank: consumptionRank(placeTensor(tensor.name).rest) }))
     .sort((a, b) => a.rank - b.rank)
     .map(({ tensor }) => tensor);
-}
-
-const CONVERTIBLE: ReadonlySet<DType> = new Set<DType>(['F32', 'F16', 'BF16']);
-
-function planTensor(tensor: MetaTensor, dtype: ShardDType | null): PlannedTensor {
-  if (tensor.extent === undefined) {
-    throw new MissingTensorError({
-      tensor: tensor.name,
-      reason: 'it has no bytes to split; open a checkpoint with weights',
-    });
-  }
-  const to = dtype !== null && CONVERTIBLE.has(tensor.dtype) ? STORED_DTYPE[dtype] : tensor.dtype;
-  return {
-    name: tensor.name,
-    from: tensor.dtype,
-    dtype: to,
-    shape: tensor.shape,
-    bytes: to === tensor.dtype ? tensor.byteLength : tensorBytes(to, tensor.shape),
-    source: tensor.extent,
-  };
 }

@@ -1,5 +1,5 @@
 import { openGgufSource } from './gguf/open-gguf-source';
-import { withoutQuantisation } from './quantisation-config';
+import { OWN_METHOD, withoutQuantisation } from './quantisation-config';
 import { rawCheckpoint } from './raw-checkpoint';
 import { resolveTensors } from './resolve-tensors';
 import { SmallReads } from './small-reads';
@@ -37,11 +37,8 @@ export async function openSource(dirOrFile: string, options: OpenSourceOptions =
   }
 }
 
-/** What a split has noted: see `splitConfig`. */
+/** What a split has noted: see `configText`. */
 function ownQuantisation(quantisation: Record<string, unknown> | null): string | null {
   if (quantisation?.quant_method !== OWN_METHOD) return null;
   return typeof quantisation.source === 'string' ? quantisation.source : OWN_METHOD;
 }
-
-/** `quant_method` of a folder that a split has written, so that other programs refuse it rather than misread it. */
-export const OWN_METHOD = 'airllm';

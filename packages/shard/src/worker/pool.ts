@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { AirllmError, ReadError, WriteError } from '@airllm/loader';
+import { AirllmError, FormatError, ReadError, WriteError } from '@airllm/loader';
 import { ConversionOverflowError } from '../errors';
 import { requireHere } from '../system';
 import type { Failure, HostMessage, Job, JobResult, WorkerMessage, WorkerSettings } from './protocol';
@@ -128,6 +128,8 @@ function errorOf(failure: Failure): Error {
       return new ReadError(failure);
     case 'write':
       return new WriteError({ file: failure.file, reason: failure.message, errno: failure.errno });
+    case 'codec':
+      return new FormatError({ file: failure.file, tensor: failure.tensor, reason: failure.message });
     case 'other':
       return new AirllmError('ERR_INTERNAL', `a splitting thread failed: ${failure.message}`);
   }

@@ -1,16 +1,31 @@
 import type { DType } from '@airllm/loader';
+import type { ByteSource } from '../plan/pieces';
+import type { ConversionPart } from '../sources/convert';
 
-/** Bytes to bring from a source file; converted when `to` differs from `from`. */
-export interface TensorPiece {
+/** Bytes to bring from a source file, or known already; converted when `to` differs from `from`. */
+export interface CopyPiece {
+  readonly kind: 'copy';
   /** For errors. */
   readonly name: string;
-  readonly file: string;
-  readonly offset: number;
-  readonly length: number;
+  readonly source: ByteSource;
   readonly from: DType;
   readonly to: DType;
-  /** Where it begins in the file written; the bytes before it, back to the piece before, are zeros. */
+  /** Where it begins in the file written; the bytes before it, back to the tensor before, are zeros. */
   readonly at: number;
+}
+
+/** A tensor to be rewritten by a codec into one or more, each with its place in the file written. */
+export interface ConvertPiece {
+  readonly kind: 'convert';
+  readonly name: string;
+  /** The first file it reads, for errors. */
+  readonly file: string;
+  readonly codec: string;
+  readonly params: unknown;
+  readonly shape: readonly number[];
+  readonly inputs: Readonly<Record<string, ByteSource>>;
+  /** `to`: what a dense result becomes after that. */
+  readonly parts: readonly (ConversionPart & { readonly to: DType; readonly at: number })[];
 }
 
 /** Write a file: a header given in full, then pieces at rising offsets. */
@@ -18,12 +33,12 @@ export interface WriteJob {
   readonly kind: 'write';
   readonly path: string;
   readonly header: Uint8Array;
-  readonly pieces: readonly TensorPiece[];
+  readonly pieces: readonly (CopyPiece | ConvertPiece)[];
 }
 
 export interface WriteResult {
   readonly headerSha256: string;
-  /** Of each piece as written. */
+  /** Of each tensor as written. */
   readonly sha256: readonly string[];
 }
 
@@ -71,6 +86,7 @@ export type Failure =
       readonly errno?: string;
     }
   | { readonly kind: 'write'; readonly file: string; readonly message: string; readonly errno?: string }
+  | { readonly kind: 'codec'; readonly file: string; readonly tensor: string; readonly message: string }
   | { readonly kind: 'other'; readonly message: string };
 
 /** Thrown inside a worker, sent to the host as its facts. */

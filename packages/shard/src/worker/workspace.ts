@@ -17,6 +17,7 @@ export class Workspace {
   readonly #cancel: Int32Array;
   readonly #report: (bytes: number) => void;
   readonly #inputs = new Map<string, InputFile>();
+  #scratch = new Uint8Array(0);
   #unreported = 0;
 
   constructor(settings: WorkerSettings, report: (bytes: number) => void) {
@@ -37,6 +38,12 @@ export class Workspace {
     return input;
   }
 
+  /** Memory for a piece of a tensor that is made rather than read; valid until it is asked for again. */
+  scratch(bytes: number): Uint8Array {
+    if (this.#scratch.length < bytes) this.#scratch = new Uint8Array(bytes);
+    return this.#scratch.subarray(0, bytes);
+  }
+
   /** Counts bytes done, tells the host now and then, and throws when the host wants the job to stop. */
   advance(bytes: number): void {
     this.#unreported += bytes;
@@ -54,6 +61,7 @@ export class Workspace {
   /** Ends a job: files may change or vanish before the next. */
   reset(): void {
     for (const input of this.#inputs.values()) this.#drop(input);
+    this.#scratch = new Uint8Array(0);
     this.#unreported = 0;
   }
 
