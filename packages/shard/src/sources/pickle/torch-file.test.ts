@@ -258,6 +258,7 @@ describe('zip archives', () => {
     ['a storage twice', zip([...parts({}), { name: 'a/data/0', bytes: BYTES }]), /holds "a\/data\/0" twice/],
     ['no folder', zip([{ name: 'data.pkl', bytes: pickle }]), /without data\.pkl/],
     ['another folder first', zip([{ name: 'b/x', bytes: BYTES }, ...parts({})]), /without data\.pkl/],
+    ['a TorchScript program', torchZip(pickle, {}, [{ name: 'archive/constants.pkl', bytes: pickle }]), /TorchScript/],
     ['a tail that was appended', Buffer.concat([zip(parts({})), Buffer.from('x')]), /no directory at its end/],
     ['a directory too large', zip(long(150)), /directory has \d+ bytes; 8388608 are accepted/],
   ])('%s: refused', async (_, bytes, words) => {

@@ -15,6 +15,9 @@ export async function readZipCheckpoint(file: BinFile): Promise<SavedObject> {
   if (pickle === undefined) {
     return refuse(file.path, 'it is a zip archive without data.pkl: PyTorch did not write it');
   }
+  if (archive.entries.has(`${root}/constants.pkl`)) {
+    refuse(file.path, 'it is a TorchScript program, not the weights of one', CONVERT);
+  }
   await checkByteOrder(file, archive, archive.entries.get(`${root}/byteorder`));
   const host = new TorchHost(file.path);
   const value = await readPickle(file, archive, pickle, host);
