@@ -10,6 +10,8 @@ import type { GgufTensor } from './read-header';
 
 /** Tensors that became part of the config. */
 const IN_CONFIG = new Set(['rope_freqs.weight', 'rope_factors_long.weight', 'rope_factors_short.weight']);
+/** The largest known models have 70,000 (384 experts in 61 layers). */
+const MAX_TENSORS = 100_000;
 const DENSE: Readonly<Record<string, DType>> = { F32: 'F32', F16: 'F16', BF16: 'BF16' };
 
 /**
@@ -24,7 +26,12 @@ export function mapTensors(gguf: Gguf, config: Config): Map<string, SourceTensor
   const inOrder = [...gguf.tensors.values()].sort((a, b) => fileOrder(gguf, a, b));
   for (const tensor of inOrder) {
     if (IN_CONFIG.has(tensor.name)) continue;
-    for (const part of partsOf(tensor, names)) tensors.set(part.name, sourceTensor(part, names, heads));
+    const parts = partsOf(tensor, names);
+    if (tensors.size + parts.length > MAX_TENSORS) {
+      const reason = `with its ${parts.length} experts the model has more than ${MAX_TENSORS} tensors`;
+      throw new FormatError({ file: tensor.file, tensor: tensor.name, reason });
+    }
+    for (const part of parts) tensors.set(part.name, sourceTensor(part, names, heads));
   }
   return tensors;
 }
@@ -52,7 +59,7 @@ interface Part {
 const INNER = /^blk\.(\d+)\.([a-z_0-9]+?)(?:_exps|\.(\d+))?\.(weight|bias)$/;
 const OUTER = /^([a-z_0-9]+)\.(weight|bias)$/;
 
-function partsOf(tensor: GgufTensor, names: ArchitectureNames): Part[] {
+function partsOf(tensor: GgufTensor, names: ArchitectureNames): readonly Part[] {
   const inner = INNER.exec(tensor.name);
   if (inner !== null) {
     const [, layer, key, expert, suffix] = inner as unknown as [string, string, string, string | undefined, string];
@@ -87,6 +94,13 @@ function stack(stored: GgufTensor, key: string, name: (expert: number) => string
   if (shape.length !== 2) {
     const reason = `expected [experts, out, in], found [${stored.shape.join(', ')}]`;
     throw new FormatError({ file: stored.file, tensor: stored.name, reason });
+  }
+  if (experts > MAX_TENSORS) {
+    throw new FormatError({
+      file: stored.file,
+      tensor: stored.name,
+      reason: `${experts} experts: more than ${MAX_TENSORS}`,
+    });
   }
   const byteLength = stored.byteLength / experts;
   return Array.from({ length: experts }, (_, e) => {

@@ -4,6 +4,9 @@ import { readFully } from './header-cursor';
 import { shortest } from './metadata';
 import type { Gguf } from './open-gguf';
 
+/** Heads have 256 columns at most, and 576 where they are latent. */
+const MAX_PAIRS = 4096;
+
 /** The keys of one architecture, as the config's reader has them. */
 interface Keys {
   readonly gguf: Gguf;
@@ -128,6 +131,8 @@ async function factors(keys: Keys, name: string, rope: Rope): Promise<Float32Arr
   const tensor = keys.gguf.tensors.get(name);
   if (tensor === undefined) return undefined;
   const pairs = rope.rotated / 2;
+  if (pairs > MAX_PAIRS)
+    keys.gguf.metadata.fail(keys.key('rope.dimension_count'), `is ${rope.rotated}, beyond all reason`);
   const fail = (reason: string): never => {
     throw new FormatError({ file: tensor.file, tensor: name, reason });
   };
