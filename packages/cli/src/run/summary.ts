@@ -34,6 +34,7 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
   const sum = (of: (result: GenerateResult) => number) => results.reduce((total, result) => total + of(result), 0);
   const seconds = sum(({ stats }) => stats.totalSeconds);
   const bytesRead = sum(({ stats }) => stats.bytesRead);
+  const bytesCached = sum(({ stats }) => stats.bytesCached);
   const newTokens = sum(({ usage }) => usage.newTokens);
   const first = sum(({ stats }) => stats.firstTokenSeconds) / results.length;
   const promptTokens = Math.round(sum(({ usage }) => usage.promptTokens) / results.length);
@@ -52,9 +53,11 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
       'after that',
       `${tokensPerSecond(results).toFixed(2)} tokens/s (${newTokens} tokens in ${formatSeconds(seconds)})`,
     ],
+    ['processor time', `${formatSeconds(cpuSeconds(results))} per token after the first`],
     [
       'read',
-      `${formatBytes(bytesRead)} at ${significant(seconds > 0 ? bytesRead / seconds / 1e9 : 0)} GB/s (${info.reader})`,
+      `${formatBytes(bytesRead)} at ${significant(seconds > 0 ? bytesRead / seconds / 1e9 : 0)} GB/s (${info.reader})` +
+        (bytesCached === 0 ? '' : `, ${formatBytes(bytesCached)} of it from the page cache`),
     ],
   ]);
 }
@@ -69,6 +72,17 @@ function tokensPerSecond(results: readonly GenerateResult[]): number {
     seconds += (usage.newTokens - 1) / stats.tokensPerSecond;
   }
   return seconds > 0 ? tokens / seconds : 0;
+}
+
+/** Per token after the first of each answer. */
+function cpuSeconds(results: readonly GenerateResult[]): number {
+  let tokens = 0;
+  let seconds = 0;
+  for (const { usage, stats } of results) {
+    tokens += usage.newTokens - 1;
+    seconds += stats.cpuSecondsPerToken * (usage.newTokens - 1);
+  }
+  return tokens > 0 ? seconds / tokens : 0;
 }
 
 function grantOf({ memory, weightsMemory }: Granted): string {

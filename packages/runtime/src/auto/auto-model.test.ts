@@ -62,6 +62,18 @@ test('a stream brings every token once, then one finish', async () => {
   expect(types).toEqual([...new Array(6).fill('text'), 'finish']);
 });
 
+test('a first call counts what was read ahead while the model was opened, a later one what it reads itself', async () => {
+  await using model = await AutoModel.fromPretrained(fixture, { executor });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const request = { ids: [1, 5, 9], maxNewTokens: 3, ignoreEos: true };
+  const first = (await model.generate(request)).stats;
+  const { weights } = model.info.plan.bytes;
+  expect(first.bytesRead).toBeGreaterThanOrEqual(weights);
+  expect(first.bytesCached).toBeLessThanOrEqual(first.bytesRead);
+  expect(first.cpuSecondsPerToken).toBeGreaterThan(0);
+  expect((await model.generate(request)).stats.bytesRead).toBeLessThan(weights);
+});
+
 test('an end token ends the text and counts among its ids', async () => {
   const dir = temporaryFolder();
   await cp(fixture, dir, { recursive: true });

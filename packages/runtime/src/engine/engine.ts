@@ -38,8 +38,9 @@ export interface EngineOptions {
 export interface EngineStats {
   readonly passes: number;
   readonly rows: number;
-  /** Bytes that came from the drive. */
+  /** Bytes that were read, and those of them that the page cache held. */
   readonly bytesRead: number;
+  readonly bytesCached: number;
   /** Milliseconds spent waiting for weights, and in kernels. */
   readonly waitMs: number;
   readonly computeMs: number;
@@ -121,12 +122,13 @@ export class Engine {
   }
 
   get stats(): EngineStats {
-    const { bytesRead, waitMs } = this.#streamer.stats;
+    const { bytesRead, bytesCached } = this.#reader.stats;
     return {
       passes: this.#passes,
       rows: this.#rows,
       bytesRead,
-      waitMs: waitMs + this.#experts.waitMs,
+      bytesCached,
+      waitMs: this.#streamer.waitMs + this.#experts.waitMs,
       computeMs: this.#computeMs,
     };
   }

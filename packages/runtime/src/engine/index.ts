@@ -1,5 +1,5 @@
 export { Engine, type EngineOptions, type EngineStats, type StepOptions } from './engine';
 export type { Row } from './rows';
 export { Sequence } from './sequence';
-export { Streamer, type StreamerStats } from './streamer';
+export { Streamer } from './streamer';
 export { chromeTrace, type Observer, type Span, type Track } from './trace';

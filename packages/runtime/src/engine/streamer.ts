@@ -7,13 +7,6 @@ import type { Observer } from './trace';
 /** Bytes of reads kept in flight: enough for a drive's queue, small beside the ring. */
 const IN_FLIGHT_BYTES = 128 * 1024 * 1024;
 
-export interface StreamerStats {
-  /** Bytes that came from the drive, padding included. */
-  readonly bytesRead: number;
-  /** Milliseconds the engine stood waiting for weights. */
-  readonly waitMs: number;
-}
-
 /** A read that was started for one turn of the cycle. */
 interface Load {
   readonly weights: Promise<readonly PlacedWeight[]>;
@@ -72,8 +65,9 @@ export class Streamer {
     this.#ringBuffer = plan.bytes.ring > 0 ? HostBuffer.allocate(plan.bytes.ring, { label: 'weight ring' }) : null;
   }
 
-  get stats(): StreamerStats {
-    return { bytesRead: this.#reader.stats.bytesRead, waitMs: this.#waitMs };
+  /** Milliseconds the engine stood waiting for weights. */
+  get waitMs(): number {
+    return this.#waitMs;
   }
 
   /** Starts reading now what the first turns need. */

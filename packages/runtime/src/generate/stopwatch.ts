@@ -5,31 +5,44 @@ import type { GenerateStats } from './types';
 export class Stopwatch {
   readonly #engine: Engine;
   readonly #start = performance.now();
-  readonly #bytesBefore: number;
+  readonly #before: { readonly bytesRead: number; readonly bytesCached: number };
   #first: number | undefined;
   #last = 0;
+  #cpuAtFirst = 0;
+  #cpuAtLast = 0;
   #tokens = 0;
 
   constructor(engine: Engine) {
     this.#engine = engine;
-    this.#bytesBefore = engine.stats.bytesRead;
+    // Opening a model begins to read what its first call needs.
+    this.#before = engine.stats.passes === 0 ? { bytesRead: 0, bytesCached: 0 } : engine.stats;
   }
 
   token(): void {
     this.#last = performance.now();
-    this.#first ??= this.#last;
-    this.#tokens++;
+    this.#cpuAtLast = cpuSeconds();
+    if (this.#tokens++ > 0) return;
+    this.#first = this.#last;
+    this.#cpuAtFirst = this.#cpuAtLast;
   }
 
   stats(seed: number): GenerateStats {
     const first = this.#first ?? this.#start;
     const after = this.#last - first;
+    const { bytesRead, bytesCached } = this.#engine.stats;
     return {
       firstTokenSeconds: (first - this.#start) / 1000,
       tokensPerSecond: this.#tokens > 1 && after > 0 ? ((this.#tokens - 1) * 1000) / after : 0,
       totalSeconds: (performance.now() - this.#start) / 1000,
-      bytesRead: this.#engine.stats.bytesRead - this.#bytesBefore,
+      cpuSecondsPerToken: this.#tokens > 1 ? (this.#cpuAtLast - this.#cpuAtFirst) / (this.#tokens - 1) : 0,
+      bytesRead: bytesRead - this.#before.bytesRead,
+      bytesCached: bytesCached - this.#before.bytesCached,
       seed,
     };
   }
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
 }

@@ -36,8 +36,12 @@ export interface GenerateStats {
   /** New tokens per second after the first. 0 if there was only one. */
   readonly tokensPerSecond: number;
   readonly totalSeconds: number;
-  /** Bytes that came from the drive while this call ran. */
+  /** Seconds of processor time, of the whole process, per new token after the first. 0 if there was only one. */
+  readonly cpuSecondsPerToken: number;
+  /** Bytes of weights read while this call ran; of a model's first call also those that were read ahead before it. */
   readonly bytesRead: number;
+  /** Of these, bytes that the page cache held. */
+  readonly bytesCached: number;
   /** The seed the tokens were drawn with. */
   readonly seed: number;
 }
