@@ -36,6 +36,12 @@ export function mapTensors(gguf: Gguf, config: Config): Map<string, SourceTensor
   return tensors;
 }
 
+/** Tensors of a file that describes no model: under their own names, with rows in ggml's order. */
+export function unmappedTensors(gguf: Gguf): Map<string, SourceTensor> {
+  const tensors = [...gguf.tensors.values()].sort((a, b) => fileOrder(gguf, a, b));
+  return new Map(tensors.map((tensor) => [tensor.name, sourceTensor(whole(tensor, '', tensor.name), {}, 1)]));
+}
+
 function fileOrder(gguf: Gguf, a: GgufTensor, b: GgufTensor): number {
   return gguf.files.indexOf(a.file) - gguf.files.indexOf(b.file) || a.offset - b.offset;
 }
@@ -113,7 +119,11 @@ function headWidths(config: Config): number {
   return Number(config.head_dim ?? Number(config.hidden_size) / Number(config.num_attention_heads));
 }
 
-function sourceTensor(part: Part, names: ArchitectureNames, headWidth: number): SourceTensor {
+function sourceTensor(
+  part: Part,
+  names: Pick<ArchitectureNames, 'rows' | 'normsPlusOne'>,
+  headWidth: number,
+): SourceTensor {
   const { name, stored, shape } = part;
   const { type } = stored;
   const dtype = own(DENSE, type.name);

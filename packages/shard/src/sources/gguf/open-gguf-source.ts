@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import type { ModelSource } from '../source';
-import { mapTensors } from './map-tensors';
-import { openGguf } from './open-gguf';
+import { mapTensors, unmappedTensors } from './map-tensors';
+import { type Gguf, openGguf } from './open-gguf';
 import { readGgufConfig } from './read-config';
 import { tokenizerFiles } from './tokenizer/tokenizer-files';
 
@@ -14,8 +14,8 @@ export async function openGgufSource(
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<ModelSource> {
   const gguf = await openGguf(file, options);
-  const config = await readGgufConfig(gguf);
-  const tensors = mapTensors(gguf, config);
+  const config = describesModel(gguf) ? await readGgufConfig(gguf) : null;
+  const tensors = config === null ? unmappedTensors(gguf) : mapTensors(gguf, config);
   const extras = await tokenizerFiles(gguf.metadata);
   return {
     kind: 'gguf',
@@ -26,4 +26,10 @@ export async function openGgufSource(
     tensors,
     extras,
   };
+}
+
+/** Files with tensors alone (an importance matrix, an export) name no architecture, or say nothing about it. */
+function describesModel({ metadata }: Gguf): boolean {
+  const architecture = metadata.string('general.architecture');
+  return architecture !== undefined && [...metadata.keys()].some((key) => key.startsWith(`${architecture}.`));
 }
