@@ -14,7 +14,7 @@ const EXTREMES = [0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0x80000000
 
 /** A damaged copy: one to four changes, most of them near either end, where files describe themselves. */
 export function mutate(bytes: Uint8Array, random: () => number, edge = 4096): Buffer {
-  let copy = Buffer.from(bytes);
+  let copy: Buffer = Buffer.from(bytes);
   const changes = 1 + Math.floor(random() * 4);
   for (let i = 0; i < changes && copy.length > 0; i++) copy = change(copy, random, Math.min(edge, copy.length));
   return copy;

@@ -1,7 +1,7 @@
 import { dtypeBits, type Extent } from '@airllm/loader';
 import { type BinFile, inParallel } from './bin-file';
 import { CONVERT, printable, refuse } from './errors';
-import { PickleEnd } from './pickle-cursor';
+import { PickleEnd } from './pickle-fault';
 import type { SavedObject } from './state-dict';
 import { TorchHost } from './torch-host';
 import { MAX_PICKLE_BYTES, type PickleSource, unpickle } from './unpickle';

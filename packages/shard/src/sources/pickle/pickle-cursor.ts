@@ -1,16 +1,4 @@
-/** The bytes end inside the pickle. Whoever holds a longer file may come back with more of it. */
-export class PickleEnd extends Error {}
-
-/** A pickle that no reader should follow further. */
-export class PickleFault extends Error {
-  constructor(
-    readonly reason: string,
-    /** What to do, where it is not to download the file again. */
-    readonly advice?: string,
-  ) {
-    super(reason);
-  }
-}
+import { fault, PickleEnd } from './pickle-fault';
 
 /** Lines of protocol 0 hold numbers and names. */
 const MAX_LINE_BYTES = 4096;
@@ -72,13 +60,13 @@ export class PickleCursor {
     try {
       return this.#utf8.decode(bytes);
     } catch {
-      return this.fail('a string that is not UTF-8');
+      return fault('a string that is not UTF-8');
     }
   }
 
   /** Two's complement, least significant byte first. */
   long(length: number): number | bigint {
-    if (length > MAX_LONG_BYTES) this.fail(`an integer of ${length} bytes; ${MAX_LONG_BYTES} are accepted`);
+    if (length > MAX_LONG_BYTES) fault(`an integer of ${length} bytes; ${MAX_LONG_BYTES} are accepted`);
     const bytes = this.bytes(length);
     const sign = length > 0 && bytes[length - 1]! >= 0x80 ? 0xff : 0;
     const wide = this.#wide;
@@ -95,18 +83,14 @@ export class PickleCursor {
       return text;
     }
     if (this.#bytes.length - this.at < MAX_LINE_BYTES) throw new PickleEnd();
-    return this.fail(`a line of more than ${MAX_LINE_BYTES} bytes`);
+    return fault(`a line of more than ${MAX_LINE_BYTES} bytes`);
   }
 
   /** A number in decimal digits, as protocol 0 writes them. */
   decimal(): number | bigint {
     const line = this.line();
     const match = /^(-?\d{1,38})L?$/.exec(line);
-    return match === null ? this.fail('a line that is not a number') : small(BigInt(match[1]!));
-  }
-
-  fail(reason: string, advice?: string): never {
-    throw new PickleFault(reason, advice);
+    return match === null ? fault('a line that is not a number') : small(BigInt(match[1]!));
   }
 
   #skip(length: number): number {
@@ -118,7 +102,7 @@ export class PickleCursor {
   }
 
   #tooLong(length: number | bigint): never {
-    this.fail(`an item claims ${length} bytes; ${this.#limit} are accepted`);
+    fault(`an item claims ${length} bytes; ${this.#limit} are accepted`);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { DType } from '@airllm/loader';
 import { UnsafePickleError } from './errors';
-import { PickleFault } from './pickle-cursor';
+import { fault } from './pickle-fault';
 import type { PickleGlobal } from './values';
 
 /** Storage classes by the name they have in module `torch` (those of the module `torch.storage` see below). */
@@ -73,7 +73,7 @@ export function torchGlobal(file: string, module: string, name: string): PickleG
     const dtype = DTYPES.get(name);
     if (dtype !== undefined) return { kind: 'global', name: full, is: 'dtype', dtype };
     if (OTHER_TYPES.test(name)) {
-      throw new PickleFault(`elements of type ${full}, which safetensors does not hold`, DEQUANTIZE);
+      return fault(`elements of type ${full}, which safetensors does not hold`, DEQUANTIZE);
     }
   }
   throw new UnsafePickleError({ file, module, name });

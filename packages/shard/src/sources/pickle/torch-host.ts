@@ -1,5 +1,5 @@
 import { dtypeBits } from '@airllm/loader';
-import { PickleFault } from './pickle-cursor';
+import { fault } from './pickle-fault';
 import { torchGlobal } from './torch-globals';
 import type { PickleHost } from './unpickle';
 import { describe, isKind, type PickleGlobal, type PickleStorage, type PickleTuple, type PickleValue } from './values';
@@ -93,8 +93,4 @@ function count(value: PickleValue | undefined, what: string): number {
 /** A short, printable form of a name of the file. */
 function shown(value: PickleValue | undefined): string {
   return typeof value === 'string' ? JSON.stringify(value.slice(0, 100)) : describe(value ?? null);
-}
-
-function fault(reason: string): never {
-  throw new PickleFault(reason);
 }

@@ -1,5 +1,5 @@
 import { type DType, dtypeBits } from '@airllm/loader';
-import { PickleFault } from './pickle-cursor';
+import { fault } from './pickle-fault';
 import { describe, isKind, type PickleStorage, type PickleValue, type PickleView } from './values';
 
 /** As in safetensors files here; NumPy and PyTorch stop there too. */
@@ -93,8 +93,4 @@ function integer(value: PickleValue | undefined, what: string): bigint {
   if (typeof value === 'bigint') return value;
   if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
   return fault(`${what} of a tensor holds ${describe(value ?? null)}`);
-}
-
-function fault(reason: string): never {
-  throw new PickleFault(reason);
 }
