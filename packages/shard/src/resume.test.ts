@@ -1,6 +1,18 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,9 +21,11 @@ import { expect, test } from 'vitest';
 import { SourceChangedError, TargetLockedError, VerifyError } from './errors';
 import { splitCheckpoint } from './split';
 import { hashFolder, readTensors, writeCheckpoint } from './testing/checkpoints';
+import { sharedFolder } from './testing/shared';
 import { temporaryFolder } from './testing/temporary';
 import { verifyShards } from './verify';
 
+const golden = sharedFolder('golden-quant');
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
 
 /** A split from the built package in a process of its own, killed after a while; whether it had finished by then. */
@@ -46,16 +60,20 @@ async function identities(dir: string): Promise<Map<string, string>> {
   return found;
 }
 
-test('killed at any moment, it continues: nothing is done twice and the result is the same to the byte', async () => {
+test.each([
+  ['copying', {}],
+  ['converting', { int8: true }],
+])('killed at any moment while %s, it continues: nothing is done twice, and every byte is right', async (_, kind) => {
   const dir = temporaryFolder();
   const source = await writeCheckpoint(path.join(dir, 'source'), {
     layers: 11,
     hidden: 1024,
     intermediate: 2048,
     vocabulary: 4000,
+    ...kind,
   });
   const out = path.join(dir, 'out');
-  const deadline = performance.now() + 8_000;
+  const deadline = performance.now() + 5_000;
   let kills = 0;
   let resumed = 0;
   let finished = false;
@@ -214,6 +232,42 @@ test('two runs into one target: one works, the other is told; locks of dead proc
   await writeFile(lock, JSON.stringify({ pid: process.pid, host: os.hostname(), started: '1', token: 'x' }));
   if (process.platform !== 'linux') await rm(lock);
   await splitCheckpoint(source, out);
+  await verifyShards(out);
+});
+
+test.skipIf(golden === undefined).each([
+  ['bin-sharded', 'pickle', /\.bin$/],
+  ['gguf-split-q8_0', 'gguf', /\.gguf$/],
+  ['bnb-nf4', 'single', /\.safetensors$/],
+])('%s: a source of any kind is described, noticed when it changes, and deleted', async (name, layout, weights) => {
+  const dir = temporaryFolder();
+  const source = path.join(dir, 'source');
+  await cp(path.join(golden!, name), source, { recursive: true, filter: (file) => !/expected|case/.test(file) });
+  const out = path.join(dir, 'out');
+  const model = name.startsWith('gguf') ? path.join(source, (await readdir(source)).sort()[0]!) : source;
+  const { manifest } = await splitCheckpoint(model, out);
+  expect(manifest.source.layout).toBe(layout);
+  const files = (await readdir(source)).filter((file) => weights.test(file));
+  const described = manifest.source.files.filter(({ headerSha256 }) => headerSha256 !== null);
+  expect(described.map(({ file }) => file).sort()).toEqual(files.sort());
+  expect(await splitCheckpoint(model, out)).toMatchObject({ filesWritten: 0 });
+
+  // Same size and time, another header.
+  const file = path.join(source, files.at(-1)!);
+  const { atime, mtime } = await stat(file);
+  const bytes = await readFile(file);
+  const changed = Buffer.from(bytes);
+  changed[name === 'bnb-nf4' ? bytes.indexOf('format') : 40]! ^= 1;
+  await writeFile(file, changed);
+  await utimes(file, atime, mtime);
+  const failure = await splitCheckpoint(model, out).catch((e) => e);
+  expect(SourceChangedError.isInstance(failure) || FormatError.isInstance(failure)).toBe(true);
+  await writeFile(file, bytes);
+  await utimes(file, atime, mtime);
+
+  const { deleted } = await splitCheckpoint(model, out, { deleteSource: 'after-verify' });
+  expect(deleted.map((each) => path.basename(each)).sort()).toEqual(files.sort());
+  expect((await readdir(source)).filter((each) => weights.test(each))).toEqual([]);
   await verifyShards(out);
 });
 

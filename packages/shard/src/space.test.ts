@@ -44,6 +44,7 @@ describe.each(['tmpfs', 'ext4'] as const)('a small %s', (kind) => {
   const drive = path.join(base, kind);
   // Some 36 MB.
   const model = { layers: 8, hidden: 512, intermediate: 1024, vocabulary: 4000 };
+  const converted = { ...model, layers: 16, int8: true };
 
   describe.skipIf(!tryMount(kind, drive))('mounted (needs root)', () => {
     test('too small a drive is refused before anything is written', async () => {
@@ -57,30 +58,39 @@ describe.each(['tmpfs', 'ext4'] as const)('a small %s', (kind) => {
       expect(existsSync(path.join(drive, 'a'))).toBe(false);
     });
 
-    test('a drive that fills up meanwhile: typed error, only finished files, and it continues with room', async () => {
-      const source = await writeCheckpoint(path.join(temporaryFolder(), 'source'), model);
-      const out = path.join(drive, 'out');
-      const filler = path.join(drive, 'filler');
-      // Told first when the room has been checked and nothing is written yet.
-      const onProgress = () => {
-        if (!existsSync(filler)) fillBut(12 * MIB, filler);
-      };
-      const failure = await splitCheckpoint(source, out, { onProgress, concurrency: 2 }).catch((e) => e);
-      if (!NoSpaceError.isInstance(failure)) throw failure;
-      expect(failure.needed).toBeGreaterThan(failure.available);
-      expect(readdirSync(path.join(out, '.split'))).toEqual(['journal.jsonl']);
-      const finished = readdirSync(out).filter((name) => name !== '.split');
-      expect(finished.length).toBeGreaterThan(0);
-      expect(finished).not.toContain('manifest.json');
+    test.each([
+      ['copying', model],
+      ['converting', converted],
+    ])(
+      'a drive that fills up while %s: typed error, only finished files; it continues with room',
+      async (name, kind) => {
+        const source = await writeCheckpoint(path.join(temporaryFolder(), 'source'), kind);
+        const out = path.join(drive, name);
+        const filler = path.join(drive, 'filler');
+        // Told first when the room has been checked and nothing is written yet.
+        const onProgress = () => {
+          if (!existsSync(filler)) fillBut(12 * MIB, filler);
+        };
+        const failure = await splitCheckpoint(source, out, { onProgress, concurrency: 2 }).catch((e) => e);
+        if (!NoSpaceError.isInstance(failure)) throw failure;
+        expect(failure.needed).toBeGreaterThan(failure.available);
+        expect(readdirSync(path.join(out, '.split'))).toEqual(['journal.jsonl']);
+        const finished = readdirSync(out).filter((name) => name !== '.split');
+        expect(finished.length).toBeGreaterThan(0);
+        expect(finished).not.toContain('manifest.json');
 
-      rmSync(filler);
-      const report = await splitCheckpoint(source, out);
-      expect(report.filesWritten).toBe(report.manifest.files.length + report.manifest.extras.length - finished.length);
-      await verifyShards(out);
-      const elsewhere = path.join(temporaryFolder(), 'out');
-      await splitCheckpoint(source, elsewhere);
-      expect(await hashFolder(out)).toEqual(await hashFolder(elsewhere));
-    });
+        rmSync(filler);
+        const report = await splitCheckpoint(source, out);
+        expect(report.filesWritten).toBe(
+          report.manifest.files.length + report.manifest.extras.length - finished.length,
+        );
+        await verifyShards(out);
+        const elsewhere = path.join(temporaryFolder(), 'out');
+        await splitCheckpoint(source, elsewhere);
+        expect(await hashFolder(out)).toEqual(await hashFolder(elsewhere));
+        rmSync(out, { recursive: true });
+      },
+    );
   });
 });
 

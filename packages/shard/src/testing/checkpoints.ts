@@ -23,6 +23,8 @@ export interface SmallModel {
   vocabulary?: number;
   experts?: number;
   dtype?: DType;
+  /** Matrices of layers as bitsandbytes' LLM.int8() publishes them, which a split has to convert. */
+  int8?: boolean;
   /** More tensors, each in the first shard. */
   extra?: readonly TensorSpec[];
   shards?: number;
@@ -51,13 +53,21 @@ export function smallModel(model: SmallModel = {}): TensorSpec[] {
           ).flat(),
         ]),
   ];
+  const layerTensors = Array.from({ length: layers }, (_, n) => layer(n)).flat();
   return [
     tensor('model.embed_tokens.weight', vocabulary, hidden),
-    ...Array.from({ length: layers }, (_, n) => layer(n)).flat(),
+    ...(model.int8 ? layerTensors.flatMap(asInt8) : layerTensors),
     tensor('model.norm.weight', hidden),
     tensor('lm_head.weight', vocabulary, hidden),
     ...(model.extra ?? []),
   ];
+}
+
+/** Codes and a statistic per row. */
+function asInt8(spec: TensorSpec): TensorSpec[] {
+  if (spec.shape.length !== 2) return [spec];
+  const statistics = { name: spec.name.replace(/weight$/, 'SCB'), dtype: 'F32', shape: [spec.shape[0]!] } as const;
+  return [{ ...spec, dtype: 'I8' }, statistics];
 }
 
 /** Writes a checkpoint as publishers do: sorted by name, unaligned, with the usual files beside it. */
@@ -70,10 +80,10 @@ export async function writeCheckpoint(dir: string, model: SmallModel = {}, seed 
     const file = shards === 1 ? 'model.safetensors' : `model-0000${shard + 1}-of-0000${shards}.safetensors`;
     const mine = tensors.filter((_, i) => Math.floor((i * shards) / tensors.length) === shard);
     for (const { name } of mine) weightMap[name] = file;
-    const data = mine.map((spec, i) => ({
-      ...spec,
-      data: noise(tensorBytes(spec.dtype, spec.shape), seed * 1000 + i),
-    }));
+    const data = mine.map((spec, i) => {
+      const random = noise(tensorBytes(spec.dtype, spec.shape), seed * 1000 + i);
+      return { ...spec, data: spec.name.endsWith('.SCB') ? plainFloats(random) : random };
+    });
     await writeSafetensors(path.join(dir, file), data, { alignData: 8, alignTensors: 1, fsync: false });
   }
   if (shards > 1) {
@@ -85,6 +95,12 @@ export async function writeCheckpoint(dir: string, model: SmallModel = {}, seed 
   );
   await writeFile(path.join(dir, 'tokenizer.json'), '{"model":{}}');
   return dir;
+}
+
+/** Float32 from 1 to 2: arithmetic on random bits would meet NaNs, whose payload is nobody's promise. */
+function plainFloats(bytes: Uint8Array): Uint8Array {
+  const words = new Uint32Array(bytes.slice().buffer);
+  return new Uint8Array(words.map((word) => 0x3f800000 | (word & 0x7fffff)).buffer);
 }
 
 /** Every tensor of a checkpoint with its bytes. */

@@ -3,6 +3,7 @@ import type { Extent } from '@airllm/loader';
 import type { ByteSource } from '../plan/pieces';
 import { errnoName } from '../system';
 import { JobFailure } from './protocol';
+import type { Workspace } from './workspace';
 
 /** Inputs of up to this size are read once and kept while their tensor is converted; of all together so much. */
 const KEPT_BYTES = 8 << 20;
@@ -20,12 +21,10 @@ const LARGEST_WARMED = 1 << 30;
  * are read in strides. Small inputs are kept, sequential reads of large ones are joined.
  */
 export class ConversionInputs {
-  readonly #tensor: string;
   readonly #inputs = new Map<string, Input>();
   readonly #files = new Map<string, number>();
 
-  constructor(sources: Readonly<Record<string, ByteSource>>, tensor: string) {
-    this.#tensor = tensor;
+  constructor(sources: Readonly<Record<string, ByteSource>>, workspace: Pick<Workspace, 'memory'>) {
     let kept = 0;
     for (const [name, source] of Object.entries(sources)) {
       if ('bytes' in source) {
@@ -34,14 +33,18 @@ export class ConversionInputs {
       }
       const keep = source.length <= KEPT_BYTES && kept + source.length <= KEPT_IN_ALL;
       if (keep) kept += source.length;
-      const fetch = (offset: number, into: Uint8Array) => this.#fetch(source, offset, into);
+      const fetch = (offset: number, length: number) => {
+        const into = workspace.memory(`input ${name}`, length);
+        this.#fetch(source, offset, into);
+        return into;
+      };
       this.#inputs.set(name, new Input(source.length, undefined, fetch, keep));
     }
   }
 
   readonly read = (input: string, byteOffset: number, byteLength: number): Uint8Array => {
     const found = this.#inputs.get(input);
-    if (found === undefined) throw new RangeError(`${this.#tensor} has no input ${input}`);
+    if (found === undefined) throw new RangeError(`there is no input ${input}`);
     if (!(byteOffset >= 0 && byteLength >= 0 && byteOffset + byteLength <= found.length)) {
       throw new RangeError(`bytes ${byteOffset} to ${byteOffset + byteLength} of ${found.length} of input ${input}`);
     }
@@ -77,7 +80,8 @@ export class ConversionInputs {
   }
 }
 
-type Fetch = (offset: number, into: Uint8Array) => void;
+/** The bytes are valid until the next call. */
+type Fetch = (offset: number, length: number) => Uint8Array;
 
 class Input {
   readonly length: number;
@@ -86,7 +90,6 @@ class Input {
   /** What was read last, and where it begins. */
   #window: Uint8Array;
   #begin = 0;
-  #memory = new Uint8Array(0);
   #end = 0;
   #warm: boolean;
   #jumps = 0;
@@ -119,10 +122,8 @@ class Input {
   }
 
   #fill(offset: number, length: number): void {
-    if (this.#memory.length < length) this.#memory = new Uint8Array(length);
-    this.#window = this.#memory.subarray(0, length);
+    this.#window = this.#fetch!(offset, length);
     this.#begin = offset;
-    this.#fetch!(offset, this.#window);
   }
 
   #warmUp(): void {

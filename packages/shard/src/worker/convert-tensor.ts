@@ -1,4 +1,3 @@
-import { CODECS } from '../sources/codecs/registry';
 import { type ConversionPart, convertRanges, rowCount } from '../sources/convert';
 import type { Codec } from '../sources/source';
 import { ConversionInputs } from './conversion-inputs';
@@ -8,7 +7,7 @@ import type { TensorWriter } from './tensor-writer';
 import type { Workspace } from './workspace';
 
 /** Of rows that are made at a time. */
-const RANGE_BYTES = 8 << 20;
+const RANGE_BYTES = 4 << 20;
 /** Of components that are kept until the one before them is written; the rest takes another run over the tensor. */
 const KEPT_BYTES = 8 << 20;
 
@@ -18,10 +17,15 @@ type Part = ConvertPiece['parts'][number];
  * Rewrites one tensor with a codec, a range of rows at a time: its first component streams into the file, small ones
  * are kept until it is complete, and large ones get a run of their own. The SHA-256 of each part.
  */
-export function convertTensor(piece: ConvertPiece, writer: TensorWriter, workspace: Workspace): string[] {
-  const codec = CODECS.find(({ name }) => name === piece.codec);
+export function convertTensor(
+  piece: ConvertPiece,
+  codecs: readonly Codec[],
+  writer: TensorWriter,
+  workspace: Workspace,
+): string[] {
+  const codec = codecs.find(({ name }) => name === piece.codec);
   if (codec === undefined) throw codecFailure(piece, 'no such codec in this release');
-  const inputs = new ConversionInputs(piece.inputs, piece.name);
+  const inputs = new ConversionInputs(piece.inputs, workspace);
   try {
     return runsOf(piece.parts).flatMap((parts) => convertRun(piece, codec, parts, { inputs, writer, workspace }));
   } finally {
@@ -56,13 +60,13 @@ function convertRun(piece: ConvertPiece, codec: Codec, parts: readonly Part[], t
   const { inputs, writer, workspace } = tools;
   const [streamed, ...kept] = parts as [Part, ...Part[]];
   const rows = rowCount(piece.shape);
-  const memories = new Map(kept.map((part) => [part.output, new Uint8Array(part.bytes)]));
+  const memories = new Map(kept.map((part) => [part.output, workspace.memory(part.output, part.bytes)]));
   let range: Uint8Array = new Uint8Array(0);
   const memory = (part: ConversionPart, from: number, to: number) => {
     const rowBytes = part.bytes / rows;
     const whole = memories.get(part.output);
     if (whole !== undefined) return part.rowwise ? whole.subarray(from * rowBytes, to * rowBytes) : whole;
-    range = workspace.scratch(part.rowwise ? (to - from) * rowBytes : part.bytes);
+    range = workspace.memory('range', part.rowwise ? (to - from) * rowBytes : part.bytes);
     return range;
   };
   const call = { conversion: piece, codec, parts, read: inputs.read, rangeBytes: RANGE_BYTES };

@@ -5,6 +5,9 @@ import { JobFailure, type WorkerSettings } from './protocol';
 /** Bytes per request. Larger ones are no faster with several workers, and each worker holds two of these. */
 const CHUNK = 4 << 20;
 
+/** Allocating anew for each tensor would let garbage pile up; the exceptionally large is given back. */
+const LARGEST_KEPT = 8 << 20;
+
 /** Source files kept open per worker; a layer's tensors lie in one or two. */
 const OPEN_FILES = 8;
 
@@ -17,7 +20,7 @@ export class Workspace {
   readonly #cancel: Int32Array;
   readonly #report: (bytes: number) => void;
   readonly #inputs = new Map<string, InputFile>();
-  #scratch = new Uint8Array(0);
+  readonly #memories = new Map<string, Uint8Array>();
   #unreported = 0;
 
   constructor(settings: WorkerSettings, report: (bytes: number) => void) {
@@ -38,10 +41,14 @@ export class Workspace {
     return input;
   }
 
-  /** Memory for a piece of a tensor that is made rather than read; valid until it is asked for again. */
-  scratch(bytes: number): Uint8Array {
-    if (this.#scratch.length < bytes) this.#scratch = new Uint8Array(bytes);
-    return this.#scratch.subarray(0, bytes);
+  /** Memory for what is made rather than read, one per use; valid until that use asks again. */
+  memory(use: string, bytes: number): Uint8Array {
+    let memory = this.#memories.get(use);
+    if (memory === undefined || memory.length < bytes) {
+      memory = new Uint8Array(bytes);
+      this.#memories.set(use, memory);
+    }
+    return memory.subarray(0, bytes);
   }
 
   /** Counts bytes done, tells the host now and then, and throws when the host wants the job to stop. */
@@ -61,7 +68,7 @@ export class Workspace {
   /** Ends a job: files may change or vanish before the next. */
   reset(): void {
     for (const input of this.#inputs.values()) this.#drop(input);
-    this.#scratch = new Uint8Array(0);
+    for (const [use, { length }] of this.#memories) if (length > LARGEST_KEPT) this.#memories.delete(use);
     this.#unreported = 0;
   }
 

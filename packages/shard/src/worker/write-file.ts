@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { CODECS } from '../sources/codecs/registry';
 import { convertTensor } from './convert-tensor';
 import { copyTensor } from './copy-tensor';
 import { OutputFile } from './output-file';
@@ -14,7 +15,7 @@ export function writeFile(job: WriteJob, workspace: Workspace): WriteResult {
     workspace.advance(job.header.length);
     const writer = new TensorWriter(output, workspace);
     const sha256 = job.pieces.flatMap((piece) =>
-      piece.kind === 'copy' ? [copyTensor(piece, writer, workspace)] : convertTensor(piece, writer, workspace),
+      piece.kind === 'copy' ? [copyTensor(piece, writer, workspace)] : convertTensor(piece, CODECS, writer, workspace),
     );
     output.finish();
     return { headerSha256: createHash('sha256').update(job.header).digest('hex'), sha256 };
