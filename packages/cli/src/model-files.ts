@@ -1,8 +1,16 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormatError, MissingFileError, openCheckpointIndex, UnsupportedCheckpointError } from '@airllm/loader';
-import { type ModelTensor, type ResolveModelOptions, resolveModel } from '@airllm/runtime';
-import { convertedTensor, isConversion, type ModelSource, openSource } from '@airllm/shard';
+import {
+  buildModel,
+  configDType,
+  type Model,
+  type ModelTensor,
+  type QuantisedOnMeta,
+  type ResolveModelOptions,
+  resolveModel,
+} from '@airllm/runtime';
+import { convertedTensor, isConversion, type ModelSource, openSource, quantisedOnMeta } from '@airllm/shard';
 
 /** What is known of a model: with its weights' headers where the weights are here. */
 export interface ModelFiles {
@@ -12,6 +20,8 @@ export interface ModelFiles {
   readonly source: ModelSource | null;
   /** The source's tensors as they are computed with: after the conversion, where one is needed. */
   readonly tensors: ReadonlyMap<string, ModelTensor> | null;
+  /** Where weights are not here: which of them are quantised, and how, as far as configuration and index tell. */
+  readonly quantised: QuantisedOnMeta | null;
   /** Bytes of all weights as published, if anything tells. */
   readonly totalBytes: number | null;
   /** What the weights are quantised by. */
@@ -34,13 +44,20 @@ export async function openModelFiles(
   const shards = [...index.files.values()];
   const sizes = shards.reduce<number | null>((sum, size) => (sum === null || size === null ? null : sum + size), 0);
   const totalBytes = index.totalBytes ?? (shards.length > 0 ? sizes : null);
-  return { dir, config: index.config, source: null, tensors: null, totalBytes, quantisation: null };
+  const quantised = quantisedOnMeta(index.config, { names: index.weightMap.keys() });
+  return { dir, config: index.config, source: null, tensors: null, quantised, totalBytes, quantisation: null };
+}
+
+/** The model as it would run; over its files, or on meta where these are not here. */
+export function modelOf({ config, tensors, quantised }: ModelFiles): Model {
+  if (tensors !== null) return buildModel(config, { tensors });
+  return buildModel(config, { dtype: configDType(config), ...(quantised && { quantised }) });
 }
 
 function fromSource(source: ModelSource, config: Record<string, unknown>): ModelFiles {
   const tensors = new Map([...source.tensors].map(([name, tensor]) => [name, convertedTensor(tensor)]));
   const { dir, quantisation } = source;
-  return { dir, config, source, tensors, totalBytes: storedBytes(source), quantisation };
+  return { dir, config, source, tensors, quantised: null, totalBytes: storedBytes(source), quantisation };
 }
 
 /** Bytes of the tensors as published. */

@@ -2,7 +2,6 @@ import os from 'node:os';
 import path from 'node:path';
 import {
   buildModel,
-  configDType,
   type MachineSpeeds,
   type Model,
   measureMachine,
@@ -24,7 +23,7 @@ import { adviceFor } from '../doctor/advice';
 import { type DoctorModel, type DoctorReport, doctorText } from '../doctor/report';
 import { driveRate, speedOf } from '../estimate/speed';
 import { EXIT } from '../exit-codes';
-import { type ModelFiles, openModelFiles } from '../model-files';
+import { type ModelFiles, modelOf, openModelFiles } from '../model-files';
 import { openExecutor } from '../open-executor';
 
 export const doctor = defineCommand({
@@ -84,10 +83,7 @@ async function planFor(
   memory: Parameters<typeof resolvePlanOptions>[2],
   readerKind: Parameters<typeof resolvePlanOptions>[3],
 ): Promise<Planned> {
-  const model = buildModel(
-    files.config,
-    files.tensors ? { tensors: files.tensors } : { dtype: configDType(files.config) },
-  );
+  const model = modelOf(files);
   const planOptions = await resolvePlanOptions(files.dir, model, memory, readerKind);
   return { files, model, plan: planResidency(model, planOptions), planOptions };
 }

@@ -59,10 +59,29 @@ describe.skipIf(!haveShared())('giants', () => {
   test.each([
     ['Llama-3.1-405B', '8GB'],
     ['Mixtral-8x7B-v0.1', '4GB'],
-  ])('%s in %s', async (name, memory) => {
-    const plan = await estimated(shared(`giants/${name}`), '--memory', memory, '--context', '4096');
+    ['Llama-3.1-405B-Instruct-bnb-4bit', '8GB'],
+    ['Llama-3.1-405B-Instruct-bnb-4bit', '4GB', '2048'],
+  ])('%s in %s', async (name, memory, context = '4096') => {
+    const plan = await estimated(shared(`giants/${name}`), '--memory', memory, '--context', context);
     expect(plan.total).toBeLessThanOrEqual(plan.memory);
     expect(plan.streamedPerPass).toBeGreaterThan(0);
     expect(plan.pinned + plan.streamedPerPass).toBe(plan.weights);
+  });
+
+  test('quantised matrices are planned as they are stored', async () => {
+    const [plain, packed] = await Promise.all(
+      ['Llama-3.1-405B', 'Llama-3.1-405B-Instruct-bnb-4bit'].map((name) =>
+        estimated(shared(`giants/${name}`), '--memory', '8GB', '--no-measure'),
+      ),
+    );
+    expect(packed.parameters).toBe(plain.parameters);
+    // A nibble, a byte per 64 weights, and a float32 per 256 of these; head and norms in bfloat16.
+    const quantised = 126 * 16_384 * (2 * 16_384 + 2 * 1024 + 3 * 53_248);
+    const dense = 2 * 16_384 * (128_256 + 2 * 126 + 1);
+    const stored = quantised * (1 / 2 + 1 / 64 + 4 / 64 / 256) + dense;
+    expect(packed.weights).toBeGreaterThanOrEqual(stored);
+    // The float32 numbers of down_proj, whose rows share them, come with every slice.
+    expect(packed.weights).toBeLessThan(1.002 * stored);
+    expect(packed.streamedPerPass).toBeLessThan(0.27 * plain.streamedPerPass);
   });
 });

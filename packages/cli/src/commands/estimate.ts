@@ -1,4 +1,4 @@
-import { buildModel, configDType, planResidency, resolvePlanOptions, summarisePlan } from '@airllm/runtime';
+import { planResidency, resolvePlanOptions, summarisePlan } from '@airllm/runtime';
 import { engineArgs } from '../args/engine';
 import { memoryArgs } from '../args/memory';
 import { modelArgs } from '../args/model';
@@ -8,7 +8,7 @@ import { defineCommand } from '../command';
 import { estimateText } from '../estimate/report';
 import { estimateSpeed } from '../estimate/speed';
 import { EXIT } from '../exit-codes';
-import { openModelFiles } from '../model-files';
+import { modelOf, openModelFiles } from '../model-files';
 import { openExecutor } from '../open-executor';
 
 export const estimate = defineCommand({
@@ -29,10 +29,7 @@ export const estimate = defineCommand({
   async run({ terminal, signal }, [source], values) {
     const { reader = 'direct' } = values.engine;
     const files = await openModelFiles(source!, values.model, signal);
-    const model = buildModel(
-      files.config,
-      files.tensors ? { tensors: files.tensors } : { dtype: configDType(files.config) },
-    );
+    const model = modelOf(files);
     // As large as the process that would run it.
     const executor = await openExecutor(values.engine, terminal);
     try {

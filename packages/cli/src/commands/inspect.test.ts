@@ -80,4 +80,14 @@ describe.skipIf(!haveShared())('giants', () => {
     expect(report.stateSize.bytes).toBeGreaterThan(0);
     if (name.startsWith('Llama-3.1-405B')) expect(report.parameters).toEqual({ count: 405_853_388_800, exact: true });
   });
+
+  test('of a quantised one without its weights, matrices and layers are told', async () => {
+    const report = await inspected(shared('giants/Llama-3.1-405B-Instruct-bnb-4bit'));
+    expect(report.weightBytes).toEqual({ count: 215_611_795_040, exact: true });
+    expect(report.dtypes.map(({ dtype, tensors }: { dtype: string; tensors: number }) => [dtype, tensors])).toEqual([
+      ['4-bit codebook', 126 * 7],
+      ['BF16', 255],
+    ]);
+    expect(new Set(report.layerBytes).size).toBe(1);
+  });
 });

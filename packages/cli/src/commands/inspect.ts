@@ -38,7 +38,8 @@ export const inspect = defineCommand({
     }
     const files = await openModelFiles(source!, values.model, signal);
     const description = describeCheckpoint(files.config, {
-      ...(files.tensors === null ? {} : { tensors: files.tensors }),
+      ...(files.tensors && { tensors: files.tensors }),
+      ...(files.quantised && { quantised: files.quantised }),
       totalBytes: files.totalBytes,
       quantisation: files.quantisation,
     });

@@ -1,4 +1,5 @@
 import type { KvStateSpec } from '@airllm/kernels';
+import { MetaTensor } from '@airllm/loader';
 import { UnsupportedConfigError } from '../errors';
 import { describeUnknown } from './describe-unknown';
 import {
@@ -42,10 +43,16 @@ function describeKnown(
   if (source.tensors !== undefined) {
     return { ...describeModel(buildModel(rawConfig, { tensors: source.tensors })), quantisation };
   }
-  const described = describeModel(buildModel(rawConfig, { dtype: configDType(rawConfig) }));
+  const { quantised, totalBytes: stored } = source;
+  const model = buildModel(rawConfig, { dtype: configDType(rawConfig), ...(quantised && { quantised }) });
+  const described = describeModel(model);
   if (quantisation === undefined) return described;
+  if ([...model.tensors.values()].some((tensor) => !MetaTensor.isInstance(tensor))) {
+    // Names and shapes tell the matrices; dtypes of scales, and tables beside them, are the files' own.
+    const count = stored ?? described.weightBytes!.count;
+    return { ...described, quantisation, weightBytes: { count, exact: stored != null } };
+  }
   // The shapes are the model's own, the bytes are not.
-  const stored = source.totalBytes;
   return {
     ...described,
     quantisation,

@@ -1,5 +1,6 @@
 import { type DType, dtypeBits, isDType, type MetaTensor } from '@airllm/loader';
 import type { ModelTensor } from './model';
+import type { QuantisedOnMeta } from './tensor-source';
 
 /** Tensors of one element type. */
 export interface DTypeShare {
@@ -62,6 +63,8 @@ export interface DescribeSource {
   readonly totalBytes?: number | null;
   /** What the weights are quantised by, where config.json does not say it. */
   readonly quantisation?: string | null;
+  /** Without tensors: which of them are quantised, and how (see `quantisedOnMeta` of @airllm/shard). */
+  readonly quantised?: QuantisedOnMeta;
 }
 
 export function dtypeShares(tensors: Iterable<ModelTensor>): DTypeShare[] {
