@@ -105,7 +105,8 @@ bool attention_ok(const Program &p, const Op &op) {
   if (op.n[kAttnState] >= p.header->states) return false;
   const State &s = p.states[op.n[kAttnState]];
   const uint32_t heads = op.n[kAttnHeads];
-  if (!s.kv_heads || !s.key_dim || !s.value_dim || !heads || heads % s.kv_heads) return false;
+  if (!s.kv_heads || !s.key_dim || !s.value_dim || s.dtype > KvDType::I8) return false;
+  if (!heads || heads % s.kv_heads || !vector_ok(p, op.weight, heads)) return false;
   return width(p, op.a) == heads * s.key_dim && width(p, op.b) == s.kv_heads * s.key_dim &&
          width(p, op.c) == s.kv_heads * s.value_dim && width(p, op.out) == heads * s.value_dim;
 }
@@ -151,7 +152,7 @@ bool op_ok(const Program &p, const Op &op) {
     case OpCode::Softcap:
       return a == out;
     case OpCode::Slice:
-      return uint64_t(op.n[kSliceFrom]) + out <= a;
+      return op.n[kSliceStep] && out && op.n[kSliceFrom] + uint64_t(out - 1) * op.n[kSliceStep] < a;
     case OpCode::Route:
       return value_ok(p, op.out2) && op.n[kRouteTopK] == out && width(p, op.out2) == out && out <= a;
     case OpCode::Expert:

@@ -20,6 +20,7 @@ enum class DType : uint32_t { F32, F16, BF16, Bytes, Int32 };
 // Whole: a component of a packed matrix that comes with any range of its rows.
 enum class Layout : uint32_t { Rows, Vector, OutIn, InOut, Whole };
 enum class Code : uint32_t { U4, Table4, U8, I8, E4M3 };
+enum class KvDType : uint32_t { F32, BF16, I8 };  // how a state keeps keys and values: see ops/attention-formats.h
 enum class Activation : uint32_t { Silu, Gelu, GeluTanh, GeluQuick, Relu, Relu2, Sigmoid, Tanh };
 
 struct Header {
@@ -55,6 +56,7 @@ struct Packed {
 };
 struct State {
   uint32_t kv_heads, key_dim, value_dim;
+  KvDType dtype;
 };
 struct Output {
   uint32_t value, carry;
@@ -73,13 +75,14 @@ constexpr int kNormGroup = 0;
 constexpr int kRopeTable = 0, kRopeHeadDim = 1, kRopeInterleaved = 2;
 constexpr int kAttnState = 0, kAttnHeads = 1, kAttnWindow = 2;  // window 0: none
 constexpr int kActKind = 0;
-constexpr int kSliceFrom = 0;
+constexpr int kSliceFrom = 0, kSliceStep = 1;
 constexpr int kRouteTopK = 0, kRouteSigmoid = 1, kRouteNormalise = 2;
 constexpr int kExpertTopK = 0, kExpertCount = 1, kExpertSub = 2, kExpertRows = 3;  // rows: column of the row list
 constexpr int kCombineTopK = 0;
 // f[] per op
 constexpr int kNormEps = 0, kNormOffset = 1;
 constexpr int kAttnScale = 0, kAttnSoftcap = 1;  // softcap 0: none
+constexpr int kGatedLimit = 0, kGatedShift = 1;  // limit 0: none
 constexpr int kBy = 0;                           // embed, scale: factor; softcap: cap; route: scale
 
 struct Program {

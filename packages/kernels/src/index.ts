@@ -14,6 +14,8 @@ export { type ExpertsOptions, GraphBuilder } from './graph/builder';
 export type {
   AttentionOptions,
   EmbedOptions,
+  GatedOptions,
+  GraphBuilderOptions,
   LinearOptions,
   Value,
   WeightSource,
@@ -21,6 +23,7 @@ export type {
 export type {
   Block,
   Graph,
+  KvCacheDType,
   KvStateSpec,
   PackedWeightSpec,
   Part,

@@ -5,12 +5,13 @@
 // are merged in ascending c. Both are functions of the query alone, so it does not matter which queries share the pass,
 // or whether one thread makes all partials of a query or several do.
 //
-// Within a partial: scores by dot tiles, lanes along the key; exponentials summed in one vector accumulator whose lanes
-// sit at absolute positions; values added key by key in ascending order (axpy tiles).
+// Within a partial: scores column by column (ops/attention-tiles.h); exponentials summed in one vector accumulator whose
+// lanes sit at absolute positions; values added key by key in ascending order. A sink is merged last of all.
 //
 // A task is a TILE of up to kQueryTile queries: some rows of one sequence times the query heads that share a key head,
 // so that a key block read once serves all of them.
 #pragma once
+#include "attention-tiles.h"
 
 namespace airllm {
 namespace {
@@ -21,6 +22,8 @@ struct Attention {
   const airllm_kv *sequences;
   const float *q, *k, *v;
   float *out;
+  const uint8_t *sinks;  // [heads] in stored form, or nullptr
+  DType sinks_dtype;
   uint32_t heads, group;  // query heads, and how many of them share a key head
   uint32_t window;
   float scale, softcap;
@@ -29,7 +32,8 @@ struct Attention {
   Attention(const Pass &p, const Op &op)
       : pass(p), state(p.program->states[op.n[kAttnState]]),
         sequences(p.run->states + size_t(op.n[kAttnState]) * p.run->sequences), q(p.value(op.a)), k(p.value(op.b)),
-        v(p.value(op.c)), out(p.value(op.out)), heads(op.n[kAttnHeads]), group(heads / state.kv_heads),
+        v(p.value(op.c)), out(p.value(op.out)), sinks(p.weight(op.weight)), sinks_dtype(p.dtype(op.weight)),
+        heads(op.n[kAttnHeads]), group(heads / state.kv_heads),
         window(op.n[kAttnWindow]), scale(op.f[kAttnScale]), softcap(op.f[kAttnSoftcap]),
         tile_heads(least(group, kQueryTile)), tile_rows(kQueryTile / tile_heads),
         tiles_per_chunk(state.kv_heads * ceil_div(group, tile_heads)) {}
@@ -47,10 +51,6 @@ struct Attention {
     if (index < kv.count && kv.blocks[index]) return reinterpret_cast<uint8_t *>(kv.blocks[index]);
     pass.fail(AIRLLM_MISSING_STATE);
     return nullptr;
-  }
-  size_t keys_offset(uint32_t kv_head) const { return size_t(kv_head) * kBlockPositions * state.key_dim * 4; }
-  size_t values_offset(uint32_t kv_head) const {
-    return size_t(kBlockPositions) * (state.kv_heads * size_t(state.key_dim) + size_t(kv_head) * state.value_dim) * 4;
   }
   // Rows from `row` that one tile can hold: of one sequence.
   uint32_t chunk_rows(uint32_t row) const {
@@ -103,7 +103,7 @@ static inline Range join(Range a, Range b) {
 
 // A thread's memory for one tile and one partial.
 struct PartialScratch {
-  float *queries;  // [queries][key_dim]
+  float *queries;  // [key_dim][queries]
   float *scores;   // [queries][kPartialKeys]
 
   explicit PartialScratch(uint8_t *at)
@@ -122,10 +122,11 @@ static inline Range row_range(const Attention &a, uint32_t row, uint32_t partial
 }
 
 static void gather_queries(const Attention &a, const Tile &tile, float *queries) {
-  const uint32_t dim = a.state.key_dim;
-  for (uint32_t r = 0; r < tile.rows; r++)
-    memcpy(queries + size_t(r) * tile.heads * dim, a.q + (size_t(tile.row + r) * a.heads + tile.head) * dim,
-           size_t(tile.heads) * dim * 4);
+  const uint32_t dim = a.state.key_dim, count = tile.queries();
+  for (uint32_t q = 0; q < count; q++) {
+    const float *from = a.q + (size_t(tile.row + q / tile.heads) * a.heads + tile.head + q % tile.heads) * dim;
+    for (uint32_t d = 0; d < dim; d++) queries[size_t(d) * count + q] = from[d];
+  }
 }
 
 // Calls `body(first row, rows, keys)` for each run of the tile's rows that see the same keys of a block.
@@ -147,15 +148,18 @@ static inline void for_runs(const Attention &a, const Tile &tile, uint32_t parti
 static inline void soften(const Attention &a, float *scores, uint32_t from, uint32_t to, float &max, float &sum) {
   const uint32_t begin = from / kLanes * kLanes, end = (to + kLanes - 1) / kLanes * kLanes;
   const vf scale = v_set(a.scale), cap = v_set(a.softcap);
+  vf top = v_set(-__builtin_inff());
   for (uint32_t i = begin; i < end; i += kLanes) {
     vf s = v_load(scores + i) * scale;
     if (a.softcap != 0) s = cap * v_tanh(s / cap);
     v_store(scores + i, s);
+    if (i < from || i + kLanes > to) {
+      for (uint32_t l = i; l < i + kLanes; l++)
+        if (l < from || l >= to) scores[l] = -__builtin_inff();
+      s = v_load(scores + i);
+    }
+    top = v_max(top, s);
   }
-  for (uint32_t i = begin; i < from; i++) scores[i] = -__builtin_inff();
-  for (uint32_t i = to; i < end; i++) scores[i] = -__builtin_inff();
-  vf top = v_set(-__builtin_inff());
-  for (uint32_t i = begin; i < end; i += kLanes) top = v_max(top, v_load(scores + i));
   max = v_reduce_max(top);
   vf total = v_zero();
   for (uint32_t i = begin; i < end; i += kLanes) {
@@ -166,29 +170,67 @@ static inline void soften(const Attention &a, float *scores, uint32_t from, uint
   sum = v_reduce_add(total);
 }
 
+// Calls `body(first position, memory)` for each block of 32 positions that holds some of the range.
+template <class Body> static inline void for_blocks(const Attention &a, uint32_t row, Range range, Body body) {
+  for (uint32_t at = range.from / kBlockPositions * kBlockPositions; at < range.to; at += kBlockPositions)
+    if (const uint8_t *memory = a.block(row, at / kBlockPositions)) body(at, memory);
+}
+
+// Scores of a block's keys, for the rows that see some of them.
+template <class F>
+static void score_keys(const Attention &a, const Tile &tile, uint32_t partial, uint32_t at, const uint8_t *memory,
+                       const PartialScratch &scratch) {
+  uint32_t first = tile.rows, last = 0;
+  for (uint32_t r = 0; r < tile.rows; r++) {
+    if (intersect(row_range(a, tile.row + r, partial), {at, at + kBlockPositions}).empty()) continue;
+    first = least(first, r);
+    last = r + 1;
+  }
+  if (first >= last) return;
+  const KvLayout<F> layout(a.state);
+  const uint32_t q = first * tile.heads, n = (last - first) * tile.heads, dim = a.state.key_dim;
+  score_block<F>(scratch.queries + q, tile.queries(), n, dim, memory + layout.keys(tile.kv_head),
+                 scales_at<F>(memory, layout.key_scales(tile.kv_head)),
+                 scratch.scores + size_t(q) * kPartialKeys + at % kPartialKeys, kPartialKeys);
+}
+
+// Adds a block's values, weighted, to the results of the rows that see some of them.
+template <class F>
+static void add_block(const Attention &a, const Tile &tile, uint32_t partial, uint32_t at, const uint8_t *memory,
+                      const PartialScratch &scratch, const PartialResult &result) {
+  const KvLayout<F> layout(a.state);
+  const uint32_t dim = a.state.value_dim;
+  const uint8_t *values = memory + layout.values(tile.kv_head);
+  const float *scales = scales_at<F>(memory, layout.value_scales(tile.kv_head));
+  for_runs(a, tile, partial, {at, at + kBlockPositions}, [&](uint32_t row, uint32_t rows, Range keys) {
+    // Rows of a run may begin their partial in different blocks: those that begin here start from 0.
+    for (uint32_t r = row, n; r < row + rows; r += n) {
+      const bool fresh = row_range(a, tile.row + r, partial).from >= at;
+      n = 1;
+      while (r + n < row + rows && (row_range(a, tile.row + r + n, partial).from >= at) == fresh) n++;
+      const uint32_t q = r * tile.heads, queries = n * tile.heads;
+      float *weights = scratch.scores + size_t(q) * kPartialKeys + at % kPartialKeys;
+      if (scales)
+        for (uint32_t i = 0; i < queries; i++)
+          for (uint32_t p = 0; p < kBlockPositions; p += kLanes) {
+            float *w = weights + size_t(i) * kPartialKeys + p;
+            v_store(w, v_load(w) * v_load(scales + p));
+          }
+      add_values<F>(weights + (keys.from - at), kPartialKeys, queries, values + size_t(keys.from - at) * dim * F::bytes,
+                    keys.to - keys.from, dim, result.values + size_t(q) * dim, fresh);
+    }
+  });
+}
+
+template <class F>
 static void partial_of_tile(const Attention &a, const Tile &tile, uint32_t partial, const PartialScratch &scratch,
                             const PartialResult &result) {
-  const uint32_t key_dim = a.state.key_dim, value_dim = a.state.value_dim, base = partial * kPartialKeys;
+  const uint32_t base = partial * kPartialKeys;
   Range all{0, 0};
   for (uint32_t r = 0; r < tile.rows; r++) all = join(all, row_range(a, tile.row + r, partial));
-  for (uint32_t at = all.from / kBlockPositions * kBlockPositions; at < all.to; at += kBlockPositions) {
-    const uint8_t *memory = a.block(tile.row, at / kBlockPositions);
-    if (!memory) continue;
-    // Rows that see nothing of the block are left out, the others get scores for all its keys that any row sees.
-    const Range keys = intersect(all, {at, at + kBlockPositions});
-    uint32_t first = tile.rows, last = 0;
-    for (uint32_t r = 0; r < tile.rows; r++) {
-      if (intersect(row_range(a, tile.row + r, partial), keys).empty()) continue;
-      first = least(first, r);
-      last = r + 1;
-    }
-    if (first >= last) continue;
-    const uint32_t q = first * tile.heads, n = (last - first) * tile.heads;
-    const uint8_t *k = memory + a.keys_offset(tile.kv_head) + size_t(keys.from - at) * key_dim * 4;
-    dot_matrix<F32, F32>({scratch.queries + size_t(q) * key_dim, key_dim, kLanes, k, size_t(key_dim) * 4}, n,
-                    keys.to - keys.from, key_dim, scratch.scores + size_t(q) * kPartialKeys + (keys.from - base),
-                    kPartialKeys, false);
-  }
+  for_blocks(a, tile.row, all, [&](uint32_t at, const uint8_t *memory) {
+    score_keys<F>(a, tile, partial, at, memory, scratch);
+  });
   for (uint32_t r = 0; r < tile.rows; r++) {
     const Range keys = row_range(a, tile.row + r, partial);
     if (keys.empty()) continue;
@@ -196,29 +238,20 @@ static void partial_of_tile(const Attention &a, const Tile &tile, uint32_t parti
       soften(a, scratch.scores + size_t(q) * kPartialKeys, keys.from - base, keys.to - base, result.max[q],
              result.sum[q]);
   }
-  for (uint32_t at = all.from / kBlockPositions * kBlockPositions; at < all.to; at += kBlockPositions) {
-    const uint8_t *memory = a.block(tile.row, at / kBlockPositions);
-    if (!memory) continue;
-    for_runs(a, tile, partial, {at, at + kBlockPositions}, [&](uint32_t row, uint32_t rows, Range keys) {
-      // Rows of a run may begin their partial in different blocks: those that begin here start from 0.
-      for (uint32_t r = row, n; r < row + rows; r += n) {
-        const bool fresh = row_range(a, tile.row + r, partial).from >= at;
-        n = 1;
-        while (r + n < row + rows && (row_range(a, tile.row + r + n, partial).from >= at) == fresh) n++;
-        const uint32_t q = r * tile.heads;
-        const uint8_t *v = memory + a.values_offset(tile.kv_head) + size_t(keys.from - at) * value_dim * 4;
-        axpy_matrix<F32>({scratch.scores + size_t(q) * kPartialKeys + (keys.from - base), kPartialKeys, v,
-                          size_t(value_dim) * 4},
-                         n * tile.heads, value_dim, keys.to - keys.from, result.values + size_t(q) * value_dim,
-                         value_dim, fresh);
-      }
-    });
-  }
+  for_blocks(a, tile.row, all, [&](uint32_t at, const uint8_t *memory) {
+    add_block<F>(a, tile, partial, at, memory, scratch, result);
+  });
 }
 
 static inline float exp_of(float x) {
   float lanes[kLanes];
   v_store(lanes, v_exp(v_set(x)));
+  return lanes[0];
+}
+
+static inline float sink_of(const Attention &a, uint32_t head) {
+  float lanes[kLanes];
+  with_format(a.sinks_dtype, [&](auto w) { v_store(lanes, w_load_n(w, a.sinks + size_t(head) * w.bytes, 1)); });
   return lanes[0];
 }
 
@@ -257,13 +290,20 @@ static void merge_partial(const Attention &a, const Tile &tile, uint32_t partial
   }
 }
 
+// Divides by the sum. A sink joins it as a key without a value would: with its own exponential.
 static void finish_tile(const Attention &a, const Tile &tile, const Running &running) {
   for (uint32_t q = 0; q < tile.queries(); q++) {
     if (running.sum[q] == 0) continue;  // a row that sees nothing gives zeros
+    float keep = 1, sum = running.sum[q];
+    if (a.sinks) {
+      const float sink = sink_of(a, tile.head + q % tile.heads), max = running.max[q] > sink ? running.max[q] : sink;
+      keep = exp_of(running.max[q] - max);
+      sum = sum * keep + exp_of(sink - max);
+    }
     float *out = output_of(a, tile, q);
-    const vf sum = v_set(running.sum[q]);
+    const vf kept = v_set(keep), total = v_set(sum);
     for_lanes(a.state.value_dim,
-              [&](uint32_t i, uint32_t n) { store_some(out + i, load_some(out + i, n) / sum, n); });
+              [&](uint32_t i, uint32_t n) { store_some(out + i, load_some(out + i, n) * kept / total, n); });
   }
 }
 
@@ -276,7 +316,7 @@ static Range partials_of(const Attention &a, const Tile &tile) {
 }
 
 // Each task takes a tile through all its partials.
-static void attend_by_tile(const Attention &a, Worker &worker) {
+template <class F> static void attend_by_tile(const Attention &a, Worker &worker) {
   const PartialScratch scratch(worker.scratch);
   float *at = scratch.queries + size_t(kQueryTile) * a.state.key_dim;
   const PartialResult result{at, at + kQueryTile, at + 4 * kQueryTile};
@@ -288,7 +328,7 @@ static void attend_by_tile(const Attention &a, Worker &worker) {
     start_tile(a, tile, running);
     const Range partials = partials_of(a, tile);
     for (uint32_t c = partials.from; c < partials.to; c++) {
-      partial_of_tile(a, tile, c, scratch, result);
+      partial_of_tile<F>(a, tile, c, scratch, result);
       merge_partial(a, tile, c, result, running);
     }
     finish_tile(a, tile, running);
@@ -297,6 +337,7 @@ static void attend_by_tile(const Attention &a, Worker &worker) {
 
 // Few tiles with many keys: each task makes one partial of one tile; after every wave of partials they are merged in
 // order. Memory is bounded by the length of a wave, not by the context.
+template <class F>
 static void attend_by_partial(const Attention &a, Worker &worker, uint32_t tiles, Range partials) {
   const PartialScratch scratch(worker.scratch);
   const size_t slot = size_t(kQueryTile) * (a.state.value_dim + 2);
@@ -317,7 +358,7 @@ static void attend_by_partial(const Attention &a, Worker &worker, uint32_t tiles
       const Range own = partials_of(a, tile);
       if (partial < own.from || partial >= own.to) continue;
       gather_queries(a, tile, scratch.queries);
-      partial_of_tile(a, tile, partial, scratch, result_of(t / count, t % count));
+      partial_of_tile<F>(a, tile, partial, scratch, result_of(t / count, t % count));
     }
     pool_barrier(*worker.pool);
     TileCursor merging{a};
@@ -334,33 +375,64 @@ static void attend_by_partial(const Attention &a, Worker &worker, uint32_t tiles
   }
 }
 
-static void store_row(const Attention &a, uint32_t row) {
+// Rows from `row` whose keys go to the same block: they are written by one thread, since their columns share cache lines.
+static inline uint32_t rows_of_block(const Attention &a, uint32_t row) {
+  uint32_t n = 1;
+  while (row + n < a.pass.rows && a.pass.run->sequence[row + n] == a.pass.run->sequence[row] &&
+         a.position(row + n) / kBlockPositions == a.position(row) / kBlockPositions)
+    n++;
+  return n;
+}
+
+template <class F> static void store_row(const Attention &a, uint32_t row) {
   const uint32_t position = a.position(row), at = position % kBlockPositions;
+  const State &s = a.state;
   uint8_t *memory = a.block(row, position / kBlockPositions);
   if (!memory) return;
-  const size_t keys = size_t(a.state.key_dim) * 4, values = size_t(a.state.value_dim) * 4;
-  for (uint32_t h = 0; h < a.state.kv_heads; h++) {
-    const size_t head = size_t(row) * a.state.kv_heads + h;
-    memcpy(memory + a.keys_offset(h) + at * keys, a.k + head * a.state.key_dim, keys);
-    memcpy(memory + a.values_offset(h) + at * values, a.v + head * a.state.value_dim, values);
+  const KvLayout<F> layout(s);
+  for (uint32_t h = 0; h < s.kv_heads; h++) {
+    const size_t head = size_t(row) * s.kv_heads + h;
+    float *key_scale = reinterpret_cast<float *>(memory + layout.key_scales(h)) + at;
+    float *value_scale = reinterpret_cast<float *>(memory + layout.value_scales(h)) + at;
+    encode(F(), a.k + head * s.key_dim, s.key_dim, memory + layout.keys(h) + at * F::bytes, kBlockPositions, key_scale);
+    encode(F(), a.v + head * s.value_dim, s.value_dim, memory + layout.values(h) + size_t(at) * s.value_dim * F::bytes,
+           1, value_scale);
   }
 }
 
-static void op_attention(const Pass &pass, const Op &op, Worker &worker) {
-  const Attention a(pass, op);
-  for (uint32_t r; (r = next_task(worker)) < pass.rows;) store_row(a, r);
+template <class F> static void store_rows(const Attention &a, Worker &worker) {
+  uint32_t task = next_task(worker), chunk = 0;
+  for (uint32_t row = 0, n; row < a.pass.rows; row += n, chunk++) {
+    n = rows_of_block(a, row);
+    if (chunk != task) continue;
+    for (uint32_t r = row; r < row + n; r++) store_row<F>(a, r);
+    task = next_task(worker);
+  }
+}
+
+template <class F> static void attend(const Attention &a, Worker &worker) {
+  store_rows<F>(a, worker);
   pool_barrier(*worker.pool);
   // Every thread counts the same, so all take the same way.
   const uint32_t enough = kTasksPerThread * worker.pool->threads;
   uint32_t tiles = 0;
   Range partials{0, 0};
-  for (uint32_t row = 0; row < pass.rows && tiles < enough; tiles += a.tiles_per_chunk) {
+  for (uint32_t row = 0; row < a.pass.rows && tiles < enough; tiles += a.tiles_per_chunk) {
     const Tile rows{row, a.chunk_rows(row), 0, 0, 1};
     partials = join(partials, partials_of(a, rows));
     row += rows.rows;
   }
-  if (tiles < enough && partials.to > partials.from + 1) attend_by_partial(a, worker, tiles, partials);
-  else attend_by_tile(a, worker);
+  if (tiles < enough && partials.to > partials.from + 1) attend_by_partial<F>(a, worker, tiles, partials);
+  else attend_by_tile<F>(a, worker);
+}
+
+static void op_attention(const Pass &pass, const Op &op, Worker &worker) {
+  const Attention a(pass, op);
+  switch (a.state.dtype) {
+    case KvDType::F32: return attend<F32>(a, worker);
+    case KvDType::BF16: return attend<BF16>(a, worker);
+    case KvDType::I8: return attend<Int8>(a, worker);
+  }
 }
 
 }  // namespace

@@ -53,8 +53,14 @@ static void op_activation(const Pass &pass, const Op &op, Worker &worker) {
 }
 
 static void op_gated(const Pass &pass, const Op &op, Worker &worker) {
+  const float bound = op.f[kGatedLimit];
+  const vf limit = v_set(bound == 0 ? __builtin_inff() : bound), least = v_zero() - limit;
+  const vf shift = v_set(op.f[kGatedShift]);
+  // The order of arguments keeps NaN.
   with_activation(op.n[kActKind], [&](auto act) {
-    map2(pass, op, worker, [](vf gate, vf up) { return v_activate<decltype(act)::value>(gate) * up; });
+    map2(pass, op, worker, [&](vf gate, vf up) {
+      return v_activate<decltype(act)::value>(v_min(limit, gate)) * (v_max(least, v_min(limit, up)) + shift);
+    });
   });
 }
 
@@ -88,11 +94,16 @@ static void op_embed(const Pass &pass, const Op &op, Worker &worker) {
 }
 
 static void op_slice(const Pass &pass, const Op &op, Worker &worker) {
-  const uint32_t width = pass.width(op.out), stride = pass.width(op.a);
+  const uint32_t width = pass.width(op.out), stride = pass.width(op.a), step = op.n[kSliceStep];
   const float *x = pass.value(op.a) + op.n[kSliceFrom];
   float *y = pass.value(op.out);
-  for (uint32_t r; (r = next_task(worker)) < pass.rows;)
-    memcpy(y + size_t(r) * width, x + size_t(r) * stride, size_t(width) * 4);
+  for (uint32_t r; (r = next_task(worker)) < pass.rows;) {
+    const float *from = x + size_t(r) * stride;
+    float *to = y + size_t(r) * width;
+    if (step == 1) memcpy(to, from, size_t(width) * 4);
+    else
+      for (uint32_t i = 0; i < width; i++) to[i] = from[size_t(i) * step];
+  }
 }
 
 static inline void rotate_half(const float *x, float *y, const float *cos, const float *sin, uint32_t half) {

@@ -27,13 +27,16 @@ export const blockCases: BlockCase[] = [
   { name: 'a gpt2 layer, matrices in,out', rows: prompt(35), record: gpt2Layer },
   { name: 'a mixture of experts layer', rows: prompt(17), record: mixtralLayer },
   { name: 'a gemma layer', rows: prompt(50), record: gemmaLayer },
+  { name: 'a gpt-oss layer', rows: prompt(40), record: gptOssLayer },
+  { name: 'a llama layer, keys and values in bfloat16', rows: batch, record: llamaLayer, kvCacheDtype: 'bfloat16' },
+  { name: 'a gemma layer, keys and values in int8', rows: prompt(50), record: gemmaLayer, kvCacheDtype: 'int8' },
   { name: 'embeddings and a head', rows: prompt(9), record: ends },
 ];
 
 function attention(
   b: GraphBuilder,
   x: Value,
-  options: { qkNorm?: boolean; window?: number; softcap?: number } = {},
+  options: { qkNorm?: boolean; window?: number; softcap?: number; sinks?: string } = {},
 ): Value {
   const [heads, kvHeads, headDim] = [4, 2, 16];
   const fused = b.linear(x, 'attn.qkv', (heads + 2 * kvHeads) * headDim, { parts: [64, 32, 32], bias: true });
@@ -42,13 +45,14 @@ function attention(
     const normed = options.qkNorm ? b.rmsNorm(value, norm, { eps: 1e-6, groupWidth: headDim }) : value;
     return b.rope(normed, llama3, { headDim });
   };
-  const { window, softcap } = options;
+  const { window, softcap, sinks } = options;
   const y = b.attention(turn(q, 'attn.q_norm'), turn(k, 'attn.k_norm'), v, {
     heads,
     kvHeads,
     headDim,
     window,
     softcap,
+    sinks,
   });
   return b.linear(y, 'attn.o', x.width);
 }
@@ -97,6 +101,26 @@ function gemmaLayer(b: GraphBuilder): void {
   const attended = attention(b, norm(x, 'norm1'), { window: 34, softcap: 20 });
   const h = b.add(x, norm(attended, 'norm2'));
   b.output('y', b.add(h, norm(gatedMlp(b, norm(h, 'norm3'), 'mlp', 'gelu_tanh'), 'norm4')));
+}
+
+/** Sinks, a biased router, and experts whose gate and up alternate in one biased `in,out` matrix. */
+function gptOssLayer(b: GraphBuilder): void {
+  const x = b.input('x', 40);
+  const h = b.add(x, attention(b, b.rmsNorm(x, 'norm1', { eps: 1e-5 }), { window: 9, sinks: 'attn.sinks' }));
+  const normed = b.rmsNorm(h, 'norm2', { eps: 1e-5 });
+  const conv = { layout: 'in,out', bias: true } as const;
+  const routed = b.experts(normed, b.linear(normed, 'router', 5, { bias: true }), {
+    count: 5,
+    topK: 2,
+    normalise: true,
+    expert: (e, value, prefix) => {
+      const both = e.linear(value, `${prefix}.gate_up`, 60, conv);
+      const [gate, up] = e.deinterleave(both, 2) as [Value, Value];
+      return e.linear(e.gated(gate, up, 'gelu_quick', { limit: 1.5, shift: 1 }), `${prefix}.down`, 40, conv);
+    },
+    prefix: (e) => `experts.${e}`,
+  });
+  b.output('y', b.add(h, routed));
 }
 
 function ends(b: GraphBuilder): void {

@@ -1,4 +1,5 @@
 import type { GraphBuilder } from '../graph/builder';
+import type { KvCacheDType } from '../graph/graph';
 import type { PassRows } from '../rows';
 import type { TestDType } from '../testing/encode';
 import type { PackedExample } from '../testing/packed';
@@ -30,6 +31,8 @@ export interface Case {
    * @defaultValue not run under bfloat16, for ops without matrices
    */
   readonly bfloat16Tolerance?: number;
+  /** How attention keeps keys and values. @defaultValue 'float32' */
+  readonly kvCacheDtype?: KvCacheDType;
   /** Records ops from inputs to the output `y`. */
   readonly record: (b: GraphBuilder) => void;
   /** The formula in float64: row r of `y`. */

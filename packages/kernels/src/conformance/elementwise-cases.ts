@@ -54,6 +54,17 @@ const activationCases: Case[] = NAMES.flatMap((kind) => [
     expected: (given) => (r) =>
       vector(45, (i) => FORMULAS[kind](given.input('gate', r)[i]!) * given.input('up', r)[i]!),
   },
+  {
+    name: `gated ${kind}, clamped and shifted`,
+    rows: prompt(5),
+    tolerance: 1e-6,
+    record: (b) => b.output('y', b.gated(b.input('gate', 45), b.input('up', 45), kind, { limit: 0.75, shift: 1 })),
+    expected: (given) => (r) =>
+      vector(45, (i) => {
+        const up = Math.min(0.75, Math.max(-0.75, given.input('up', r)[i]!));
+        return FORMULAS[kind](Math.min(0.75, given.input('gate', r)[i]!)) * (up + 1);
+      }),
+  },
 ]);
 
 const arithmeticCases: Case[] = [1, 16, 45].flatMap((width) => [
@@ -122,4 +133,12 @@ const sliceCases: Case[] = [
   },
 }));
 
-export const elementwiseCases: Case[] = [...activationCases, ...arithmeticCases, ...sliceCases];
+const alternateCases: Case[] = [1, 2, 3].map((count) => ({
+  name: `${count} alternating parts, the last doubled`,
+  rows: prompt(4),
+  tolerance: 1e-7,
+  record: (b) => b.output('y', b.scale(b.deinterleave(b.input('x', 15 * count), count).at(-1)!, 2)),
+  expected: (given) => (r) => vector(15, (i) => 2 * given.input('x', r)[i * count + count - 1]!),
+}));
+
+export const elementwiseCases: Case[] = [...activationCases, ...arithmeticCases, ...sliceCases, ...alternateCases];

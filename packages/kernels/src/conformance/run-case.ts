@@ -19,7 +19,7 @@ export interface RunOptions {
   readonly chunk: number;
 }
 
-export type Recorded = Pick<Case, 'rows' | 'record' | 'inputs' | 'packed'>;
+export type Recorded = Pick<Case, 'rows' | 'record' | 'inputs' | 'packed' | 'kvCacheDtype'>;
 
 /** A case with its weights and inputs, ready to run any number of times. */
 export class PreparedCase {
@@ -33,7 +33,7 @@ export class PreparedCase {
   constructor(recorded: Recorded, dtype: TestDType) {
     this.#weights = new TestWeights(dtype, recorded.packed);
     this.#packed = recorded.packed !== undefined;
-    const b = new GraphBuilder(this.#weights.source);
+    const b = new GraphBuilder(this.#weights.source, { kvCacheDtype: recorded.kvCacheDtype });
     recorded.record(b);
     this.block = b.build('case');
     this.#rows = recorded.rows;

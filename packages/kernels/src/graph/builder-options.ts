@@ -1,6 +1,7 @@
 import type { MetaTensor } from '@airllm/loader';
 import type { PackedTensor } from '../packed/packed-tensor';
 import type { ValueId } from './ops';
+import type { KvCacheDType } from './specs';
 
 /** A value of the graph being recorded. */
 export interface Value {
@@ -10,6 +11,11 @@ export interface Value {
 
 /** Finds the tensor of a name, of that shape, or throws; the model decides prefixes, aliases and meta tensors. */
 export type WeightSource = (name: string, shape: readonly number[]) => MetaTensor | PackedTensor;
+
+export interface GraphBuilderOptions {
+  /** How attention keeps keys and values. @defaultValue 'float32' */
+  readonly kvCacheDtype?: KvCacheDType | undefined;
+}
 
 export interface EmbedOptions {
   /** @defaultValue 'token' */
@@ -29,6 +35,13 @@ export interface LinearOptions {
   readonly parts?: readonly number[];
 }
 
+export interface GatedOptions {
+  /** The gate is at most this, and up at most this in magnitude. */
+  readonly limit?: number | undefined;
+  /** Added to up. @defaultValue 0 */
+  readonly shift?: number | undefined;
+}
+
 export interface AttentionOptions {
   readonly heads: number;
   readonly kvHeads: number;
@@ -39,4 +52,6 @@ export interface AttentionOptions {
   readonly scale?: number;
   readonly softcap?: number | undefined;
   readonly window?: number | undefined;
+  /** Tensor `[heads]` of logits that join each head's softmax without a value of their own. */
+  readonly sinks?: string | undefined;
 }

@@ -55,7 +55,7 @@ describe('GraphBuilder', () => {
       { op: 'rope', x: 0, rope: 0, headDim: 8, pairing: 'half', out: 2 },
       { op: 'attention', q: 2, k: 1, v: 1, state: 0, heads: 4, scale: 8 ** -0.5, window: 5, out: 3 },
     ]);
-    expect(graph.states).toEqual([{ kind: 'kv', kvHeads: 2, keyDim: 8, valueDim: 8, window: 5 }]);
+    expect(graph.states).toEqual([{ kind: 'kv', kvHeads: 2, keyDim: 8, valueDim: 8, dtype: 'float32', window: 5 }]);
     expect([...graph.inputs]).toEqual([
       ['q', 0],
       ['kv', 1],

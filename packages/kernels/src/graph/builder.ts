@@ -3,9 +3,26 @@ import { GraphError } from '../errors';
 import type { ComponentName } from '../packed/format';
 import { PackedTensor } from '../packed/packed-tensor';
 import type { RopeSpec } from '../rope/spec';
-import type { AttentionOptions, EmbedOptions, LinearOptions, Value, WeightSource } from './builder-options';
+import type {
+  AttentionOptions,
+  EmbedOptions,
+  GatedOptions,
+  GraphBuilderOptions,
+  LinearOptions,
+  Value,
+  WeightSource,
+} from './builder-options';
 import { checkCarries, checkExpertGraph, checkPacked, checkParts, checkRope, checkTensor, isWidth } from './checks';
-import type { Block, Graph, PackedWeightSpec, StateSpec, ValueSpec, WeightLayout, WeightSpec } from './graph';
+import type {
+  Block,
+  Graph,
+  KvCacheDType,
+  PackedWeightSpec,
+  StateSpec,
+  ValueSpec,
+  WeightLayout,
+  WeightSpec,
+} from './graph';
 import type { ActivationName, Op, ValueId, WeightId } from './ops';
 
 export interface ExpertsOptions {
@@ -29,6 +46,7 @@ export interface ExpertsOptions {
  */
 export class GraphBuilder {
   readonly #source: WeightSource;
+  readonly #kvCacheDtype: KvCacheDType;
   readonly #ops: Op[] = [];
   readonly #values: ValueSpec[] = [];
   readonly #weights: WeightSpec[] = [];
@@ -40,8 +58,9 @@ export class GraphBuilder {
   readonly #experts = new Map<number, MetaTensor[][]>();
   readonly #recorded = new WeakSet<Value>();
 
-  constructor(source: WeightSource) {
+  constructor(source: WeightSource, options: GraphBuilderOptions = {}) {
     this.#source = source;
+    this.#kvCacheDtype = options.kvCacheDtype ?? 'float32';
   }
 
   /** A value carried in from the block before, by name. */
@@ -140,7 +159,9 @@ export class GraphBuilder {
     if (window !== undefined && !isWidth(window)) throw new GraphError('attention', `a window of ${window} positions`);
     if (heads % kvHeads !== 0) throw new GraphError('attention', `${heads} heads cannot share ${kvHeads} key heads`);
     const windowed = window === undefined ? {} : { window };
-    const state = this.#states.push({ kind: 'kv', kvHeads, keyDim: headDim, valueDim, ...windowed }) - 1;
+    const dtype = this.#kvCacheDtype;
+    const state = this.#states.push({ kind: 'kv', kvHeads, keyDim: headDim, valueDim, dtype, ...windowed }) - 1;
+    const sinks = options.sinks === undefined ? undefined : this.#weight(options.sinks, [heads], 'vector');
     return this.#push(heads * valueDim, [q, k, v], (out) => ({
       op: 'attention',
       q: q.id,
@@ -151,6 +172,7 @@ export class GraphBuilder {
       scale: options.scale ?? headDim ** -0.5,
       ...(options.softcap === undefined ? {} : { softcap: options.softcap }),
       ...windowed,
+      ...(sinks === undefined ? {} : { sinks }),
       out,
     }));
   }
@@ -159,10 +181,20 @@ export class GraphBuilder {
     return this.#push(x.width, [x], (out) => ({ op: 'activation', kind, x: x.id, out }));
   }
 
-  /** act(gate) · up */
-  gated(gate: Value, up: Value, kind: ActivationName): Value {
+  /** act(gate) · up, clamped and shifted where the options say so. */
+  gated(gate: Value, up: Value, kind: ActivationName, options: GatedOptions = {}): Value {
     this.#width('gated', 'up', up, gate.width);
-    return this.#push(gate.width, [gate, up], (out) => ({ op: 'gated', kind, gate: gate.id, up: up.id, out }));
+    const { limit, shift } = options;
+    if (limit !== undefined && !(limit > 0)) throw new GraphError('gated', `a limit of ${limit}`);
+    return this.#push(gate.width, [gate, up], (out) => ({
+      op: 'gated',
+      kind,
+      gate: gate.id,
+      up: up.id,
+      ...(limit === undefined ? {} : { limit }),
+      ...(shift === undefined ? {} : { shift }),
+      out,
+    }));
   }
 
   add(a: Value, b: Value): Value {
@@ -193,6 +225,14 @@ export class GraphBuilder {
       from += width;
       return this.#push(width, [x], (out) => ({ op: 'slice', x: x.id, from: at, out }));
     });
+  }
+
+  /** Takes apart a fused projection whose columns alternate: value i has columns i, i + count, i + 2 · count, … */
+  deinterleave(x: Value, count: number): Value[] {
+    if (!isWidth(count) || x.width % count !== 0) throw new GraphError('slice', `${x.width} columns in ${count} parts`);
+    return Array.from({ length: count }, (_, from) =>
+      this.#push(x.width / count, [x], (out) => ({ op: 'slice', x: x.id, from, step: count, out })),
+    );
   }
 
   /** Routed experts: chooses by `logits`, runs the chosen ones on x and adds their weighted outputs in router order. */

@@ -2,7 +2,15 @@ import type { MetaTensor } from '@airllm/loader';
 import type { Graph } from './ops';
 
 export type { Graph } from './ops';
-export type { KvStateSpec, PackedWeightSpec, StateSpec, ValueSpec, WeightLayout, WeightSpec } from './specs';
+export type {
+  KvCacheDType,
+  KvStateSpec,
+  PackedWeightSpec,
+  StateSpec,
+  ValueSpec,
+  WeightLayout,
+  WeightSpec,
+} from './specs';
 
 /** A graph with the tensors that fill it: one layer (or the embedding, or the head) of a model. */
 export interface Block {

@@ -95,6 +95,8 @@ export interface AttentionOp {
   readonly scale: number;
   readonly softcap?: number;
   readonly window?: number;
+  /** `[heads]`: one more logit per head in the softmax, which takes part in the sum and has no value. */
+  readonly sinks?: WeightId;
   /** `[rows, heads · valueDim]` */
   readonly out: ValueId;
 }
@@ -106,12 +108,17 @@ export interface ActivationOp {
   readonly out: ValueId;
 }
 
-/** y = act(gate) · up, the gated MLP's middle. */
+/**
+ * y = act(gate) · (up + shift), the gated MLP's middle; with a `limit`, act(min(gate, limit)) · (min(max(up, −limit),
+ * limit) + shift).
+ */
 export interface GatedOp {
   readonly op: 'gated';
   readonly kind: ActivationName;
   readonly gate: ValueId;
   readonly up: ValueId;
+  readonly limit?: number;
+  readonly shift?: number;
   readonly out: ValueId;
 }
 
@@ -138,11 +145,13 @@ export interface SoftcapOp {
   readonly out: ValueId;
 }
 
-/** Columns `[from, from + width of out)` of every row. */
+/** Columns from, from + step, from + 2 · step, … of every row, as many as `out` is wide. */
 export interface SliceOp {
   readonly op: 'slice';
   readonly x: ValueId;
   readonly from: number;
+  /** @defaultValue 1 */
+  readonly step?: number;
   readonly out: ValueId;
 }
 
@@ -271,6 +280,8 @@ function mainWeights(op: Op): readonly WeightId[] {
       return [op.weight];
     case 'rmsNorm':
       return op.weight === undefined ? [] : [op.weight];
+    case 'attention':
+      return op.sinks === undefined ? [] : [op.sinks];
     case 'layerNorm':
     case 'linear':
       return [op.weight, op.bias].filter((id): id is WeightId => id !== undefined);

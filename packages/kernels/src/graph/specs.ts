@@ -39,12 +39,20 @@ export interface ValueSpec {
   readonly type: 'f32' | 'i32';
 }
 
+/**
+ * How keys and values are kept. `float32` as they are; `bfloat16` rounded to nearest even (each off by at most 2⁻⁸ of
+ * itself); `int8` with one float32 scale per position and key head for the key and one for the value, the largest
+ * magnitude / 127 (each off by at most half the scale). Attention computes in float32 with what is stored.
+ */
+export type KvCacheDType = 'float32' | 'bfloat16' | 'int8';
+
 /** What a sequence keeps between passes for one op. */
 export interface KvStateSpec {
   readonly kind: 'kv';
   readonly kvHeads: number;
   readonly keyDim: number;
   readonly valueDim: number;
+  readonly dtype: KvCacheDType;
   /** Positions older than this many are never read again (sliding window): the state is a ring. */
   readonly window?: number;
 }

@@ -101,12 +101,14 @@ function invariance(isa: string, computeDtype: ComputeDType): void {
 
     if (computeDtype === 'bfloat16') return;
 
-    it('attention with few queries and many keys', () =>
-      expectSame(longAttention, 'F32', [
-        { cut: 'whole', chunk: 2100 },
-        { cut: 'whole', chunk: 1049 },
-        { cut: 'whole', chunk: 10 },
-      ]));
+    for (const kvCacheDtype of ['float32', 'bfloat16', 'int8'] as const) {
+      it(`attention with few queries and many keys, kept in ${kvCacheDtype}`, () =>
+        expectSame({ ...longAttention, kvCacheDtype }, 'F32', [
+          { cut: 'whole', chunk: 2100 },
+          { cut: 'whole', chunk: 1049 },
+          { cut: 'whole', chunk: 10 },
+        ]));
+    }
 
     it('attention with wide groups, mixed sequences and windows', () =>
       expectSame(wideGroups, 'F32', [

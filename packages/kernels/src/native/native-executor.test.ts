@@ -155,7 +155,7 @@ describe('running', () => {
     const { program, call } = bareCall(executor, prepared, attention);
     const pool = new BlockPool();
     cleanups.push(() => pool.dispose());
-    const state = createState(pool, { kind: 'kv', kvHeads: 1, keyDim: 8, valueDim: 8 });
+    const state = createState(pool, { kind: 'kv', kvHeads: 1, keyDim: 8, valueDim: 8, dtype: 'float32' });
     const error = await program.run({ ...call, states: [[state]] }).catch((e: unknown) => e);
     expect(error).toMatchObject({ code: 'ERR_NATIVE', status: 7 });
     state.reserve(5);

@@ -1,6 +1,6 @@
 import type { DType } from '@airllm/loader';
 import { GraphError } from '../errors';
-import type { Graph, WeightLayout, WeightSpec } from '../graph/graph';
+import type { Graph, KvCacheDType, WeightLayout, WeightSpec } from '../graph/graph';
 import type { ActivationName, ExpertOp, Op, OpName, ValueId } from '../graph/ops';
 import type { WorkspaceLayout } from '../graph/workspace';
 import { packedWeights, writePacked } from './serialise-packed';
@@ -29,6 +29,7 @@ const OP_CODES: readonly OpName[] = [
 ];
 const DTYPES: readonly DType[] = ['F32', 'F16', 'BF16'];
 const LAYOUTS: readonly WeightLayout[] = ['rows', 'vector', 'out,in', 'in,out', 'whole'];
+const KV_DTYPES: readonly KvCacheDType[] = ['float32', 'bfloat16', 'int8'];
 const ACTIVATIONS: readonly ActivationName[] = [
   'silu',
   'gelu',
@@ -108,7 +109,9 @@ function writeGraph(words: Words, graph: Graph, places: Places, record: (op: Op,
     words.integers(...(packed.records.get(id) ?? weightRecord(weight)));
   });
   for (const id of packed.ids) writePacked(words, weights[id]!.packed!);
-  for (const state of states) words.integers(state.kvHeads, state.keyDim, state.valueDim);
+  for (const state of states) {
+    words.integers(state.kvHeads, state.keyDim, state.valueDim, KV_DTYPES.indexOf(state.dtype));
+  }
   for (const rope of ropes) words.integers(rope.dim);
   for (const output of places.outputs) words.integers(...output);
   ops.forEach((op, index) => {
@@ -143,13 +146,19 @@ function opRecord(op: Exclude<Op, ExpertOp>): OpRecord {
       return {
         inputs: [op.q, op.k, op.v],
         outputs: [op.out],
+        weight: op.sinks,
         n: [op.state, op.heads, op.window ?? 0],
         f: [op.scale, op.softcap ?? 0],
       };
     case 'activation':
       return { inputs: [op.x], outputs: [op.out], n: [ACTIVATIONS.indexOf(op.kind)] };
     case 'gated':
-      return { inputs: [op.gate, op.up], outputs: [op.out], n: [ACTIVATIONS.indexOf(op.kind)] };
+      return {
+        inputs: [op.gate, op.up],
+        outputs: [op.out],
+        n: [ACTIVATIONS.indexOf(op.kind)],
+        f: [op.limit ?? 0, op.shift ?? 0],
+      };
     case 'add':
     case 'mul':
       return { inputs: [op.a, op.b], outputs: [op.out] };
@@ -158,7 +167,7 @@ function opRecord(op: Exclude<Op, ExpertOp>): OpRecord {
     case 'softcap':
       return { inputs: [op.x], outputs: [op.out], f: [op.cap] };
     case 'slice':
-      return { inputs: [op.x], outputs: [op.out], n: [op.from] };
+      return { inputs: [op.x], outputs: [op.out], n: [op.from, op.step ?? 1] };
     case 'route':
       return {
         inputs: [op.logits],

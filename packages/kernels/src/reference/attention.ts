@@ -1,93 +1,88 @@
 import type { AttentionOp } from '../graph/ops';
-import { BLOCK_POSITIONS } from '../state/kv-layout';
+import { remember } from '../remember';
 import type { KvState } from '../state/kv-state';
-import { type Frame, widthOf } from './frame';
+import { type Frame, vectorOf, widthOf } from './frame';
 import { dot } from './linear';
+
+/** What the rows of a pass see of one key head of one sequence, decoded: `[positions, dim]` from position `first` on. */
+interface Seen {
+  readonly first: number;
+  readonly keys: Float32Array;
+  readonly values: Float32Array;
+}
 
 export function attention(frame: Frame, op: AttentionOp): void {
   const states = frame.states[op.state]!;
+  const stateOf = (r: number) => states[frame.rows.sequence[r]!]!;
   // All rows first: a row sees those before it in the same pass.
-  for (let r = 0; r < frame.count; r++) store(frame, op, r, states[frame.rows.sequence[r]!]!);
-  for (let r = 0; r < frame.count; r++) attend(frame, op, r, states[frame.rows.sequence[r]!]!);
+  for (let r = 0; r < frame.count; r++) store(frame, op, r, stateOf(r));
+  const sinks = vectorOf(frame, 'attention', op.sinks);
+  const { kvHeads } = frame.graph.states[op.state]!;
+  const group = op.heads / kvHeads;
+  for (let head = 0; head < kvHeads; head++) {
+    const seen = new Map<KvState, Seen>();
+    for (let r = 0; r < frame.count; r++) {
+      const visible = remember(seen, stateOf(r), () => visibleKeys(frame, op, stateOf(r), head));
+      for (let h = head * group; h < (head + 1) * group; h++) attend(frame, op, r, h, visible, sinks?.[h]);
+    }
+  }
 }
 
 function store(frame: Frame, op: AttentionOp, r: number, state: KvState): void {
-  const position = frame.rows.position[r]!;
-  const block = Math.floor(position / BLOCK_POSITIONS);
-  const slot = position % BLOCK_POSITIONS;
-  const { kvHeads, keyDim, valueDim } = state.spec;
-  const put = (from: Float32Array, to: Float32Array, dim: number) => {
-    for (let h = 0; h < kvHeads; h++) {
-      const at = (r * kvHeads + h) * dim;
-      to.set(from.subarray(at, at + dim), (h * BLOCK_POSITIONS + slot) * dim);
-    }
+  const row = (id: AttentionOp['k']) => frame.value(id).subarray(r * widthOf(frame, id), (r + 1) * widthOf(frame, id));
+  state.write(frame.rows.position[r]!, row(op.k), row(op.v));
+}
+
+function firstVisible(frame: Frame, op: AttentionOp, r: number): number {
+  return Math.max(frame.rows.visibleFrom[r]!, op.window === undefined ? 0 : frame.rows.position[r]! - op.window + 1);
+}
+
+/** Positions that any row of a sequence sees. */
+function visibleKeys(frame: Frame, op: AttentionOp, state: KvState, head: number): Seen {
+  let first = Number.POSITIVE_INFINITY;
+  let last = -1;
+  for (let r = 0; r < frame.count; r++) {
+    if (frame.states[op.state]![frame.rows.sequence[r]!] !== state) continue;
+    first = Math.min(first, firstVisible(frame, op, r));
+    last = Math.max(last, frame.rows.position[r]!);
+  }
+  return {
+    first,
+    keys: state.read('key', head, first, last + 1),
+    values: state.read('value', head, first, last + 1),
   };
-  put(frame.value(op.k), state.keys(block), keyDim);
-  put(frame.value(op.v), state.values(block), valueDim);
 }
 
-function attend(frame: Frame, op: AttentionOp, r: number, state: KvState): void {
-  const { kvHeads, keyDim, valueDim } = state.spec;
-  const { heads, window } = op;
-  const q = frame.value(op.q);
-  const out = frame.value(op.out);
-  const last = frame.rows.position[r]!;
-  const first = Math.max(frame.rows.visibleFrom[r]!, window === undefined ? 0 : last - window + 1);
-  const scores = new Float64Array(last - first + 1);
-  const outWidth = widthOf(frame, op.out);
-  for (let h = 0; h < heads; h++) {
-    const kvHead = Math.floor((h * kvHeads) / heads);
-    const query = q.subarray((r * heads + h) * keyDim, (r * heads + h + 1) * keyDim);
-    scoreKeys(op, state, kvHead, query, first, scores);
-    const total = exponentiate(scores);
-    const at = r * outWidth + h * valueDim;
-    const sums = sumValues(state, kvHead, first, scores);
-    for (let i = 0; i < valueDim; i++) out[at + i] = sums[i]! / total;
-  }
-}
-
-/** Scores of the positions from `first` on, one per element of `scores`. */
-function scoreKeys(
-  op: AttentionOp,
-  state: KvState,
-  kvHead: number,
-  query: Float32Array,
-  first: number,
-  scores: Float64Array,
-): void {
-  const { keyDim } = state.spec;
-  const { softcap } = op;
+function attend(frame: Frame, op: AttentionOp, r: number, h: number, seen: Seen, sink: number | undefined): void {
+  const { keyDim, valueDim } = frame.graph.states[op.state]!;
+  const from = firstVisible(frame, op, r) - seen.first;
+  const to = frame.rows.position[r]! + 1 - seen.first;
+  const query = frame.value(op.q).subarray((r * op.heads + h) * keyDim, (r * op.heads + h + 1) * keyDim);
+  const scores = new Float64Array(to - from);
   for (let n = 0; n < scores.length; n++) {
-    const position = first + n;
-    const keys = state.keys(Math.floor(position / BLOCK_POSITIONS));
-    const at = (kvHead * BLOCK_POSITIONS + (position % BLOCK_POSITIONS)) * keyDim;
-    const score = dot(keys, at, query, keyDim) * op.scale;
-    scores[n] = softcap === undefined ? score : softcap * Math.tanh(score / softcap);
+    const score = dot(seen.keys, (from + n) * keyDim, query, keyDim) * op.scale;
+    scores[n] = op.softcap === undefined ? score : op.softcap * Math.tanh(score / op.softcap);
   }
+  const total = exponentiate(scores, sink);
+  const sums = new Float64Array(valueDim);
+  scores.forEach((weight, n) => {
+    const at = (from + n) * valueDim;
+    for (let i = 0; i < valueDim; i++) sums[i] = sums[i]! + weight * seen.values[at + i]!;
+  });
+  const at = r * widthOf(frame, op.out) + h * valueDim;
+  const out = frame.value(op.out);
+  for (let i = 0; i < valueDim; i++) out[at + i] = sums[i]! / total;
 }
 
-/** Replaces scores by exp(score - max); their sum. */
-function exponentiate(scores: Float64Array): number {
-  let max = Number.NEGATIVE_INFINITY;
+/** Replaces scores by exp(score - max); their sum, a sink's share in it. */
+function exponentiate(scores: Float64Array, sink: number | undefined): number {
+  let max = sink ?? Number.NEGATIVE_INFINITY;
   for (let n = 0; n < scores.length; n++) max = Math.max(max, scores[n]!);
-  let total = 0;
+  let total = sink === undefined ? 0 : Math.exp(sink - max);
   for (let n = 0; n < scores.length; n++) {
     const weight = Math.exp(scores[n]! - max);
     scores[n] = weight;
     total += weight;
   }
   return total;
-}
-
-function sumValues(state: KvState, kvHead: number, first: number, weights: Float64Array): Float64Array {
-  const { valueDim } = state.spec;
-  const sums = new Float64Array(valueDim);
-  for (let n = 0; n < weights.length; n++) {
-    const position = first + n;
-    const values = state.values(Math.floor(position / BLOCK_POSITIONS));
-    const at = (kvHead * BLOCK_POSITIONS + (position % BLOCK_POSITIONS)) * valueDim;
-    const weight = weights[n]!;
-    for (let i = 0; i < valueDim; i++) sums[i] = sums[i]! + weight * values[at + i]!;
-  }
-  return sums;
 }

@@ -14,7 +14,11 @@ export function gated(frame: Frame, op: GatedOp): void {
   const up = frame.value(op.up);
   const out = frame.value(op.out);
   const act = ACTIVATIONS[op.kind];
-  for (let i = 0; i < gate.length; i++) out[i] = act(gate[i]!) * up[i]!;
+  const { limit = Number.POSITIVE_INFINITY, shift = 0 } = op;
+  for (let i = 0; i < gate.length; i++) {
+    const shifted = Math.max(-limit, Math.min(up[i]!, limit)) + shift;
+    out[i] = act(Math.min(gate[i]!, limit)) * shifted;
+  }
 }
 
 export function binary(frame: Frame, op: BinaryOp): void {
@@ -42,5 +46,8 @@ export function slice(frame: Frame, op: SliceOp): void {
   const out = frame.value(op.out);
   const from = widthOf(frame, op.x);
   const to = widthOf(frame, op.out);
-  for (let r = 0; r < frame.count; r++) out.set(x.subarray(r * from + op.from, r * from + op.from + to), r * to);
+  const { step = 1 } = op;
+  for (let r = 0; r < frame.count; r++) {
+    for (let i = 0; i < to; i++) out[r * to + i] = x[r * from + op.from + i * step]!;
+  }
 }

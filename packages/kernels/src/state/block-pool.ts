@@ -4,7 +4,7 @@ import { StateFullError } from '../errors';
 /** Blocks are cut from allocations of about this size: few mappings, little waste (untouched memory is not resident). */
 const SLAB_BYTES = 4 * 1024 * 1024;
 /** Block sizes are rounded up to this, so that every block starts on a cache line. */
-const BLOCK_ALIGNMENT = 64;
+export const BLOCK_ALIGNMENT = 64;
 
 export interface BlockPoolOptions {
   /** Most bytes of blocks that may be in use or waiting for reuse. @defaultValue no limit */

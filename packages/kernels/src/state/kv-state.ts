@@ -2,25 +2,26 @@ import { DisposedError } from '@airllm/loader';
 import { StateError } from '../errors';
 import type { KvStateSpec } from '../graph/graph';
 import type { BlockPool, PoolBlock } from './block-pool';
-import { BLOCK_POSITIONS, kvBlockBytes } from './kv-layout';
+import { decodeVector, encodeVector, type KvItems, viewItems } from './kv-codec';
+import { BLOCK_POSITIONS, type KvLayout, kvLayout } from './kv-layout';
 import { decodeSnapshot, encodeSnapshot } from './kv-snapshot';
 
-/** A block and its two halves, made once because executors ask for them row after row. */
+/** A block and what is in it, made once because executors ask for it row after row. */
 interface KvBlock {
   readonly memory: PoolBlock;
-  readonly keys: Float32Array;
-  readonly values: Float32Array;
+  readonly items: KvItems;
 }
 
 /**
- * Keys and values of one sequence for one attention op, by logical position, in blocks of 32 positions. A block is one
- * piece of memory: keys float32 `[kvHeads, 32, keyDim]`, then values float32 `[kvHeads, 32, valueDim]`; what lies at
- * positions nothing was stored at is undefined. Old blocks may be given back (a sliding window), which leaves holes.
+ * Keys and values of one sequence for one attention op, by logical position, in blocks of 32 positions, in the form the
+ * spec's dtype says (`kvLayout`). What lies at positions nothing was stored at is undefined. Old blocks may be given back
+ * (a sliding window), which leaves holes.
  */
 export class KvState {
   readonly kind = 'kv';
   readonly spec: KvStateSpec;
   readonly #pool: BlockPool;
+  readonly #layout: KvLayout;
   /** By logical block index, position >> 5. */
   #blocks: (KvBlock | undefined)[] = [];
   #length = 0;
@@ -31,6 +32,7 @@ export class KvState {
   constructor(pool: BlockPool, spec: KvStateSpec) {
     this.#pool = pool;
     this.spec = spec;
+    this.#layout = kvLayout(spec);
   }
 
   /** Positions below this one have a place. */
@@ -103,7 +105,7 @@ export class KvState {
       spec: this.spec,
       start: this.#start,
       length: this.#length,
-      blocks: this.#blocks.map((block) => block?.memory.floats),
+      blocks: this.#blocks.map((block) => block && bytesOf(block.memory)),
     });
   }
 
@@ -112,7 +114,7 @@ export class KvState {
     this.#check();
     const { start, length, blocks } = decodeSnapshot(this.spec, snapshot);
     this.truncate(0);
-    this.#adopt(blocks, start, length, (memory, floats) => memory.floats.set(floats));
+    this.#adopt(blocks, start, length, (memory, bytes) => bytesOf(memory).set(bytes));
   }
 
   /** Address of each block's first byte by logical block index, 0 for holes. Cached: do not write to it. */
@@ -122,14 +124,32 @@ export class KvState {
     return this.#addresses;
   }
 
-  /** Keys of a logical block, float32 `[kvHeads, 32, keyDim]`, not a copy. Throws {@link StateError} for a hole. */
-  keys(block: number): Float32Array {
-    return this.#block(block).keys;
+  /**
+   * Stores a position's keys `[kvHeads, keyDim]` and values `[kvHeads, valueDim]`. Throws {@link StateError} where the
+   * position has no place.
+   */
+  write(position: number, keys: Float32Array, values: Float32Array): void {
+    const { kvHeads, keyDim, valueDim } = this.spec;
+    for (let head = 0; head < kvHeads; head++) {
+      this.#put(position, 'key', head, keys.subarray(head * keyDim, (head + 1) * keyDim));
+      this.#put(position, 'value', head, values.subarray(head * valueDim, (head + 1) * valueDim));
+    }
   }
 
-  /** Values of a logical block, float32 `[kvHeads, 32, valueDim]`, not a copy. Throws {@link StateError} for a hole. */
-  values(block: number): Float32Array {
-    return this.#block(block).values;
+  /**
+   * What is stored of one head at positions `[from, to)`, as float32: keys `[to - from, keyDim]` or values `[to - from,
+   * valueDim]`. Throws {@link StateError} for positions without a place.
+   */
+  read(what: 'key' | 'value', head: number, from: number, to: number): Float32Array {
+    const dim = what === 'key' ? this.spec.keyDim : this.spec.valueDim;
+    const vectors = new Float32Array((to - from) * dim);
+    for (let position = from; position < to; position++) {
+      const { items, place, scale } = this.#place(position, what, head);
+      const at = (position - from) * dim;
+      const factor = scale === undefined ? 1 : scale.of[scale.at]!;
+      decodeVector(this.spec.dtype, items, place, factor, vectors.subarray(at, at + dim));
+    }
+    return vectors;
   }
 
   /** Gives every block back to the pool. Idempotent; anything else afterwards throws `DisposedError`. */
@@ -141,6 +161,27 @@ export class KvState {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #put(position: number, what: 'key' | 'value', head: number, vector: Float32Array): void {
+    const { items, place, scale } = this.#place(position, what, head);
+    const factor = encodeVector(this.spec.dtype, vector, items, place);
+    if (scale !== undefined) scale.of[scale.at] = factor;
+  }
+
+  /** Where a vector lies in its block, and its scale where there is one. */
+  #place(position: number, what: 'key' | 'value', head: number) {
+    const { memory, items } = this.#block(Math.floor(position / BLOCK_POSITIONS));
+    const slot = position % BLOCK_POSITIONS;
+    const { keyDim, valueDim } = this.spec;
+    const { keyItems, scales } = this.#layout;
+    const place =
+      what === 'key'
+        ? { at: head * keyDim * BLOCK_POSITIONS + slot, stride: BLOCK_POSITIONS }
+        : { at: keyItems + (head * BLOCK_POSITIONS + slot) * valueDim, stride: 1 };
+    const first = what === 'key' ? scales?.keys : scales?.values;
+    const scale = first === undefined ? undefined : { of: memory.floats, at: first + head * BLOCK_POSITIONS + slot };
+    return { items, place, scale };
   }
 
   #block(index: number): KvBlock {
@@ -158,14 +199,12 @@ export class KvState {
 
   /** All or nothing. */
   #allocate(count: number): KvBlock[] {
-    const bytes = kvBlockBytes(this.spec);
-    const border = this.spec.kvHeads * BLOCK_POSITIONS * this.spec.keyDim;
+    const { bytes, keyItems, valueItems } = this.#layout;
     const blocks: KvBlock[] = [];
     try {
       for (let i = 0; i < count; i++) {
         const memory = this.#pool.allocate(bytes);
-        const { floats } = memory;
-        blocks.push({ memory, keys: floats.subarray(0, border), values: floats.subarray(border, bytes / 4) });
+        blocks.push({ memory, items: viewItems(this.spec.dtype, memory.floats, keyItems + valueItems) });
       }
     } catch (error) {
       for (const { memory } of blocks) this.#pool.free(memory);
@@ -203,4 +242,8 @@ export class KvState {
   #check(): void {
     if (this.#disposed) throw new DisposedError('KvState');
   }
+}
+
+function bytesOf({ floats }: PoolBlock): Uint8Array {
+  return new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
 }

@@ -1,4 +1,4 @@
-import type { KvStateSpec } from '@airllm/kernels';
+import { BLOCK_POSITIONS, type KvStateSpec, kvBlockBytes } from '@airllm/kernels';
 import { MetaTensor } from '@airllm/loader';
 import { UnsupportedConfigError } from '../errors';
 import { describeUnknown } from './describe-unknown';
@@ -102,10 +102,11 @@ function stateOf(model: Model): StateDescription {
     number | undefined,
     { layers: number; window: number | undefined; bytesPerPosition: number }
   >();
-  for (const { window, kvHeads, keyDim, valueDim } of model.layers.flatMap<KvStateSpec>(({ graph }) => graph.states)) {
+  for (const state of model.layers.flatMap<KvStateSpec>(({ graph }) => graph.states)) {
+    const { window } = state;
     const group = groups.get(window) ?? { layers: 0, window, bytesPerPosition: 0 };
     group.layers++;
-    group.bytesPerPosition += 4 * kvHeads * (keyDim + valueDim);
+    group.bytesPerPosition += kvBlockBytes(state) / BLOCK_POSITIONS;
     groups.set(window, group);
   }
   return { groups: [...groups.values()], exact: true };

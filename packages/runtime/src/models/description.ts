@@ -37,7 +37,7 @@ export interface StateGroup {
   readonly layers: number;
   /** Positions each layer keeps at most (a pass adds its own rows); undefined keeps all. */
   readonly window: number | undefined;
-  /** 2 · layers · kv heads · head dim · 4: keys and values in float32. */
+  /** Keys and values of all these layers as they are kept; in float32 2 · layers · kv heads · head dim · 4. */
   readonly bytesPerPosition: number;
 }
 

@@ -2,8 +2,8 @@ import { BLOCK_POSITIONS, type KvStateSpec, kvBlockBytes } from '@airllm/kernels
 import type { Model } from '../models/model';
 
 /**
- * Bytes of all layers' states for one sequence of `length` positions: 2 · length · layers · kv heads · head dim · 4,
- * rounded up to blocks of 32 positions. A layer with a window keeps what the oldest row of a pass of `maxRows` rows
+ * Bytes of all layers' states for one sequence of `length` positions: in float32 2 · length · layers · kv heads · head
+ * dim · 4, rounded up to blocks of 32 positions. A layer with a window keeps what the oldest row of a pass of `maxRows` rows
  * still sees, and a block at either end that is partly used.
  */
 export function stateBytes(model: Pick<Model, 'layers'>, length: number, maxRows: number): number {
