@@ -305,6 +305,34 @@ test('fs.stat answers within 20 ms while a reader streams at full speed', { retr
   buffer.dispose();
 });
 
+/** A folder on another drive than the temporary one, where there is such. */
+const otherDrive = (() => {
+  try {
+    return statSync('/dev/shm').dev === statSync(dir).dev ? undefined : '/dev/shm';
+  } catch {
+    return undefined;
+  }
+})();
+const elsewhere = otherDrive === undefined ? undefined : temporaryFolder(otherDrive);
+
+test.skipIf(elsewhere === undefined)('a drive with much to do keeps another one’s reads from nothing', async () => {
+  const other = join(elsewhere!, 'other.bin');
+  writeFileSync(other, content);
+  using buffer = HostBuffer.allocate(2 * SIZE + 8192);
+  await withReader({ threads: 1, requestBytes: 4096 }, async (reader) => {
+    await reader.kindOf(other);
+    await reader.read({ file: other, offset: 0, length: 100 }, buffer, 0);
+    const order: string[] = [];
+    const busy = reader.read({ file, offset: 0, length: SIZE }, buffer, 0).then(() => order.push('busy'));
+    const at = Math.ceil(SIZE / 4096 + 1) * 4096;
+    const quick = reader.read({ file: other, offset: 0, length: 100_000 }, buffer, at).then(() => order.push('quick'));
+    await Promise.all([busy, quick]);
+    // 25 requests behind 768 would come last.
+    expect(order).toEqual(['quick', 'busy']);
+    expect(Buffer.compare(buffer.bytes(at, 100_000), content.subarray(0, 100_000))).toBe(0);
+  });
+});
+
 describe.skipIf(process.platform !== 'linux' || !native)('the page cache', () => {
   const cached = join(dir, 'cached.bin');
   const extent = { file: cached, offset: 5000, length: SIZE - 6000 };

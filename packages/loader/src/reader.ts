@@ -24,7 +24,7 @@ export interface ReaderStats {
   readonly bytesCached: number;
   /** Requests answered so far. */
   readonly requests: number;
-  /** Wall-clock milliseconds during which at least one request was being answered. */
+  /** Wall-clock milliseconds during which at least one request was being answered, by the busiest of several drives. */
   readonly busyMs: number;
 }
 

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { DisposedError, ReadError } from '../errors';
+import type { DriveThreads } from './drive-threads';
 import type { OpenReply, OpenRequest } from './protocol';
-import type { ReaderThreads } from './reader-threads';
 
 /** An open file of a reader, counted while reads use it. */
 export interface OpenFile extends OpenReply {
@@ -27,9 +27,9 @@ export class OpenFiles {
   readonly #plainDevices = new Set<number>();
   readonly #mode: OpenRequest['mode'];
   readonly #useCache: boolean;
-  readonly #threads: ReaderThreads;
+  readonly #threads: DriveThreads;
 
-  constructor(threads: ReaderThreads, options: { mode: OpenRequest['mode']; useCache: boolean }) {
+  constructor(threads: DriveThreads, options: { mode: OpenRequest['mode']; useCache: boolean }) {
     this.#threads = threads;
     this.#mode = options.mode;
     this.#useCache = options.useCache;

@@ -10,7 +10,7 @@ export interface ReaderOptions {
    * does not know direct I/O; `plain` elsewhere. `direct` fails instead of falling back.
    */
   kind?: 'auto' | ReaderKind | undefined;
-  /** Threads, and so requests the drive sees at once: 1 to 64, default 4. */
+  /** Threads for each drive, and so requests it sees at once: 1 to 64, default 4. */
   threads?: number | undefined;
   /** Bytes of one request, rounded up to 4096: default 16 MiB. */
   requestBytes?: number | undefined;

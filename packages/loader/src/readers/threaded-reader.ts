@@ -3,9 +3,10 @@ import { alignDown, alignUp, BLOCK, type Extent } from '../extent';
 import type { HostBuffer } from '../host-buffer';
 import { type Reader, type ReaderKind, type ReaderStats, type ReadOptions, readAlignment } from '../reader';
 import { AbortWatch } from './abort-watch';
+import { DriveThreads } from './drive-threads';
 import { type OpenFile, OpenFiles } from './open-files';
 import type { Failure, OpenRequest, ReadReply, Request, Target } from './protocol';
-import { type Job, type Outcome, ReaderThreads } from './reader-threads';
+import type { Job, Outcome } from './reader-threads';
 
 export interface ThreadedReaderOptions {
   readonly kind: ReaderKind;
@@ -31,7 +32,7 @@ export class ThreadedReader implements Reader {
   readonly kind: ReaderKind;
   readonly alignment: number;
   readonly #options: ThreadedReaderOptions;
-  readonly #threads: ReaderThreads;
+  readonly #threads: DriveThreads;
   readonly #files: OpenFiles;
   readonly #aborts = new AbortWatch((job) => this.#threads.cancel(job));
   readonly #reads = new Set<Promise<unknown>>();
@@ -44,7 +45,7 @@ export class ThreadedReader implements Reader {
     this.kind = options.kind;
     this.alignment = readAlignment(options.kind);
     this.#options = options;
-    this.#threads = new ReaderThreads(options.threads);
+    this.#threads = new DriveThreads(options.threads);
     this.#files = new OpenFiles(this.#threads, options);
   }
 
@@ -149,7 +150,7 @@ export class ThreadedReader implements Reader {
     const answers = this.#pieces(extent, at, direct).map(async (piece) => {
       if (job.cancelled) return undefined;
       const request = this.#request(file, piece, targetAt(into, piece.at), direct);
-      const outcome = await this.#threads.submit(request, job);
+      const outcome = await this.#threads.submit(request, job, file.device);
       this.#account(outcome);
       // One failed piece fails the read: the others need not begin.
       if (outcome?.failure !== undefined) this.#threads.cancel(job);
