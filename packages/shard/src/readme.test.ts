@@ -14,3 +14,12 @@ test('the program of the README splits and verifies', async () => {
   expect(stdout).toMatch(/^model\.layers\.01\.safetensors \d+$/m);
   expect(stdout).toMatch(/^23 tensors, \d+ bytes: all as written$/m);
 });
+
+test('the second program of the README tells what a model is', async () => {
+  const cwd = temporaryFolder();
+  await writeCheckpoint(path.join(cwd, 'model'), { layers: 1, int8: true });
+  const [, program] = readmeExamples(new URL('../README.md', import.meta.url));
+  const { stdout, stderr } = await program!.run({ cwd });
+  expect(stderr).toBe('');
+  expect(stdout).toBe('safetensors, bitsandbytes: 13 tensors, 7 to be converted\n');
+});
