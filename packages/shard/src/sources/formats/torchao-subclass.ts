@@ -19,8 +19,8 @@ const TYPES: ReadonlyMap<unknown, DType> = new Map<unknown, DType>([
   ['Float8Tensor', 'F8_E4M3'],
 ]);
 
-/** Tensors of a subclass that are known; another one may change what the codes mean. */
-const PARTS: readonly unknown[] = ['qdata', 'scale', 'zero_point'];
+/** Parts of a subclass that are known; another one (`act_pre_scale`) may change what the codes mean. */
+const PARTS: readonly unknown[] = ['qdata', 'scale', 'zero_point', 'act_quant_scale', 'act_quant_zero_point'];
 
 /** Real entries have some 300 characters. */
 const MOST_CHARACTERS = 64 * 1024;

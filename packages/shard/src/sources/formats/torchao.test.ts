@@ -53,6 +53,18 @@ test.each<[string, TorchaoSample, 'in place' | 'converted']>([
   );
 });
 
+test('static scales of activations are not needed', async () => {
+  const sample = torchaoSample({
+    shape: [2, 8],
+    block: [1, 8],
+    subclass: { _tensor_data_names: ['qdata', 'scale', 'act_quant_scale', 'act_quant_zero_point'] },
+  });
+  const scale = `${MODULE}._weight_act_quant_scale`;
+  const tensors = { ...sample.tensors, [scale]: floatTensor([1], new Float32Array(1)) };
+  const resolved = await resolve({ ...sample, tensors });
+  expect([resolved.tensors.size, resolved.used.has(scale)]).toEqual([1, true]);
+});
+
 test('what it is told by: the method, or what tensors are called', () => {
   const { tensors } = torchaoSample({ shape: [2, 8], block: [1, 8] });
   expect(torchao.detect(rawCheckpointOf({ tensors }))).toBe(true);

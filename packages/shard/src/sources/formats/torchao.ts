@@ -7,6 +7,8 @@ import { readSubclass } from './torchao-subclass';
 
 /** `<module>._<parameter>_qdata`. */
 const CODES = /^(.*\.)?_(\w+)_qdata$/;
+/** Scales of activations: executors compute with activations as they are. */
+const NOT_NEEDED = /_act_quant_(?:scale|zero_point)$/;
 const PART = /^(.*\.)?_(\w+)_(?:scale|zero_point)$/;
 
 /** Zero points are read, to see whether they are all zero, up to so many. */
@@ -36,6 +38,7 @@ export const torchao: QuantFormat = {
       for (const part of parts) used.add(part.name);
     }
     for (const tensor of raw.tensors.values()) {
+      if (NOT_NEEDED.test(tensor.name)) used.add(tensor.name);
       const [, module, parameter] = PART.exec(tensor.name) ?? [];
       if (parameter === undefined || used.has(tensor.name)) continue;
       companion(raw, tensor, `${module ?? ''}_${parameter}_qdata`);
