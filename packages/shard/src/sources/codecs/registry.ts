@@ -1,9 +1,19 @@
 import { ggufCodec } from '../gguf/gguf-codec';
 import type { Codec } from '../source';
+import { awq } from './awq';
 import { bitsandbytes4bit } from './bitsandbytes-4bit';
 import { bitsandbytesInt8 } from './bitsandbytes-int8';
+import { gptq } from './gptq';
 import { strided } from './strided';
 import { torchaoInt8 } from './torchao-int8';
 
 /** Every codec: what conversions name, and worker threads look up. Add a line per file of this folder. */
-export const CODECS: readonly Codec[] = [bitsandbytes4bit, bitsandbytesInt8, ggufCodec, strided, torchaoInt8];
+export const CODECS: readonly Codec[] = [
+  awq,
+  bitsandbytes4bit,
+  bitsandbytesInt8,
+  ggufCodec,
+  gptq,
+  strided,
+  torchaoInt8,
+];

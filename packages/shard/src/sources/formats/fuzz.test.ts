@@ -1,6 +1,7 @@
 import { FormatError, UnsupportedCheckpointError } from '@airllm/loader';
 import { expect, test } from 'vitest';
 import { decodeSourceTensor } from '../../testing/decode-source-tensor';
+import { awqSample, gptqSample } from '../../testing/gptq-samples';
 import {
   bitsandbytes4bitSample,
   bitsandbytesInt8Sample,
@@ -21,6 +22,9 @@ import { CODECS } from '../codecs/registry';
 import { FORMATS } from './registry';
 
 const SAMPLES: readonly [name: string, sample: RawSample][] = [
+  ['awq', awqSample([16, 32], 16).sample],
+  ['gptq', gptqSample({ shape: [32, 64], bits: 4, group: 32, groupOf: (k) => k % 2 }).sample],
+  ['gptq', gptqSample({ shape: [32, 64], bits: 3, group: 32 }).sample],
   ['bitsandbytes', bitsandbytes4bitSample({ shape: [6, 96], nested: true })],
   ['bitsandbytes', bitsandbytes4bitSample({ shape: [5, 33] })],
   ['bitsandbytes', bitsandbytesInt8Sample([4, 12])],
