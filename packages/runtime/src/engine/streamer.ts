@@ -4,8 +4,8 @@ import type { Plan, Segment, WeightExtent } from '../plan/types';
 import { Ring } from './ring';
 import type { Observer } from './trace';
 
-/** Bytes of reads kept in flight: enough for a drive's queue, small beside the ring. */
-const IN_FLIGHT_BYTES = 128 * 1024 * 1024;
+/** Bytes of reads kept in flight: enough for a drive's queue. A ring for several drives is larger than that. */
+const LEAST_IN_FLIGHT = 128 * 1024 * 1024;
 
 /** A read that was started for one turn of the cycle. */
 interface Load {
@@ -33,6 +33,7 @@ export class Streamer {
   readonly #pinned: HostBuffer | null;
   readonly #ringBuffer: HostBuffer | null;
   readonly #ring: Ring;
+  readonly #mostInFlight: number;
   readonly #loaded = new Map<number, readonly PlacedWeight[]>();
   readonly #loads = new Map<number, Load>();
   readonly #waiting = new Set<Promise<unknown>>();
@@ -62,6 +63,7 @@ export class Streamer {
     this.#pinnedAt = places;
     this.#pinned = bytes > 0 ? HostBuffer.allocate(bytes, { label: 'pinned weights' }) : null;
     this.#ring = new Ring(plan.bytes.ring);
+    this.#mostInFlight = Math.max(LEAST_IN_FLIGHT, plan.bytes.ring / 2);
     this.#ringBuffer = plan.bytes.ring > 0 ? HostBuffer.allocate(plan.bytes.ring, { label: 'weight ring' }) : null;
   }
 
@@ -181,7 +183,7 @@ export class Streamer {
 
   #start(segment: Segment): boolean {
     // The segment whose turn it is must be read, whatever else is in flight.
-    if (this.#ahead > this.#turn && this.#inFlight + segment.bytes > IN_FLIGHT_BYTES) return false;
+    if (this.#ahead > this.#turn && this.#inFlight + segment.bytes > this.#mostInFlight) return false;
     const pinnedAt = this.#lent.has(segment.index) ? undefined : this.#pinnedAt.get(segment.index);
     const at = pinnedAt ?? this.#ring.take(segment.bytes);
     if (at === null) return false;

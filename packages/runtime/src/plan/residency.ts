@@ -3,6 +3,7 @@ import { BudgetError } from '../errors';
 import type { Model } from '../models/model';
 import { activationBytes, logitRowsOf } from './activations';
 import { type CutSizes, cutSizes } from './cut-sizes';
+import { ringForDrives } from './drives';
 import { choosePinned } from './pinned';
 import { cutSegments } from './segments';
 import { stateBytes } from './state-bytes';
@@ -31,6 +32,9 @@ const RING_RULES = [
   { segments: 4, share: 1 / 2 },
   { segments: 2, share: 1 },
 ] as const;
+
+/** Share of the weights' memory that a ring for several drives may take: reading faster outweighs reading that much more. */
+const DRIVES_SHARE = 1 / 3;
 
 /** Slots that running experts needs: one computes while the next is read. */
 const LEAST_EXPERT_SLOTS = 2;
@@ -80,9 +84,10 @@ export function planResidency(model: Model, options: PlanOptions): Plan {
     candidates.find((rows) => everything(cuts.at(LARGEST_SEGMENT), granted(rows)) !== undefined) ??
     candidates.find((rows) => comfortable(rows) && granted(rows) >= floorWeights) ??
     candidates.find((rows) => granted(rows) >= floorWeights)!;
-  const layout = layOut(cuts, granted(maxRows));
+  const narrow = layOut(cuts, granted(maxRows));
   const state = stateBytes(model, contextLength, maxRows);
-  const segments = cutSegments(model, { segmentBytes: layout.cut.segmentBytes, readAlignment: options.readAlignment });
+  const segments = cutSegments(model, { segmentBytes: narrow.cut.segmentBytes, readAlignment: options.readAlignment });
+  const layout = forDrives(narrow, segments, granted(maxRows), options.driveOf);
   return assemble(segments, layout, granted(maxRows), {
     maxRows,
     state,
@@ -173,6 +178,19 @@ function layOut(cuts: ReturnType<typeof cutter>, bytes: number): Layout {
     }
   }
   throw new Error('unreachable: the caller checked the floor');
+}
+
+/** With a ring in which several drives find room, where that is a fair share of the weights' memory. */
+function forDrives(
+  layout: Layout,
+  segments: readonly Segment[],
+  bytes: number,
+  driveOf: PlanOptions['driveOf'],
+): Layout {
+  if (driveOf === undefined || layout.ring === 0) return layout;
+  const streamed = Math.max(0, 1 - bytes / layout.cut.staticBytes);
+  const ring = ringForDrives(segments, driveOf, streamed);
+  return ring > layout.ring && ring <= DRIVES_SHARE * bytes ? { ...layout, ring } : layout;
 }
 
 function assemble(

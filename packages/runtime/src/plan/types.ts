@@ -42,6 +42,8 @@ export interface PlanOptions {
   readonly maxRows?: number;
   /** Start alignment and length granularity of reads: 4096 for direct readers, else 1. */
   readonly readAlignment: number;
+  /** Which drive a file lies on, by any number; absent, all lie on one. */
+  readonly driveOf?: ((file: string) => number) | undefined;
 }
 
 /** Where every byte goes; a pure function of model and options, made once. */

@@ -1,0 +1,19 @@
+import { stat } from 'node:fs/promises';
+import { type Model, storedTensors } from '../models/model';
+
+/** Where the files of a model's weights lie, links followed. */
+export interface Drives {
+  readonly count: number;
+  readonly driveOf: (file: string) => number;
+}
+
+export async function drivesOf(model: Pick<Model, 'tensors'>): Promise<Drives> {
+  const files = new Set(storedTensors(model).flatMap(({ extent }) => (extent === undefined ? [] : [extent.file])));
+  const drives = new Map<string, number>();
+  const look = async (file: string) => {
+    // A file that is not there is met, and named, by the reader.
+    drives.set(file, (await stat(file).catch(() => undefined))?.dev ?? 0);
+  };
+  await Promise.all([...files].map(look));
+  return { count: Math.max(1, new Set(drives.values()).size), driveOf: (file) => drives.get(file) ?? 0 };
+}
