@@ -9,6 +9,7 @@ using namespace airllm;
 struct airllm_context {
   Pool pool;
   OpTable table;
+  size_t shared_scratch;  // bytes per thread that the table's linears share
   struct {
     Call call;
     Request request;
@@ -50,6 +51,7 @@ extern "C" int32_t airllm_context_create(const char *name, uint32_t threads, uin
 #endif
   auto *context = static_cast<airllm_context *>(memory);
   context->table = *isa.table;
+  context->shared_scratch = compute == AIRLLM_FLOAT32 ? 0 : (isa.shared_scratch + threads - 1) / threads;
   if (compute == AIRLLM_FLOAT32) {
     context->table.linear_bf16 = context->table.packed_linear_bf16 = nullptr;
   } else if (isa.linear_bf16) {
@@ -86,7 +88,9 @@ extern "C" int32_t airllm_submit(airllm_context *context, const airllm_program *
   if (status != AIRLLM_OK) return status;
   auto &[call, request] = context->places[place];
   call = {&context->table, &main, run, 0, AIRLLM_OK};
-  request = {run_part, &call, main.thread_scratch, main.shared_scratch, nullptr, false, false};
+  const size_t own = context->shared_scratch;
+  const size_t shared = main.shared_scratch > own ? main.shared_scratch : own;
+  request = {run_part, &call, main.thread_scratch, shared, nullptr, false, false};
   pool_submit(context->pool, request);
   return AIRLLM_OK;
 }

@@ -34,7 +34,7 @@ const FLAGS = [
   ...['-ffp-contract=off', '-fno-math-errno', '-fno-exceptions', '-fno-rtti', '-fno-threadsafe-statics'],
   ...['-fvisibility=hidden', '-fno-asynchronous-unwind-tables'],
 ];
-const COMMON_UNITS = ['api', 'cpu', 'interpreter', 'pool', 'program', 'isa/scalar'];
+const COMMON_UNITS = ['api', 'cpu', 'interpreter', 'pool', 'program', 'isa/scalar', 'isa/amx-emulated'];
 
 /** Finds a compiler that runs: `{ name, command, args, zig }`. */
 async function findCompiler(target, wanted) {
@@ -89,6 +89,25 @@ function unitFlags(compiler, target, unit) {
   return [...position, '-target', target.zig, `-mcpu=${isa?.cpu ?? target.cpu}`];
 }
 
+/** Those instruction sets whose instructions the compiler knows. */
+async function usableIsas(compiler, target, work) {
+  const usable = [];
+  for (const [isa, { needs }] of Object.entries(target.isas)) {
+    if (needs !== undefined) {
+      const source = path.join(work, `${isa}.cpp`);
+      writeFileSync(source, needs);
+      try {
+        await call(compiler, [...FLAGS, ...unitFlags(compiler, target, isa), '-c', source, '-o', `${source}.o`]);
+      } catch {
+        console.error(`native: ${compiler.name} does not know the instructions of ${isa}; built without them`);
+        continue;
+      }
+    }
+    usable.push(isa);
+  }
+  return usable;
+}
+
 function linkFlags(compiler, target) {
   if (compiler.zig) return ['-target', target.zig, '-shared', '-s'];
   if (target.os === 'darwin') return ['-dynamiclib', '-nodefaultlibs', '-lSystem'];
@@ -124,11 +143,13 @@ async function build(name, options) {
   mkdirSync(lib, { recursive: true });
   const work = mkdtempSync(path.join(os.tmpdir(), 'airllm-native-'));
   try {
-    const units = [...COMMON_UNITS, ...Object.keys(target.isas).map((isa) => `isa/${isa}`)];
+    const isas = await usableIsas(compiler, target, work);
+    const units = [...COMMON_UNITS, ...isas.map((isa) => `isa/${isa}`)];
+    const defines = isas.flatMap((isa) => target.isas[isa].define ?? []);
     const objects = units.map((unit) => path.join(work, `${unit.replace('/', '-')}.o`));
     await inParallel(units, async (unit, i) => {
       const flags = unitFlags(compiler, target, unit);
-      await compile(compiler, [...FLAGS, ...flags, '-c', path.join(here, `${unit}.cpp`), '-o', objects[i]]);
+      await compile(compiler, [...FLAGS, ...defines, ...flags, '-c', path.join(here, `${unit}.cpp`), '-o', objects[i]]);
     });
     const linked = path.join(work, target.file);
     await compile(compiler, [...objects, '-o', linked, ...linkFlags(compiler, target)]);

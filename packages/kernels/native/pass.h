@@ -42,10 +42,16 @@ struct OpTable {
 };
 
 extern const OpTable ops_scalar;
+void linear_amx_emulated(const Pass &pass, const Op &op, Worker &worker);
+bool amx_emulated_agrees();
 #if defined(__x86_64__)
 extern const OpTable ops_avx2, ops_avx512;
 void linear_avx512bf16(const Pass &pass, const Op &op, Worker &worker);
 void packed_linear_avx512bf16(const Pass &pass, const Op &op, Worker &worker);
+#if defined(AIRLLM_AMX)
+void linear_amxbf16(const Pass &pass, const Op &op, Worker &worker);
+bool amx_agrees();
+#endif
 #elif defined(__aarch64__)
 extern const OpTable ops_neon;
 #endif

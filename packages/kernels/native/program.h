@@ -105,6 +105,8 @@ constexpr uint32_t kPartialKeys = 512;
 constexpr uint32_t kBlockPositions = 32;
 // A thread's memory for a panel of weights and packed activations: see ops/linear.h.
 constexpr size_t kLinearScratch = 552 * 1024;
+// All threads' memory for packed rows of activations: see ops/tile_linear.h.
+constexpr size_t kTilePanelBytes = 4 * 1024 * 1024;
 // Rows up to which a bf16 linear rounds its activations whole, and steps along K that they are filled up to.
 constexpr uint32_t kFewRows = 6, kMostStep = 32;
 // Of a packed matrix, per thread: weights decoded for a few outputs, numbers of the blocks that they lie in, a row of

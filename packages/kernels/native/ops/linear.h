@@ -175,7 +175,8 @@ static void linear_in_out(const Linear &l, Worker &worker, bool fresh, Done done
   }
 }
 
-template <class X, class W> static void run_linear(const Pass &pass, const Op &op, Worker &worker) {
+// Kernels::out_in and ::in_out multiply by the two layouts; `done` is told of every block that they have finished.
+template <class W, class Kernels> static void run_linear(const Pass &pass, const Op &op, Worker &worker) {
   const Weight &weight = pass.program->weights[op.weight];
   const uint8_t *bias = pass.weight(op.bias);
   const DType bias_dtype = pass.dtype(op.bias);
@@ -196,17 +197,26 @@ template <class X, class W> static void run_linear(const Pass &pass, const Op &o
       for (uint32_t r = row; r < row + rows; r++)
         add_bias(l.y + r * l.y_stride + out, bias, bias_dtype, (out_in ? from : 0) + out, outs);
   };
-  if (out_in) linear_out_in<X, W>(l, worker, done);
-  else linear_in_out<X, W>(l, worker, from == 0, done);
+  if (out_in) Kernels::out_in(l, worker, done);
+  else Kernels::in_out(l, worker, from == 0, done);
 }
 
+template <class X, class W> struct Dots {
+  template <class Done> static void out_in(const Linear &l, Worker &worker, Done done) {
+    linear_out_in<X, W>(l, worker, done);
+  }
+  template <class Done> static void in_out(const Linear &l, Worker &worker, bool fresh, Done done) {
+    linear_in_out<X, W>(l, worker, fresh, done);
+  }
+};
+
 static inline void op_linear(const Pass &pass, const Op &op, Worker &worker) {
-  with_format(pass.dtype(op.weight), [&](auto w) { run_linear<F32, decltype(w)>(pass, op, worker); });
+  with_format(pass.dtype(op.weight), [&](auto w) { run_linear<decltype(w), Dots<F32, decltype(w)>>(pass, op, worker); });
 }
 
 // Of bf16 matrices alone.
 static inline void op_linear_bf16(const Pass &pass, const Op &op, Worker &worker) {
-  run_linear<BF16, BF16>(pass, op, worker);
+  run_linear<BF16, Dots<BF16, BF16>>(pass, op, worker);
 }
 
 }  // namespace

@@ -9,7 +9,8 @@ import { passRows, prompt } from '../testing/rows';
 import { NativeExecutor } from './native-executor';
 
 // The conformance suite asks for invariance at small shapes. These cross every border that the native kernels have:
-// blocks of 96 rows, 128 outputs and 1024 or 2048 inputs, tiles of 2, 3 and 6 rows, partials of attention shared by threads.
+// blocks of 96 rows, 128 outputs and 1024 or 2048 inputs, tiles of 2, 3, 6 and 16 rows, panels of them, partials of
+// attention shared by threads.
 
 const THREADS = [1, 2, 3, 8];
 
@@ -86,6 +87,13 @@ function invariance(isa: string, computeDtype: ComputeDType): void {
     matrixRuns.push({ cut: 'slices', chunk: 103 }, { cut: 'slices', chunk: 2 });
     for (const layout of ['out,in', 'in,out'] as const) {
       if (computeDtype === 'bfloat16') {
+        it(`linear ${layout} deeper than a panel of rows, BF16`, () =>
+          expectSame(linear(layout, 40_010, 18, 50), 'BF16', [
+            { cut: 'whole', chunk: 50 },
+            { cut: 'whole', chunk: 17 },
+            { cut: 'whole', chunk: 1 },
+            { cut: 'slices', chunk: 50 },
+          ]));
         it(`linear ${layout}, BF16`, () => expectSame(linear(layout, 2085, 139, 103), 'BF16', matrixRuns));
         continue;
       }

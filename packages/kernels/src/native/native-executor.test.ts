@@ -83,14 +83,14 @@ describe('opening', () => {
   it('chooses the best instruction set and as many threads as asked for', () => {
     const { info } = open(3);
     expect(info).toMatchObject({ name: 'native', threads: 3 });
-    expect(['avx512bf16', 'avx512', 'avx2', 'neon', 'scalar']).toContain(info.isa);
+    expect(['amxbf16', 'avx512bf16', 'avx512', 'avx2', 'neon', 'scalar']).toContain(info.isa);
   });
 
   it('takes auto as bfloat16 where the instruction set has it', () => {
     for (const isa of instructionSets(openLibrary(findLibrary()))) {
       const executor = NativeExecutor.open({ threads: 1, isa, computeDtype: 'auto' });
       cleanups.push(() => executor.dispose());
-      expect(executor.info.computeDtype).toBe(isa === 'avx512bf16' ? 'bfloat16' : 'float32');
+      expect(executor.info.computeDtype).toBe(isa.endsWith('bf16') ? 'bfloat16' : 'float32');
     }
   });
 
@@ -112,6 +112,10 @@ describe('opening', () => {
   it('refuses an instruction set that is not there, naming those that are', () => {
     expect(() => NativeExecutor.open({ isa: 'altivec' })).toThrow(ExecutorUnavailableError);
     expect(() => NativeExecutor.open({ isa: 'altivec' })).toThrow('scalar');
+  });
+
+  it('never takes by itself what is there for tests alone', () => {
+    expect(instructionSets(openLibrary(findLibrary()))).not.toContain('amx-emulated');
   });
 
   it('refuses impossible numbers of threads', () => {
