@@ -21,11 +21,13 @@ const ENDS = [
 
 /** Ids of all tokens that end a text, the file's own `eos` first. */
 export function endTokenIds(metadata: GgufMetadata, vocabulary: GgufVocabulary): number[] {
+  const { ids, kind } = vocabulary;
   const named = ['eos', 'eot', 'eom'].map((name) => specialId(metadata, vocabulary, name));
-  const known = ENDS.map((token) => vocabulary.ids.get(token)).filter(
-    (id) => id !== undefined && vocabulary.kind(id) === TokenKind.Control,
-  );
-  return [...new Set([...named, ...known].filter((id) => id !== undefined))];
+  const isControl = (id: number | undefined) => id !== undefined && kind(id) === TokenKind.Control;
+  // gpt-oss ends its messages with <|end|>, of which an answer has several.
+  const harmony = ids.has('<|return|>') && ids.has('<|call|>');
+  const known = ENDS.filter((token) => !(harmony && token === '<|end|>')).map((token) => ids.get(token));
+  return [...new Set([...named, ...known.filter(isControl)].filter((id) => id !== undefined))];
 }
 
 /** A special token by its name in the metadata; ids beyond the vocabulary are ignored, as ggml does. */

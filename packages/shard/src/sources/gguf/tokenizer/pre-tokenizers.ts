@@ -23,8 +23,11 @@ const LOWER = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]';
 const CASED = (mark: string) =>
   `[^\\r\\n\\p{L}\\p{N}]?${UPPER}*${LOWER}+${mark}|[^\\r\\n\\p{L}\\p{N}]?${UPPER}+${LOWER}*${mark}`;
 
+const gpt2 = `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+|${SYMBOLS}|\\s+(?!\\S)|\\s+`;
+const finnish = ' ?[^(\\s|.,!?…。，、।۔،)]+';
 const llama3 = `${CONTRACTIONS}|${WORD}|\\p{N}{1,3}|${SYMBOLS}[\\r\\n]*|${SPACES}`;
 const qwen2 = `${CONTRACTIONS}|${WORD}|\\p{N}|${SYMBOLS}[\\r\\n]*|${SPACES}`;
+const qwen35 = `${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|${SPACES}`;
 const tekken = `${CASED('')}|\\p{N}|${SYMBOLS}[\\r\\n/]*|${SPACES}`;
 const gpt4o = `${CASED(`${CONTRACTIONS}?`)}|\\p{N}{1,3}|${SYMBOLS}[\\r\\n/]*|${SPACES}`;
 const deepseek3 =
@@ -37,7 +40,8 @@ const llama3Words: PreTokenizer = { splits: [llama3], ignoreMerges: true, addBos
 const qwen2Words: PreTokenizer = { splits: [qwen2], nfc: true };
 
 const BY_NAME: Readonly<Record<string, PreTokenizer>> = {
-  default: { splits: ['[\\p{P}\\$\\+<=>\\^~\\|]+'], gpt2: true },
+  // What files of 2023 mean, whose models had patterns of their own: ggml's guess, kept as it is.
+  default: { splits: ['[\\p{P}\\$\\+<=>\\^~\\|]+', gpt2, '\\p{N}+', '[0-9][0-9][0-9]'] },
   'gpt-2': plain,
   mpt: plain,
   olmo: plain,
@@ -71,7 +75,10 @@ const BY_NAME: Readonly<Record<string, PreTokenizer>> = {
   'chatglm-bpe': { splits: [llama3] },
   qwen2: qwen2Words,
   'deepseek-r1-qwen': qwen2Words,
+  kormo: qwen2Words,
+  f2llmv2: qwen2Words,
   megrez: qwen2Words,
+  qwen35: { splits: [qwen35], nfc: true },
   stablelm2: { splits: [qwen2] },
   hunyuan: { splits: [qwen2] },
   'solar-open': { splits: [qwen2] },
@@ -82,6 +89,9 @@ const BY_NAME: Readonly<Record<string, PreTokenizer>> = {
   kanana2: { splits: [gpt4o] },
   'deepseek-v3': { splits: ['\\p{N}{1,3}', '[一-龥぀-ゟ゠-ヿ]+', deepseek3] },
   'hunyuan-dense': { splits: ['\\p{N}{1,3}', '[一-龥぀-ゟ゠-ヿ]+', deepseek3] },
+  'gpt3-finnish': { splits: [finnish] },
+  'poro-chat': { splits: [finnish] },
+  viking: { splits: [finnish, '\\p{N}'] },
   'deepseek-coder': { splits: ['[\\r\\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', '[一-龥ࠀ-一가-퟿]+', '\\p{N}'] },
 };
 

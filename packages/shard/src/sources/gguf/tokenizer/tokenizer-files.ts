@@ -132,7 +132,7 @@ function addedTokens(kind: Kind, { tokens, kind: kindOf }: GgufVocabulary): Json
   for (const [id, content] of tokens.entries()) {
     const special = kindOf(id) === TokenKind.Control || kindOf(id) === TokenKind.Unknown;
     if (!special && kindOf(id) !== TokenKind.UserDefined) continue;
-    const rstrip = kind.rstrip && special && !NOT_STRIPPING.has(content);
+    const rstrip = kind.rstrip && !NOT_STRIPPING.has(content);
     added.push({ id, content, single_word: false, lstrip: false, rstrip, normalized: false, special });
   }
   return added;
