@@ -56,24 +56,39 @@ function codes(call: CodecCall, out: Uint8Array): void {
   const { bits, order } = call.params as GptqParams;
   const [rows, columns] = call.shape as [number, number];
   const { from, to, read } = call;
-  if (bits === 4 && order === 'in order') {
-    // Eight codes of a word are four bytes of a row, in the same order.
+  if (order === 'in order' && (bits === 4 || bits === 8)) {
+    // The codes of a word are four bytes of a row, in the same order.
     const rowOf = (word: number) => read('qweight', (word * rows + from) * 4, (to - from) * 4);
-    transposeNumbers(rowOf, { rows: columns / 8, columns: to - from, size: 4 }, out);
+    transposeNumbers(rowOf, { rows: (columns * bits) / 32, columns: to - from, size: 4 }, out);
     return;
   }
+  const columnOrder = order === 'permuted' ? orderOf(call) : Int32Array.from({ length: columns }, (_, k) => k);
   const unpacked = unpack(call);
-  const columnOrder = order === 'permuted' ? orderOf(call) : undefined;
-  for (let row = 0; row < to - from; row++) {
-    const own = unpacked.subarray(row * columns, (row + 1) * columns);
-    const code = columnOrder === undefined ? own : Uint8Array.from(columnOrder, (column) => own[column]!);
-    if (bits === 8) out.set(code, row * columns);
-    else {
-      const at = (row * columns) / 2;
-      for (let i = 0; i < columns / 2; i++) out[at + i] = code[2 * i]! | (code[2 * i + 1]! << 4);
+  if (bits === 8) gather(unpacked, columnOrder, out);
+  else gatherNibbles(unpacked, columnOrder, out);
+}
+
+/** Columns of each row in another order. */
+function gather(codes: Uint8Array, order: Int32Array, out: Uint8Array): void {
+  const columns = order.length;
+  for (let at = 0; at < codes.length; at += columns) {
+    for (let i = 0; i < columns; i++) out[at + i] = codes[at + order[i]!]!;
+  }
+}
+
+/** The same, two to a byte. */
+function gatherNibbles(codes: Uint8Array, order: Int32Array, out: Uint8Array): void {
+  const columns = order.length;
+  let to = 0;
+  for (let at = 0; at < codes.length; at += columns) {
+    for (let i = 0; i < columns; i += 2) {
+      out[to++] = codes[at + order[i]!]! | (codes[at + order[i + 1]!]! << 4);
     }
   }
 }
+
+/** Codes that `bits` words hold together, whatever they straddle. */
+const RUN = 32;
 
 /** Codes of rows [from, to), a byte each, `[rows, K]`. */
 function unpack({ params, shape, from, to, read }: CodecCall): Uint8Array {
@@ -81,24 +96,25 @@ function unpack({ params, shape, from, to, read }: CodecCall): Uint8Array {
   const [rows, columns] = shape as [number, number];
   const count = to - from;
   const out = new Uint8Array(count * columns);
-  // 32 codes fill `bits` words, whatever they straddle.
-  const words = new Uint32Array(bits * count);
+  const words = new Uint32Array((bits + 1) * count);
   const bytes = new Uint8Array(words.buffer);
   const mask = 2 ** bits - 1;
-  for (let first = 0; first < columns; first += 32) {
-    const codesHere = Math.min(32, columns - first);
-    const wordsHere = (codesHere * bits) / 32;
+  const wordOf = Int32Array.from({ length: RUN }, (_, i) => ((i * bits) >> 5) * count);
+  const shiftOf = Int32Array.from({ length: RUN }, (_, i) => (i * bits) & 31);
+  for (let first = 0; first < columns; first += RUN) {
+    const here = Math.min(RUN, columns - first);
+    const wordsHere = (here * bits) / 32;
     for (let w = 0; w < wordsHere; w++) {
       bytes.set(read('qweight', (((first * bits) / 32 + w) * rows + from) * 4, 4 * count), 4 * w * count);
     }
-    for (let i = 0; i < codesHere; i++) {
-      const word = ((i * bits) >> 5) * count;
-      const shift = (i * bits) & 31;
-      const over = shift + bits > 32;
-      for (let row = 0; row < count; row++) {
-        let code = words[word + row]! >>> shift;
-        if (over) code |= words[word + count + row]! << (32 - shift);
-        out[row * columns + first + i] = code & mask;
+    for (let row = 0; row < count; row++) {
+      const at = row * columns + first;
+      for (let i = 0; i < here; i++) {
+        const word = wordOf[i]! + row;
+        const shift = shiftOf[i]!;
+        // The upper half of the two words a code may lie in; a shift by 32 would do nothing, and is of no bits.
+        const over = shift + bits > 32 ? words[word + count]! << (32 - shift) : 0;
+        out[at + i] = ((words[word]! >>> shift) | over) & mask;
       }
     }
   }
