@@ -7,7 +7,7 @@ const BLOCK_SIZE = 64;
 const NESTED_BLOCK_SIZE = 256;
 
 export const expectedBitsandbytes: ExpectedFormat = {
-  methods: ['bitsandbytes'],
+  matches: ({ quant_method }) => quant_method === 'bitsandbytes',
 
   expectation(quantisation) {
     const isSkipped = skippedModules(quantisation);

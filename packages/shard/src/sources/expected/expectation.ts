@@ -14,6 +14,14 @@ export interface WeightHint {
   has(name: string): boolean;
 }
 
+export type QuantisationConfig = Readonly<Record<string, unknown>>;
+
+/** What else the configuration says of the model. */
+export interface ModelHint {
+  /** Dtype of what is dense, and of scales in formats that keep it. */
+  readonly dtype: 'F32' | 'F16' | 'BF16';
+}
+
 /** How a quantised weight will be computed with. */
 export interface ExpectedMatrix {
   readonly format: PackedFormat;
@@ -25,9 +33,9 @@ export type Expectation = (weight: WeightHint) => ExpectedMatrix | undefined;
 
 /** What weights of one way of quantising will be, told by names, shapes and configuration alone. */
 export interface ExpectedFormat {
-  /** Values of `quant_method`. */
-  readonly methods: readonly string[];
-  expectation(quantisation: Readonly<Record<string, unknown>>): Expectation;
+  /** Whether a configuration is of this way. */
+  matches(quantisation: QuantisationConfig): boolean;
+  expectation(quantisation: QuantisationConfig, model: ModelHint): Expectation;
 }
 
 /** Linear layers are in blocks; embeddings and heads stay as they are in every format that needs this guess. */

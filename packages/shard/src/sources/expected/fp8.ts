@@ -5,7 +5,7 @@ import { skippedModules } from './skipped';
 
 /** FP8 in blocks where `weight_block_size` says so, else with one scale: in bfloat16 where it says null (Mistral). */
 export const expectedFp8: ExpectedFormat = {
-  methods: ['fp8'],
+  matches: ({ quant_method }) => quant_method === 'fp8',
 
   expectation(quantisation) {
     const isSkipped = skippedModules(quantisation);
@@ -20,7 +20,7 @@ export const expectedFp8: ExpectedFormat = {
 
 /** FP8 with a float32 scale per row. */
 export const expectedFbgemm: ExpectedFormat = {
-  methods: ['fbgemm_fp8'],
+  matches: ({ quant_method }) => quant_method === 'fbgemm_fp8',
 
   expectation(quantisation) {
     const isSkipped = skippedModules(quantisation);

@@ -5,11 +5,12 @@ import { skippedModules } from './skipped';
 
 /** NVFP4 where there is a second scale (or the algorithm's name tells), else FP8. */
 export const expectedModelopt: ExpectedFormat = {
-  methods: ['modelopt', 'modelopt_fp4'],
+  matches: ({ quant_method }) => quant_method === 'modelopt' || quant_method === 'modelopt_fp4',
 
   expectation(quantisation) {
     const isSkipped = skippedModules(quantisation);
-    const isNvfp4 = String(quantisation.quant_algo).includes('NVFP4');
+    const { quant_algo: algorithm } = quantisation;
+    const isNvfp4 = typeof algorithm === 'string' && algorithm.includes('NVFP4');
     return (weight) => {
       if ((weight.listed || isNvfp4) && isQuantised(weight, [`${weight.module}.weight_scale_2`], isSkipped)) {
         return { format: float4Format(16), ownConstants: true };

@@ -5,7 +5,7 @@ const EXPERT = /^(.*)\.\d+\.(gate_up_proj|down_proj)$/;
 
 /** Experts, and nothing else. */
 export const expectedMxfp4: ExpectedFormat = {
-  methods: ['mxfp4'],
+  matches: ({ quant_method }) => quant_method === 'mxfp4',
 
   expectation() {
     return ({ module, listed, has }) => {

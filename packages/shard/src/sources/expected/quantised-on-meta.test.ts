@@ -19,9 +19,14 @@ const SCALES: Readonly<Record<string, string>> = {
 };
 
 /** What no configuration tells without the names of an index: see each. */
-const NAMES: Readonly<Record<string, string>> = {};
+const NAMES: Readonly<Record<string, string>> = {
+  'gptq-dynamic': 'its rules are regular expressions of an untrusted file',
+};
 
 const CASES = [
+  'auto-round-4bit',
+  'awq-gemm-4bit-g128',
+  'awq-gemm-4bit-g32-skip',
   'bnb-fp4',
   'bnb-int8',
   'bnb-nf4',
@@ -35,6 +40,15 @@ const CASES = [
   'fp8-block-ue8m0',
   'fp8-fbgemm',
   'fp8-tensor',
+  'gptq-2bit-g64',
+  'gptq-3bit',
+  'gptq-4bit-asym',
+  'gptq-4bit-desc_act',
+  'gptq-4bit-g128',
+  'gptq-8bit',
+  'gptq-dynamic',
+  'gptq-sym-mislabelled',
+  'gptq_v2-4bit-asym',
   'modelopt-nvfp4',
   'mxfp4-gpt_oss',
   'torchao-fp8',
@@ -181,4 +195,53 @@ describe('modules that a configuration leaves out', () => {
     expect(unknown(`${MODULE}.weight`, [256, 256])).toBeUndefined();
     expect(quantisedOnMeta({})(`${MODULE}.weight`, [256, 256])).toBeUndefined();
   });
+});
+
+test('whatever a configuration holds, it makes sense or tells nothing', () => {
+  const odd = [
+    0,
+    -1,
+    0.5,
+    2 ** 53,
+    null,
+    true,
+    '',
+    'int8',
+    [],
+    [[]],
+    {},
+    { toString: 1, valueOf: 1 },
+    { default: null },
+  ];
+  const keys = [
+    'weight_block_size',
+    'bits',
+    'group_size',
+    'quant_type',
+    'quant_algo',
+    'packing_format',
+    'sym',
+    'ignore',
+  ];
+  const methods = [
+    'awq',
+    'auto-round',
+    'bitsandbytes',
+    'fbgemm_fp8',
+    'fp8',
+    'gptq',
+    'modelopt',
+    'mxfp4',
+    'torchao',
+    odd[11],
+  ];
+  for (const quant_method of methods) {
+    for (const key of keys) {
+      for (const value of odd) {
+        const config = { dtype: value, quantization_config: { quant_method, bits: 4, [key]: value } };
+        quantisedOnMeta(config)('model.layers.0.mlp.up_proj.weight', [48, 80]);
+      }
+    }
+  }
+  for (const value of odd) expect(quantisedOnMeta({ quantization_config: value })('a.weight', [2, 2])).toBeUndefined();
 });

@@ -24,9 +24,9 @@ export function quantisedOnMeta(
   options: QuantisedOnMetaOptions = {},
 ): (name: string, shape: readonly number[]) => PackedTensor | undefined {
   const quantisation = quantisationIn(config);
-  const format = EXPECTED_FORMATS.find(({ methods }) => methods.includes(String(quantisation?.quant_method)));
-  if (quantisation === null || format === undefined) return () => undefined;
-  const expect = format.expectation(quantisation);
+  const format = quantisation && EXPECTED_FORMATS.find((known) => known.matches(quantisation));
+  if (!quantisation || !format) return () => undefined;
+  const expect = format.expectation(quantisation, { dtype: denseDType(config) });
   const stored = options.names && new Set(options.names);
   // An index without tensors is none.
   const listed = stored !== undefined && stored.size > 0;
@@ -45,4 +45,11 @@ export function quantisedOnMeta(
     const constants = pool.tensor(components.constants.name, expected.format, { bias: 0, table4: [], table8: [] });
     return new PackedTensor({ name, shape, format: expected.format, components: { ...components, constants } });
   };
+}
+
+/** Where nothing is said: bfloat16, as nearly all are. */
+function denseDType({ dtype, torch_dtype }: Readonly<Record<string, unknown>>): 'F32' | 'F16' | 'BF16' {
+  const name = dtype ?? torch_dtype;
+  const named = (wanted: string) => name === wanted || name === `torch.${wanted}`;
+  return named('float32') ? 'F32' : named('float16') ? 'F16' : 'BF16';
 }

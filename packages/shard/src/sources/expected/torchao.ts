@@ -4,7 +4,7 @@ import { skippedModules } from './skipped';
 
 /** Rows of int8 or float8, as `quant_type` tells; other types cannot be told. */
 export const expectedTorchao: ExpectedFormat = {
-  methods: ['torchao'],
+  matches: ({ quant_method }) => quant_method === 'torchao',
 
   expectation(quantisation): Expectation {
     const isSkipped = skippedModules(quantisation);
