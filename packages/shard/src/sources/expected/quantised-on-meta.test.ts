@@ -198,7 +198,7 @@ describe('modules that a configuration leaves out', () => {
 });
 
 test('whatever a configuration holds, it makes sense or tells nothing', () => {
-  const odd = [
+  const odd: readonly unknown[] = [
     0,
     -1,
     0.5,
