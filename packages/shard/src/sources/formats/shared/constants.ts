@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { constantPlaces, constantsTensor, E4M3, type PackedFormat } from '@airllm/kernels';
 import { MetaTensor } from '@airllm/loader';
 
@@ -24,7 +25,8 @@ export class ConstantPool {
 
   tensor(name: string, format: PackedFormat, numbers: ConstantNumbers): MetaTensor {
     const fresh = constantsTensor(name, constantVector(format, numbers));
-    const key = Buffer.from(fresh.literal!).toString('latin1');
+    // Not the bytes themselves: where every matrix has its own, they would all be in memory twice.
+    const key = createHash('sha256').update(fresh.literal!).digest('latin1');
     const literal = this.#known.get(key);
     if (literal === undefined) this.#known.set(key, fresh.literal!);
     return literal === undefined ? fresh : new MetaTensor({ name, dtype: 'F32', shape: fresh.shape, literal });
