@@ -13,6 +13,8 @@ export interface ArchitectureNames {
   readonly layer: (index: number) => string;
   /** Stacked experts: what stands behind `blk.N.`, to the name of one expert's matrix. */
   readonly experts?: Readonly<Record<string, (expert: number) => string>>;
+  /** Two stacks whose matrices become one per expert, with the rows of the one even and of the other odd. */
+  readonly interleaved?: { readonly even: string; readonly odd: string; readonly name: (expert: number) => string };
   readonly rows?: Readonly<Record<string, RowOrder>>;
   /** Norm weights are stored as 1 + w (Gemma). */
   readonly normsPlusOne?: true;
@@ -61,6 +63,18 @@ const qwen3moe: ArchitectureNames = {
   },
 };
 
+const gptOss: ArchitectureNames = {
+  ...decoder,
+  inner: {
+    ...decoder.inner,
+    attn_sinks: 'self_attn.sinks',
+    post_attention_norm: 'post_attention_layernorm',
+    ffn_gate_inp: 'mlp.router',
+  },
+  experts: { ffn_down: (expert) => `mlp.experts.${expert}.down_proj` },
+  interleaved: { even: 'ffn_gate', odd: 'ffn_up', name: (expert) => `mlp.experts.${expert}.gate_up_proj` },
+};
+
 const gemma3: ArchitectureNames = {
   ...qwen3,
   inner: {
@@ -99,6 +113,7 @@ const gpt2: ArchitectureNames = {
 export const ARCHITECTURE_NAMES: Readonly<Record<string, ArchitectureNames>> = {
   gemma3,
   gpt2,
+  'gpt-oss': gptOss,
   llama,
   phi3,
   qwen2: decoder,

@@ -11,6 +11,8 @@ export interface GgufParams {
   readonly blockBytes: number;
   /** Width of heads whose rows ggml has permuted; absent where rows stay in order. */
   readonly headDim?: number;
+  /** Even rows are made of the input `blocks`, odd ones of the input `odd`. */
+  readonly interleaved?: true;
   /** Something to be added to every weight; dense F32 only. */
   readonly plus?: number;
 }
@@ -20,8 +22,9 @@ export const ggufCodec: Codec = {
   name: 'gguf',
 
   rowStep({ params, shape }) {
-    const { headDim } = params as GgufParams;
-    return headDim === undefined || shape.length === 1 ? 1 : headDim;
+    const { headDim, interleaved } = params as GgufParams;
+    if (shape.length === 1) return 1;
+    return headDim ?? (interleaved ? 2 : 1);
   },
 
   convertRows(call) {
@@ -58,21 +61,24 @@ function outputs(call: CodecCall, bytes: Readonly<Record<keyof BlockOutputs, num
   return Object.fromEntries(each) as unknown as BlockOutputs;
 }
 
-/**
- * Hands over stored rows in runs that are contiguous in the result. Where ggml has permuted the rows of heads, row
- * h·d + j·d/2 + i of the result is its row h·d + 2i + j, and a run is one row.
- */
-function forEachRun(
-  call: CodecCall,
-  { headDim }: GgufParams,
-  rows: { readonly from: number; readonly to: number; readonly rowBytes: number },
-  take: (bytes: Uint8Array, row: number, count: number) => void,
-): void {
+/** Hands over stored rows in runs that are contiguous in the result. */
+function forEachRun(call: CodecCall, { headDim, interleaved }: GgufParams, rows: Rows, take: TakeRows): void {
   const { from, to, rowBytes } = rows;
-  if (headDim === undefined) {
-    take(call.read('blocks', from * rowBytes, (to - from) * rowBytes), from, to - from);
-    return;
-  }
+  if (headDim !== undefined) permutedRows(call, headDim, rows, take);
+  else if (interleaved) interleavedRows(call, rows, take);
+  else take(call.read('blocks', from * rowBytes, (to - from) * rowBytes), from, to - from);
+}
+
+interface Rows {
+  readonly from: number;
+  readonly to: number;
+  readonly rowBytes: number;
+}
+
+type TakeRows = (bytes: Uint8Array, row: number, count: number) => void;
+
+/** Row h·d + j·d/2 + i of the result is row h·d + 2i + j of ggml's. */
+function permutedRows(call: CodecCall, headDim: number, { from, to, rowBytes }: Rows, take: TakeRows): void {
   const half = headDim / 2;
   for (let head = from; head < to; head += headDim) {
     const bytes = call.read('blocks', head * rowBytes, headDim * rowBytes);
@@ -80,6 +86,15 @@ function forEachRun(
       const stored = 2 * (row % half) + Math.floor(row / half);
       take(bytes.subarray(stored * rowBytes, (stored + 1) * rowBytes), head + row, 1);
     }
+  }
+}
+
+/** One input after the other: what was read is gone with the next read. */
+function interleavedRows(call: CodecCall, { from, to, rowBytes }: Rows, take: TakeRows): void {
+  const pairs = (to - from) / 2;
+  for (const [odd, input] of ['blocks', 'odd'].entries()) {
+    const bytes = call.read(input, (from / 2) * rowBytes, pairs * rowBytes);
+    for (let i = 0; i < pairs; i++) take(bytes.subarray(i * rowBytes, (i + 1) * rowBytes), from + 2 * i + odd, 1);
   }
 }
 

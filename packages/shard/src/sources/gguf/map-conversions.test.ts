@@ -72,6 +72,24 @@ describe('mapTensors', () => {
     expect([...qwen.keys()]).toEqual([0, 1].map((e) => `model.layers.0.mlp.experts.${e}.up_proj.weight`));
   });
 
+  test("gpt-oss's gates and ups become one matrix per expert, row by row in turn", async () => {
+    const tensors = await mapped('gpt-oss', {}, [
+      f32('blk.0.ffn_gate_exps.weight', [2, 2, 2], ramp(8)),
+      f32('blk.0.ffn_gate_exps.bias', [2, 2], ramp(4)),
+      f32('blk.0.ffn_up_exps.bias', [2, 2], [10, 11, 12, 13]),
+      f32('blk.0.ffn_up_exps.weight', [2, 2, 2], [10, 11, 12, 13, 14, 15, 16, 17]),
+      f32('blk.0.ffn_down_exps.bias', [2, 2], ramp(4)),
+    ]);
+    const name = (expert: number) => `model.layers.0.mlp.experts.${expert}.gate_up_proj`;
+    expect(await numbers(tensors.get(`${name(0)}.weight`))).toEqual([0, 1, 10, 11, 2, 3, 12, 13]);
+    expect(await numbers(tensors.get(`${name(1)}.weight`))).toEqual([4, 5, 14, 15, 6, 7, 16, 17]);
+    expect(await numbers(tensors.get(`${name(1)}.bias`))).toEqual([2, 12, 3, 13]);
+    expect(await numbers(tensors.get('model.layers.0.mlp.experts.1.down_proj.bias'))).toEqual([2, 3]);
+    expect(tensors.size).toBe(6);
+    const alone = await errorOf(mapped('gpt-oss', {}, [f32('blk.0.ffn_gate_exps.bias', [2, 2], ramp(4))]));
+    expect(alone).toMatchObject({ reason: expect.stringContaining('blk.0.ffn_up_exps.bias') });
+  });
+
   test("Gemma's norms lose the 1 that ggml has added", async () => {
     const tensors = await mapped('gemma3', {}, [
       f32('output_norm.weight', [3], [1, 1.5, 0]),

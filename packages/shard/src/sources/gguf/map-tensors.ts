@@ -26,7 +26,7 @@ export function mapTensors(gguf: Gguf, config: Config): Map<string, SourceTensor
   const inOrder = [...gguf.tensors.values()].sort((a, b) => fileOrder(gguf, a, b));
   for (const tensor of inOrder) {
     if (IN_CONFIG.has(tensor.name)) continue;
-    const parts = partsOf(tensor, names);
+    const parts = partsOf(tensor, names, gguf);
     if (tensors.size + parts.length > MAX_TENSORS) {
       const reason = `with its ${parts.length} experts the model has more than ${MAX_TENSORS} tensors`;
       throw new FormatError({ file: tensor.file, tensor: tensor.name, reason });
@@ -60,28 +60,60 @@ interface Part {
   readonly shape: readonly number[];
   readonly offset: number;
   readonly byteLength: number;
+  /** What the odd rows are made of; these bytes then make the even ones. */
+  readonly odd?: Part;
 }
 
-const INNER = /^blk\.(\d+)\.([a-z_0-9]+?)(?:_exps|\.(\d+))?\.(weight|bias)$/;
+const INNER = /^blk\.(\d+)\.([a-z_0-9]+?)(_exps|\.\d+)?\.(weight|bias)$/;
 const OUTER = /^([a-z_0-9]+)\.(weight|bias)$/;
 
-function partsOf(tensor: GgufTensor, names: ArchitectureNames): readonly Part[] {
+function partsOf(tensor: GgufTensor, names: ArchitectureNames, gguf: Gguf): readonly Part[] {
   const inner = INNER.exec(tensor.name);
-  if (inner !== null) {
-    const [, layer, key, expert, suffix] = inner as unknown as [string, string, string, string | undefined, string];
-    const prefix = names.layer(Number(layer));
-    const expertName = own(names.experts, key);
-    if (tensor.name.endsWith('_exps.weight') && expertName) return stack(tensor, key, (e) => prefix + expertName(e));
-    if (expert !== undefined && expertName)
-      return [whole(tensor, key, `${prefix}${expertName(Number(expert))}.${suffix}`)];
-    const name = own(names.inner, key);
-    const plain = expert === undefined && !tensor.name.includes('_exps.');
-    if (name !== undefined && plain) return [whole(tensor, key, `${prefix}${name}.${suffix}`)];
-  }
-  const outer = OUTER.exec(tensor.name);
-  const name = outer === null ? undefined : own(names.outer, outer[1]!);
-  if (name !== undefined) return [whole(tensor, outer![1]!, `${name}.${outer![2]}`)];
+  const parts = inner === null ? outerParts(tensor, names) : innerParts(tensor, inner, names, gguf);
+  if (parts !== undefined) return parts;
   const reason = 'it has no place in a model of this architecture that is known here';
+  throw new FormatError({ file: tensor.file, tensor: tensor.name, reason });
+}
+
+function outerParts(tensor: GgufTensor, names: ArchitectureNames): Part[] | undefined {
+  const [, key, suffix] = OUTER.exec(tensor.name) ?? [];
+  if (key === undefined) return undefined;
+  const name = own(names.outer, key);
+  return name === undefined ? undefined : [whole(tensor, key, `${name}.${suffix}`)];
+}
+
+function innerParts(
+  tensor: GgufTensor,
+  match: RegExpExecArray,
+  names: ArchitectureNames,
+  gguf: Gguf,
+): Part[] | undefined {
+  const [, layer, key, experts, suffix] = match as unknown as [string, string, string, string | undefined, string];
+  const prefix = names.layer(Number(layer));
+  if (experts === undefined) {
+    const name = own(names.inner, key);
+    return name === undefined ? undefined : [whole(tensor, key, `${prefix}${name}.${suffix}`)];
+  }
+  const expertName = own(names.experts, key);
+  const nameOf = (name: (expert: number) => string) => (expert: number) => `${prefix}${name(expert)}.${suffix}`;
+  if (experts !== '_exps') return expertName && [whole(tensor, key, nameOf(expertName)(Number(experts.slice(1))))];
+  if (expertName) return stack(tensor, key, nameOf(expertName));
+  const pair = names.interleaved;
+  if (pair === undefined || (key !== pair.even && key !== pair.odd)) return undefined;
+  const other = twin(tensor, gguf, key === pair.even ? [pair.even, pair.odd] : [pair.odd, pair.even]);
+  // The even rows' stack makes both.
+  if (key === pair.odd) return [];
+  const odd = stack(other, pair.odd, nameOf(pair.name));
+  return stack(tensor, key, nameOf(pair.name)).map((part, expert) => ({ ...part, odd: odd[expert]! }));
+}
+
+/** The other stack of a pair, which must be alike. */
+function twin(tensor: GgufTensor, gguf: Gguf, [key, otherKey]: [string, string]): GgufTensor {
+  const name = tensor.name.replace(`.${key}_exps.`, `.${otherKey}_exps.`);
+  const other = gguf.tensors.get(name);
+  const alike = other?.type === tensor.type && other.shape.join() === tensor.shape.join();
+  if (other !== undefined && alike) return other;
+  const reason = `${name}, which belongs to it, is missing or of another type or shape`;
   throw new FormatError({ file: tensor.file, tensor: tensor.name, reason });
 }
 
@@ -94,23 +126,19 @@ function whole(stored: GgufTensor, key: string, name: string): Part {
   return { name, stored, key, shape, offset, byteLength };
 }
 
-/** `[experts, out, in]`: one matrix after the other. */
+/** `[experts, out, in]`, or `[experts, out]` of biases: one expert after the other. */
 function stack(stored: GgufTensor, key: string, name: (expert: number) => string): Part[] {
   const [experts, ...shape] = stored.shape as [number, ...number[]];
-  if (shape.length !== 2) {
-    const reason = `expected [experts, out, in], found [${stored.shape.join(', ')}]`;
+  const fail = (reason: string): never => {
     throw new FormatError({ file: stored.file, tensor: stored.name, reason });
+  };
+  if (shape.length !== (stored.name.endsWith('.bias') ? 1 : 2)) {
+    fail(`expected a stack of one per expert, found shape [${stored.shape.join(', ')}]`);
   }
-  if (experts > MAX_TENSORS) {
-    throw new FormatError({
-      file: stored.file,
-      tensor: stored.name,
-      reason: `${experts} experts: more than ${MAX_TENSORS}`,
-    });
-  }
+  if (experts > MAX_TENSORS) fail(`${experts} experts: more than ${MAX_TENSORS}`);
   const byteLength = stored.byteLength / experts;
   return Array.from({ length: experts }, (_, e) => {
-    return { name: `${name(e)}.weight`, stored, key, shape, offset: stored.offset + e * byteLength, byteLength };
+    return { name: name(e), stored, key, shape, offset: stored.offset + e * byteLength, byteLength };
   });
 }
 
@@ -124,41 +152,51 @@ function sourceTensor(
   names: Pick<ArchitectureNames, 'rows' | 'normsPlusOne'>,
   headWidth: number,
 ): SourceTensor {
-  const { name, stored, shape } = part;
+  const { name, stored, odd } = part;
   const { type } = stored;
   const dtype = own(DENSE, type.name);
+  const codec = own(BLOCK_CODECS, type.name);
   const permuted = own(names.rows, part.key) !== undefined;
   const norm = names.normsPlusOne === true && part.key.endsWith('norm');
-  if (dtype !== undefined && !permuted && !norm) return metaTensor(part, name, dtype, shape);
-  const codec = own(BLOCK_CODECS, type.name);
+  if (dtype !== undefined && !permuted && !norm && !odd) return metaTensor(part, name, dtype, part.shape);
   if (dtype === undefined && codec === undefined) throw unsupported(stored);
-  const fail = (reason: string): never => {
-    throw new FormatError({ file: stored.file, tensor: stored.name, reason });
-  };
-  if (dtype === undefined && shape.length !== 2)
-    fail(`a ${type.name} tensor must be a matrix, found [${shape.join(', ')}]`);
-  if (permuted && (headWidth % 2 !== 0 || shape[0]! % headWidth !== 0)) {
-    fail(`${shape[0]} rows are not whole heads of ${headWidth}`);
-  }
-  if (norm && dtype !== 'F32') fail(`norm weights must be F32, found ${type.name}`);
+  checkRows(part, { dense: dtype !== undefined, permuted, norm, headWidth });
   const params: GgufParams = {
     type: type.name,
     blockValues: type.blockValues,
     blockBytes: type.blockBytes,
     ...(permuted ? { headDim: headWidth } : {}),
+    ...(odd ? { interleaved: true } : {}),
     // Gemma's norms multiply by 1 + w, and ggml stores the sum.
     ...(norm ? { plus: -1 } : {}),
   };
   const { format, constants } = codec ?? {};
+  const bytesOf = (from: Part) => metaTensor(from, from.stored.name, 'U8', [from.byteLength]);
   return {
     kind: 'conversion',
     name,
-    shape,
+    shape: odd ? [2 * part.shape[0]!, ...part.shape.slice(1)] : part.shape,
     codec: ggufCodec.name,
     params,
-    inputs: { blocks: metaTensor(part, stored.name, 'U8', [part.byteLength]) },
+    inputs: { blocks: bytesOf(part), ...(odd ? { odd: bytesOf(odd) } : {}) },
     output: dtype !== undefined ? { dtype } : { format: format!, ...(constants === undefined ? {} : { constants }) },
   } satisfies Conversion;
+}
+
+/** Throws `FormatError` where the rows cannot become what is wanted. */
+function checkRows(
+  { stored, shape }: Part,
+  is: { dense: boolean; permuted: boolean; norm: boolean; headWidth: number },
+): void {
+  const fail = (reason: string): never => {
+    throw new FormatError({ file: stored.file, tensor: stored.name, reason });
+  };
+  const { name: type } = stored.type;
+  if (!is.dense && shape.length !== 2) fail(`a ${type} tensor must be a matrix, found [${shape.join(', ')}]`);
+  if (is.permuted && (is.headWidth % 2 !== 0 || shape[0]! % is.headWidth !== 0)) {
+    fail(`${shape[0]} rows are not whole heads of ${is.headWidth}`);
+  }
+  if (is.norm && type !== 'F32') fail(`norm weights must be F32, found ${type}`);
 }
 
 function metaTensor(part: Part, name: string, dtype: DType, shape: readonly number[]): MetaTensor {

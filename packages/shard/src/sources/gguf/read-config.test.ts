@@ -95,6 +95,25 @@ describe('readGgufConfig', () => {
         hidden_activation: 'gelu_pytorch_tanh',
       },
     ],
+    [
+      'gpt-oss',
+      {
+        'gpt-oss.expert_count': uint(4),
+        'gpt-oss.expert_used_count': uint(2),
+        'gpt-oss.expert_feed_forward_length': uint(8),
+        'gpt-oss.rope.scaling.type': str('yarn'),
+        'gpt-oss.rope.scaling.factor': float(32),
+        'gpt-oss.rope.scaling.original_context_length': uint(16),
+      },
+      {
+        model_type: 'gpt_oss',
+        intermediate_size: 8,
+        num_local_experts: 4,
+        num_experts_per_tok: 2,
+        layer_types: ['sliding_attention', 'full_attention'],
+        rope_scaling: { rope_type: 'yarn', factor: 32, original_max_position_embeddings: 16, truncate: false },
+      },
+    ],
     ['phi3', { 'phi3.rope.dimension_count': uint(2) }, { model_type: 'phi3', partial_rotary_factor: 0.5 }],
   ] as [string, TestGguf['metadata'], object][])('%s %j', async (architecture, more, expected) => {
     expect(await config(architecture, more)).toMatchObject({ ...common, ...expected });
@@ -140,6 +159,7 @@ describe('readGgufConfig', () => {
     ['heads that rotate in part', 'llama', { 'llama.rope.dimension_count': uint(2) }, /rope.dimension_count.*2/],
     ['values of another width', 'llama', { 'llama.attention.value_length': uint(8) }, /value_length.*8/],
     ['a number that is a string', 'llama', { 'llama.block_count': str('2') }, /llama.block_count.*string/],
+    ['a billion layers', 'llama', { 'llama.block_count': uint(1e9) }, /llama.block_count.*1000000000/],
     ['no layers', 'llama', { 'llama.block_count': uint(0) }, /llama.block_count.*at least 1/],
     ['an unknown scaling', 'llama', { 'llama.rope.scaling.type': str('spiral') }, /rope.scaling.type.*spiral/],
   ] as [string, string, TestGguf['metadata'], RegExp][])('refuses %s', async (_, architecture, more, message) => {

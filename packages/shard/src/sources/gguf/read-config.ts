@@ -9,6 +9,9 @@ import { ropeScaling } from './rope-scaling';
 
 export type Config = Record<string, unknown>;
 
+/** The deepest published models have under 200. */
+const MAX_LAYERS = 4096;
+
 /**
  * The `config.json` that transformers would have for the model. Throws `FormatError` naming the key, and
  * `UnsupportedCheckpointError` for an architecture that is not known here.
@@ -65,6 +68,12 @@ class ArchitectureKeys {
     return embedding?.shape[0] ?? this.required('vocab_size');
   }
 
+  get layers(): number {
+    const layers = this.required('block_count');
+    if (layers > MAX_LAYERS) this.metadata.fail(this.key('block_count'), `is ${layers}, beyond all models`);
+    return layers;
+  }
+
   get tied(): boolean {
     return !this.gguf.tensors.has('output.weight');
   }
@@ -98,7 +107,7 @@ const READERS: Readonly<Record<string, Reader>> = {
     model_type: 'gpt2',
     vocab_size: keys.vocabSize,
     n_embd: keys.required('embedding_length'),
-    n_layer: keys.required('block_count'),
+    n_layer: keys.layers,
     n_head: await keys.uniform('attention.head_count'),
     n_inner: await keys.uniform('feed_forward_length'),
     n_positions: keys.required('context_length'),
@@ -108,6 +117,22 @@ const READERS: Readonly<Record<string, Reader>> = {
     // transformers' own files store [in, out]; GGUF has turned them round.
     conv1d_layout: 'out,in',
   }),
+
+  'gpt-oss': async (keys) => {
+    const { headDim: _, ...config } = await decoder(keys);
+    return {
+      ...config,
+      model_type: 'gpt_oss',
+      intermediate_size: keys.int('expert_feed_forward_length') ?? config.intermediate_size,
+      num_local_experts: keys.required('expert_count'),
+      num_experts_per_tok: keys.required('expert_used_count'),
+      sliding_window: keys.int('attention.sliding_window', 0) ?? 128,
+      layer_types: Array.from({ length: config.num_hidden_layers }, (_, i) =>
+        i % 2 === 0 ? 'sliding_attention' : 'full_attention',
+      ),
+      attention_bias: keys.hasBias,
+    };
+  },
 
   llama: async (keys) => {
     const { headDim: _, ...config } = await decoder(keys);
@@ -183,7 +208,7 @@ async function decoder(keys: ArchitectureKeys, options: { partial?: boolean } = 
     vocab_size: keys.vocabSize,
     hidden_size: hiddenSize,
     intermediate_size: await keys.uniform('feed_forward_length'),
-    num_hidden_layers: keys.required('block_count'),
+    num_hidden_layers: keys.layers,
     num_attention_heads: heads,
     num_key_value_heads: kvHeads,
     // Phi3Config has no such key.

@@ -59,6 +59,8 @@ function namedScaling(keys: Keys, rope: Rope): Record<string, unknown> | null {
     original_max_position_embeddings: original ?? rope.maxPositions,
     ...(fast === undefined ? {} : { beta_fast: fast }),
     ...(slow === undefined ? {} : { beta_slow: slow }),
+    // A habit of the one model, which GGUF has no key for.
+    ...(metadata.string('general.architecture') === 'gpt-oss' ? { truncate: false } : {}),
     // ggml multiplies its own 1 + 0.1 ln(factor), which is what transformers derives, by this.
     ...(attention === undefined || attention === 1
       ? {}
