@@ -1,3 +1,4 @@
+export type { Compression } from './compress/kinds';
 export {
   ConversionOverflowError,
   NoSpaceError,

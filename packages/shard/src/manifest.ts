@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type DType, FormatError, MissingFileError } from '@airllm/loader';
+import type { Compression } from './compress/kinds';
 import type { FileRole } from './plan/place';
 import type { ShardDType } from './plan/plan';
 import { errnoName } from './system';
@@ -23,6 +24,8 @@ export interface ManifestTensor {
   readonly bytes: number;
   /** Of its bytes, in hexadecimal. */
   readonly sha256: string;
+  /** Of codes that were made by compressing: relative root mean square of the error. */
+  readonly error?: number;
 }
 
 /** A layer file. */
@@ -74,6 +77,8 @@ export interface Manifest {
   readonly source: SourceDescription;
   /** What floating-point tensors were converted to; null: nothing was. */
   readonly dtype: ShardDType | null;
+  /** What matrices were compressed to; absent: none was. */
+  readonly compress?: Compression;
   /** Of all layer files together. */
   readonly byteLength: number;
   /** Layer files in consumption order. */
@@ -86,7 +91,7 @@ export interface Manifest {
  * one text for a manifest, so any changed byte shows.
  */
 export function encodeManifest(manifest: Manifest): string {
-  const { format, formatVersion, source, dtype, byteLength, files, extras } = manifest;
+  const { format, formatVersion, source, dtype, compress, byteLength, files, extras } = manifest;
   const lines = (items: readonly unknown[]) =>
     items.length === 0 ? '[]' : `[\n${items.map((item) => `  ${JSON.stringify(item)}`).join(',\n')}\n ]`;
   const body = [
@@ -95,6 +100,7 @@ export function encodeManifest(manifest: Manifest): string {
     ` "formatVersion": ${formatVersion},`,
     ` "source": { "layout": ${JSON.stringify(source.layout)}, "files": ${lines(source.files)} },`,
     ` "dtype": ${JSON.stringify(dtype)},`,
+    ...(compress === undefined ? [] : [` "compress": ${JSON.stringify(compress)},`]),
     ` "byteLength": ${byteLength},`,
     ` "files": ${lines(files)},`,
     ` "extras": ${lines(extras)},`,

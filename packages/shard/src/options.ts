@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { OptionError } from '@airllm/loader';
+import { COMPRESSIONS, type Compression } from './compress/kinds';
 import { type ShardDType, STORED_DTYPE } from './plan/plan';
 import type { ShardProgress } from './progress';
 
@@ -19,6 +20,12 @@ export interface SplitOptions extends ShardOptions {
    * Default: every tensor keeps its stored bytes.
    */
   dtype?: ShardDType | undefined;
+  /**
+   * Compresses the matrices of the layers: `'8bit'` and `'4bit'` integers or the `'nf4'` codebook, with a scale for every
+   * 64 weights that is searched for the smallest squared error. The head becomes 8 bits; norms, biases, embeddings and
+   * routers stay as they are. Default: nothing is compressed.
+   */
+  compress?: Compression | undefined;
   /** Discards what an earlier run left in the target instead of resuming it. Default false. */
   restart?: boolean | undefined;
   /**
@@ -31,6 +38,7 @@ export interface SplitOptions extends ShardOptions {
 /** Options with their defaults filled in. */
 export interface ResolvedSplitOptions {
   readonly dtype: ShardDType | null;
+  readonly compress: Compression | null;
   readonly restart: boolean;
   readonly deleteSource: boolean;
   readonly concurrency: number;
@@ -40,15 +48,18 @@ export interface ResolvedSplitOptions {
 
 /** Throws `OptionError`. */
 export function resolveSplitOptions(options: SplitOptions): ResolvedSplitOptions {
-  const { dtype = null, restart = false, deleteSource, signal, onProgress } = options;
+  const { dtype = null, compress = null, restart = false, deleteSource, signal, onProgress } = options;
   if (dtype !== null && !Object.hasOwn(STORED_DTYPE, dtype)) {
     throw new OptionError({ option: 'dtype', expected: Object.keys(STORED_DTYPE).join(', '), found: dtype });
+  }
+  if (compress !== null && !COMPRESSIONS.includes(compress)) {
+    throw new OptionError({ option: 'compress', expected: COMPRESSIONS.join(', '), found: compress });
   }
   if (deleteSource !== undefined && deleteSource !== 'after-verify') {
     throw new OptionError({ option: 'deleteSource', expected: "'after-verify' or nothing", found: deleteSource });
   }
   const concurrency = resolveConcurrency(options.concurrency);
-  return { dtype, restart, deleteSource: deleteSource !== undefined, concurrency, signal, onProgress };
+  return { dtype, compress, restart, deleteSource: deleteSource !== undefined, concurrency, signal, onProgress };
 }
 
 /** Starting a thread takes as long as writing some 30 MB. */

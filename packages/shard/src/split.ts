@@ -2,6 +2,8 @@ import { readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { PackedTensor } from '@airllm/kernels';
 import { OptionError, WriteError } from '@airllm/loader';
+import { compressTensors } from './compress/choose';
+import type { Compression } from './compress/kinds';
 import { configText } from './config-text';
 import { deleteWeights, resumeDeletion } from './delete-source';
 import { NoSpaceError, SourceChangedError, TargetError } from './errors';
@@ -12,6 +14,7 @@ import { planDigest, planFiles } from './plan/plan';
 import { ProgressMeter } from './progress';
 import { describeSource, findExtras, type Origin, type SourceExtras, sourceChanges } from './source';
 import { openSource } from './sources/open-source';
+import { OWN_METHOD } from './sources/quantisation-config';
 import { isConversion, type ModelSource, type SourceTensor } from './sources/source';
 import { errnoName, isFull } from './system';
 import type { JournalHeader } from './target/journal';
@@ -30,6 +33,8 @@ export interface SplitReport {
   /** Files this run wrote; the others were there from an earlier one. */
   readonly filesWritten: number;
   readonly bytesWritten: number;
+  /** Of each matrix that `compress` made smaller: relative root mean square of the error. */
+  readonly errors: ReadonlyMap<string, number>;
   /** Names in the source's folder that were left behind: other weights, folders, hidden files. */
   readonly notCopied: readonly string[];
   /** Absolute paths of the files removed by `deleteSource`. */
@@ -55,12 +60,16 @@ export async function splitCheckpoint(
   settings.signal?.throwIfAborted();
   const dir = path.resolve(target);
   const done = settings.deleteSource ? await resumeDeletion(source, dir, settings) : null;
-  if (done !== null) return { ...done, dir, filesWritten: 0, bytesWritten: 0, notCopied: [], seconds: since(started) };
+  if (done !== null) {
+    const errors = errorsOf(done.manifest);
+    return { ...done, dir, filesWritten: 0, bytesWritten: 0, errors, notCopied: [], seconds: since(started) };
+  }
 
   const work = await prepare(source, dir, settings);
   const written = (await completed(dir, work, settings)) ?? (await write(dir, work, settings));
   const deleted = settings.deleteSource ? await verifyAndDelete(dir, work.origin, settings) : [];
-  return { ...written, dir, notCopied: work.extras.notCopied, deleted, seconds: since(started) };
+  const errors = errorsOf(written.manifest);
+  return { ...written, dir, errors, notCopied: work.extras.notCopied, deleted, seconds: since(started) };
 }
 
 interface Work {
@@ -78,9 +87,10 @@ interface Written {
 
 /** Reads headers and settles everything before a byte is written. */
 async function prepare(source: string, dir: string, settings: ResolvedSplitOptions): Promise<Work> {
-  const model = await openSource(source, { signal: settings.signal });
-  await refuseOwnSource(model.dir, dir);
-  refuseQuantised(model, settings);
+  const published = await openSource(source, { signal: settings.signal });
+  await refuseOwnSource(published.dir, dir);
+  refuseQuantised(published, settings);
+  const model = settings.compress === null ? published : compressed(published, settings.compress);
   const { kind, files } = model;
   const origin: Origin = { kind, dir: model.dir, files };
   const extras = await findExtras(origin);
@@ -94,11 +104,16 @@ async function prepare(source: string, dir: string, settings: ResolvedSplitOptio
       version: 1,
       source: description,
       dtype: settings.dtype,
+      ...(settings.compress && { compress: settings.compress }),
       plan: planDigest(planned),
     },
     items: [...planned.map(weightItem), ...beside],
     extras,
   };
+}
+
+function compressed(model: ModelSource, kind: Compression): ModelSource {
+  return { ...model, tensors: compressTensors(model, kind), quantisation: `${OWN_METHOD}-${kind}` };
 }
 
 /** Files that are not copied as they are: made by us, or by us made fit. */
@@ -178,8 +193,22 @@ function manifestOf(target: Target, work: Work): Manifest {
   const files = records.flatMap((record) => (record.kind === 'file' ? [record.file] : []));
   const extras = records.flatMap((record) => (record.kind === 'extra' ? [record.extra] : []));
   const byteLength = files.reduce((sum, { bytes }) => sum + bytes, 0);
-  const { source, dtype } = work.header;
-  return { format: MANIFEST_FORMAT, formatVersion: MANIFEST_VERSION, source, dtype, byteLength, files, extras };
+  const { source, dtype, compress } = work.header;
+  return {
+    format: MANIFEST_FORMAT,
+    formatVersion: MANIFEST_VERSION,
+    source,
+    dtype,
+    ...(compress && { compress }),
+    byteLength,
+    files,
+    extras,
+  };
+}
+
+function errorsOf({ files }: Manifest): Map<string, number> {
+  const tensors = files.flatMap((file) => file.tensors);
+  return new Map(tensors.flatMap(({ name, error }) => (error === undefined ? [] : [[name, error]])));
 }
 
 async function verifyAndDelete(dir: string, origin: Origin, settings: ResolvedSplitOptions): Promise<string[]> {

@@ -44,11 +44,11 @@ export function weightItem(planned: PlannedFile): WorkItem {
       const places = layout.tensors.values();
       return { kind: 'write', path, header: layout.bytes, pieces: pieces.flatMap((piece) => workOf(piece, places)) };
     },
-    record: ({ sha256 }) => {
+    record: ({ tensors: written }) => {
       const layout = layoutOf(pieces);
       const headerBytes = layout.bytes.length;
       const tensors = layout.tensors.map(({ name, dtype, shape, offset, byteLength }, i): ManifestTensor => {
-        return { name, dtype, shape, offset, bytes: byteLength, sha256: sha256[i]! };
+        return { name, dtype, shape, offset, bytes: byteLength, ...written[i]! };
       });
       return { kind: 'file', file: { file, role, stack, layer, expert, bytes, headerBytes, headerSha256, tensors } };
     },
@@ -82,7 +82,7 @@ function copyItem(file: string, from: string, bytes: number): WorkItem {
     file,
     bytes,
     job: (path) => ({ kind: 'write', path, header: new Uint8Array(0), pieces: [piece] }),
-    record: ({ sha256 }) => ({ kind: 'extra', extra: { file, bytes, sha256: sha256[0]! } }),
+    record: ({ tensors }) => ({ kind: 'extra', extra: { file, bytes, sha256: tensors[0]!.sha256 } }),
   };
 }
 

@@ -39,6 +39,7 @@ export interface ConversionRun {
   /** What is asked for this time. */
   readonly parts: readonly ConversionPart[];
   readonly read: CodecCall['read'];
+  readonly measure?: CodecCall['measure'];
   /** Bytes of the row-wise parts to make at a time; at least one step of rows is made. */
   readonly rangeBytes: number;
 }
@@ -48,7 +49,7 @@ export type OutputMemory = (part: ConversionPart, from: number, to: number) => U
 
 /** Runs a codec over all rows, range by range in ascending order; yields each range once it has been written. */
 export function* convertRanges(run: ConversionRun, memory: OutputMemory): Generator<{ from: number; to: number }> {
-  const { conversion, codec, parts, read, rangeBytes } = run;
+  const { conversion, codec, parts, read, rangeBytes, measure } = run;
   const { params, shape } = conversion;
   const rows = rowCount(shape);
   if (parts.every(({ bytes }) => bytes === 0)) return;
@@ -60,7 +61,7 @@ export function* convertRanges(run: ConversionRun, memory: OutputMemory): Genera
     const to = Math.min(rows, from + rangeRows);
     const out: Partial<Record<OutputName, Uint8Array>> = {};
     for (const part of parts) if (part.rowwise || from === 0) out[part.output] = memory(part, from, to);
-    codec.convertRows({ params, shape, from, to, read, out });
+    codec.convertRows({ params, shape, from, to, read, out, measure });
     yield { from, to };
   }
 }

@@ -77,6 +77,8 @@ export interface CodecCall {
    * components do not fit into memory. Each begins at a multiple of its element.
    */
   readonly out: Readonly<Partial<Record<OutputName, Uint8Array>>>;
+  /** For codecs that lose something: what these rows lost and what they held, as sums of squares. */
+  readonly measure?: ((error: number, norm: number) => void) | undefined;
 }
 
 export function isConversion(tensor: SourceTensor): tensor is Conversion {

@@ -1,4 +1,5 @@
 import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
+import type { Compression } from '../compress/kinds';
 import type { ManifestExtra, ManifestFile, SourceDescription } from '../manifest';
 import type { ShardDType } from '../plan/plan';
 import { errnoName } from '../system';
@@ -9,6 +10,7 @@ export interface JournalHeader {
   readonly version: 1;
   readonly source: SourceDescription;
   readonly dtype: ShardDType | null;
+  readonly compress?: Compression;
   /** Fingerprint of the plan: see `planDigest`. */
   readonly plan: string;
 }

@@ -211,9 +211,16 @@ async function manifestOrNull(dir: string): Promise<Manifest | null> {
 
 /** A manifest says all that a finished journal would. */
 function contentOf(manifest: Manifest): JournalContent {
-  const { source, dtype, files, extras } = manifest;
+  const { source, dtype, compress, files, extras } = manifest;
   return {
-    header: { format: 'airllm-split', version: 1, source, dtype, plan: planDigest(files) },
+    header: {
+      format: 'airllm-split',
+      version: 1,
+      source,
+      dtype,
+      ...(compress && { compress }),
+      plan: planDigest(files),
+    },
     records: [
       ...files.map((file) => ({ kind: 'file', file }) as const),
       ...extras.map((extra) => ({ kind: 'extra', extra }) as const),
@@ -224,6 +231,9 @@ function contentOf(manifest: Manifest): JournalContent {
 function changes(before: JournalHeader, now: JournalHeader): string[] {
   const found = sourceChanges(before.source, now.source);
   if (before.dtype !== now.dtype) found.push(`dtype was ${before.dtype ?? 'kept'} and is ${now.dtype ?? 'kept'}`);
+  if (before.compress !== now.compress) {
+    found.push(`compress was ${before.compress ?? 'off'} and is ${now.compress ?? 'off'}`);
+  }
   if (found.length === 0 && before.plan !== now.plan) found.push('another release laid out the files differently');
   return found;
 }

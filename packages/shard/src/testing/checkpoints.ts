@@ -25,6 +25,8 @@ export interface SmallModel {
   dtype?: DType;
   /** Matrices of layers as bitsandbytes' LLM.int8() publishes them, which a split has to convert. */
   int8?: boolean;
+  /** Float32 weights that are spread like real ones, rather than random bits. */
+  normal?: boolean;
   /** More tensors, each in the first shard. */
   extra?: readonly TensorSpec[];
   shards?: number;
@@ -82,6 +84,7 @@ export async function writeCheckpoint(dir: string, model: SmallModel = {}, seed 
     for (const { name } of mine) weightMap[name] = file;
     const data = mine.map((spec, i) => {
       const random = noise(tensorBytes(spec.dtype, spec.shape), seed * 1000 + i);
+      if (model.normal) return { ...spec, data: spreadFloats(random) };
       return { ...spec, data: spec.name.endsWith('.SCB') ? plainFloats(random) : random };
     });
     await writeSafetensors(path.join(dir, file), data, { alignData: 8, alignTensors: 1, fsync: false });
@@ -101,6 +104,15 @@ export async function writeCheckpoint(dir: string, model: SmallModel = {}, seed 
 function plainFloats(bytes: Uint8Array): Uint8Array {
   const words = new Uint32Array(bytes.slice().buffer);
   return new Uint8Array(words.map((word) => 0x3f800000 | (word & 0x7fffff)).buffer);
+}
+
+/** Float32 from random bits, spread like a trained matrix: sums of four uniform numbers. */
+function spreadFloats(bytes: Uint8Array): Uint8Array {
+  const floats = Float32Array.from({ length: bytes.length / 4 }, (_, i) => {
+    const sum = bytes[4 * i]! + bytes[4 * i + 1]! + bytes[4 * i + 2]! + bytes[4 * i + 3]!;
+    return (sum - 510) * 1e-4;
+  });
+  return new Uint8Array(floats.buffer);
 }
 
 /** Every tensor of a checkpoint with its bytes. */

@@ -2,27 +2,27 @@ import { type ConversionPart, convertRanges, rowCount } from '../sources/convert
 import type { Codec } from '../sources/source';
 import { ConversionInputs } from './conversion-inputs';
 import { floatChanger } from './copy-tensor';
-import { type ConvertPiece, JobFailure } from './protocol';
+import { type ConvertPiece, JobFailure, type WrittenTensor } from './protocol';
 import type { TensorWriter } from './tensor-writer';
 import type { Workspace } from './workspace';
 
 /** Of rows that are made at a time. */
 const RANGE_BYTES = 4 << 20;
 /** Of components that are kept until the one before them is written; the rest takes another run over the tensor. */
-const KEPT_BYTES = 8 << 20;
+const KEPT_BYTES = 48 << 20;
 
 type Part = ConvertPiece['parts'][number];
 
 /**
  * Rewrites one tensor with a codec, a range of rows at a time: its first component streams into the file, small ones
- * are kept until it is complete, and large ones get a run of their own. The SHA-256 of each part.
+ * are kept until it is complete, and large ones get a run of their own. What was written of each part.
  */
 export function convertTensor(
   piece: ConvertPiece,
   codecs: readonly Codec[],
   writer: TensorWriter,
   workspace: Workspace,
-): string[] {
+): WrittenTensor[] {
   const codec = codecs.find(({ name }) => name === piece.codec);
   if (codec === undefined) throw codecFailure(piece, 'no such codec in this release');
   const inputs = new ConversionInputs(piece.inputs, workspace);
@@ -56,7 +56,7 @@ interface Tools {
   readonly workspace: Workspace;
 }
 
-function convertRun(piece: ConvertPiece, codec: Codec, parts: readonly Part[], tools: Tools): string[] {
+function convertRun(piece: ConvertPiece, codec: Codec, parts: readonly Part[], tools: Tools): WrittenTensor[] {
   const { inputs, writer, workspace } = tools;
   const [streamed, ...kept] = parts as [Part, ...Part[]];
   const rows = rowCount(piece.shape);
@@ -69,7 +69,12 @@ function convertRun(piece: ConvertPiece, codec: Codec, parts: readonly Part[], t
     range = workspace.memory('range', part.rowwise ? (to - from) * rowBytes : part.bytes);
     return range;
   };
-  const call = { conversion: piece, codec, parts, read: inputs.read, rangeBytes: RANGE_BYTES };
+  const lost = { error: 0, norm: 0 };
+  const measure = (error: number, norm: number) => {
+    lost.error += error;
+    lost.norm += norm;
+  };
+  const call = { conversion: piece, codec, parts, read: inputs.read, rangeBytes: RANGE_BYTES, measure };
   writer.begin(streamed.at);
   const emit = floatChanger(changeOf(piece, streamed), writer.append);
   guarded(piece, () => {
@@ -79,13 +84,14 @@ function convertRun(piece: ConvertPiece, codec: Codec, parts: readonly Part[], t
       range = new Uint8Array(0);
     }
   });
-  const hashes = [writer.end()];
+  const error = lost.norm > 0 ? { error: Math.sqrt(lost.error / lost.norm) } : {};
+  const written: WrittenTensor[] = [{ sha256: writer.end(), ...(streamed.output === 'codes' && error) }];
   for (const part of kept) {
     writer.begin(part.at);
     floatChanger(changeOf(piece, part), writer.append)(memories.get(part.output)!);
-    hashes.push(writer.end());
+    written.push({ sha256: writer.end() });
   }
-  return hashes;
+  return written;
 }
 
 function changeOf({ name, file }: ConvertPiece, { dtype, to }: Part) {

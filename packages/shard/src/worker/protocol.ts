@@ -38,8 +38,14 @@ export interface WriteJob {
 
 export interface WriteResult {
   readonly headerSha256: string;
-  /** Of each tensor as written. */
-  readonly sha256: readonly string[];
+  /** Each as written, in order. */
+  readonly tensors: readonly WrittenTensor[];
+}
+
+export interface WrittenTensor {
+  readonly sha256: string;
+  /** Relative root mean square of what a codec lost. */
+  readonly error?: number;
 }
 
 /** Read a file back and compare it with its checksums. */

@@ -14,11 +14,13 @@ export function writeFile(job: WriteJob, workspace: Workspace): WriteResult {
     output.append(job.header);
     workspace.advance(job.header.length);
     const writer = new TensorWriter(output, workspace);
-    const sha256 = job.pieces.flatMap((piece) =>
-      piece.kind === 'copy' ? [copyTensor(piece, writer, workspace)] : convertTensor(piece, CODECS, writer, workspace),
+    const tensors = job.pieces.flatMap((piece) =>
+      piece.kind === 'copy'
+        ? [{ sha256: copyTensor(piece, writer, workspace) }]
+        : convertTensor(piece, CODECS, writer, workspace),
     );
     output.finish();
-    return { headerSha256: createHash('sha256').update(job.header).digest('hex'), sha256 };
+    return { headerSha256: createHash('sha256').update(job.header).digest('hex'), tensors };
   } catch (error) {
     output.discard();
     throw error;

@@ -3,6 +3,7 @@ import type { Codec } from '../source';
 import { awq } from './awq';
 import { bitsandbytes4bit } from './bitsandbytes-4bit';
 import { bitsandbytesInt8 } from './bitsandbytes-int8';
+import { compress } from './compress';
 import { gptq } from './gptq';
 import { strided } from './strided';
 import { torchaoInt8 } from './torchao-int8';
@@ -12,6 +13,7 @@ export const CODECS: readonly Codec[] = [
   awq,
   bitsandbytes4bit,
   bitsandbytesInt8,
+  compress,
   ggufCodec,
   gptq,
   strided,
