@@ -9,6 +9,8 @@ export interface ArchitectureNames {
   readonly outer: Readonly<Record<string, string>>;
   /** In layers: what stands behind `blk.N.`, to what stands behind `layer(N)`. */
   readonly inner: Readonly<Record<string, string>>;
+  /** Keys whose name in transformers ends there, without `.weight`. */
+  readonly bare?: readonly string[];
   /** Prefix of layer N. */
   readonly layer: (index: number) => string;
   /** Stacked experts: what stands behind `blk.N.`, to the name of one expert's matrix. */
@@ -71,6 +73,7 @@ const gptOss: ArchitectureNames = {
     post_attention_norm: 'post_attention_layernorm',
     ffn_gate_inp: 'mlp.router',
   },
+  bare: ['attn_sinks'],
   experts: { ffn_down: (expert) => `mlp.experts.${expert}.down_proj` },
   interleaved: { even: 'ffn_gate', odd: 'ffn_up', name: (expert) => `mlp.experts.${expert}.gate_up_proj` },
 };

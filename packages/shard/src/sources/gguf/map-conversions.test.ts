@@ -79,13 +79,15 @@ describe('mapTensors', () => {
       f32('blk.0.ffn_up_exps.bias', [2, 2], [10, 11, 12, 13]),
       f32('blk.0.ffn_up_exps.weight', [2, 2, 2], [10, 11, 12, 13, 14, 15, 16, 17]),
       f32('blk.0.ffn_down_exps.bias', [2, 2], ramp(4)),
+      f32('blk.0.attn_sinks.weight', [2], ramp(2)),
     ]);
     const name = (expert: number) => `model.layers.0.mlp.experts.${expert}.gate_up_proj`;
     expect(await numbers(tensors.get(`${name(0)}.weight`))).toEqual([0, 1, 10, 11, 2, 3, 12, 13]);
     expect(await numbers(tensors.get(`${name(1)}.weight`))).toEqual([4, 5, 14, 15, 6, 7, 16, 17]);
     expect(await numbers(tensors.get(`${name(1)}.bias`))).toEqual([2, 12, 3, 13]);
     expect(await numbers(tensors.get('model.layers.0.mlp.experts.1.down_proj.bias'))).toEqual([2, 3]);
-    expect(tensors.size).toBe(6);
+    expect(tensors.get('model.layers.0.self_attn.sinks')?.shape).toEqual([2]);
+    expect(tensors.size).toBe(7);
     const alone = await errorOf(mapped('gpt-oss', {}, [f32('blk.0.ffn_gate_exps.bias', [2, 2], ramp(4))]));
     expect(alone).toMatchObject({ reason: expect.stringContaining('blk.0.ffn_up_exps.bias') });
   });

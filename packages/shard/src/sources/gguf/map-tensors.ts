@@ -92,7 +92,8 @@ function innerParts(
   const prefix = names.layer(Number(layer));
   if (experts === undefined) {
     const name = own(names.inner, key);
-    return name === undefined ? undefined : [whole(tensor, key, `${prefix}${name}.${suffix}`)];
+    const end = names.bare?.includes(key) ? '' : `.${suffix}`;
+    return name === undefined ? undefined : [whole(tensor, key, prefix + name + end)];
   }
   const expertName = own(names.experts, key);
   const nameOf = (name: (expert: number) => string) => (expert: number) => `${prefix}${name(expert)}.${suffix}`;
