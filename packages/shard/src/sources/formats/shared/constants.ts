@@ -26,7 +26,7 @@ export class ConstantPool {
   tensor(name: string, format: PackedFormat, numbers: ConstantNumbers): MetaTensor {
     const fresh = constantsTensor(name, constantVector(format, numbers));
     // Not the bytes themselves: where every matrix has its own, they would all be in memory twice.
-    const key = createHash('sha256').update(fresh.literal!).digest('latin1');
+    const key = createHash('sha256').update(fresh.literal!).digest('base64');
     const literal = this.#known.get(key);
     if (literal === undefined) this.#known.set(key, fresh.literal!);
     return literal === undefined ? fresh : new MetaTensor({ name, dtype: 'F32', shape: fresh.shape, literal });
