@@ -61,7 +61,7 @@ export interface Program {
   run(call: RunCall): Promise<RunResult>;
 }
 
-/** Runs graphs. Calls are made one at a time. */
+/** Runs graphs. Calls may be made while others are computed: they are computed in the order they were made. */
 export interface Executor {
   readonly info: ExecutorInfo;
   /** Compiles a graph, or returns the program of an equal one. */

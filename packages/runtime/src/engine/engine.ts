@@ -17,6 +17,7 @@ import { keptPinned, widestPass } from '../plan/wide-pass';
 import { Admission } from './admission';
 import { Constants } from './constants';
 import { ExpertCache } from './expert-cache';
+import { OneAhead } from './one-ahead';
 import { carryBuffers, PassBuffers } from './pass-buffers';
 import { cutPasses, type PackedRows, packRows, type Row } from './rows';
 import { runExperts } from './run-experts';
@@ -63,6 +64,8 @@ interface Pass {
   readonly packed: PackedRows;
   readonly buffers: PassBuffers;
   readonly signal: AbortSignal | undefined;
+  /** Segments handed to the executor whose end need not be awaited before the next is. */
+  readonly ahead: OneAhead;
 }
 
 /**
@@ -90,6 +93,8 @@ export class Engine {
   #passes = 0;
   #rows = 0;
   #computeMs = 0;
+  /** When the last call that was computed ended. */
+  #computedUntil = 0;
 
   constructor(options: EngineOptions) {
     const { model, plan, executor, reader, observe = () => {} } = options;
@@ -189,7 +194,7 @@ export class Engine {
     const shape = widestPass(plan, {
       count: rows.length,
       passes: (width) => cutPasses(rows, width, plan.logitRows).length,
-      activations: activationBytes(model, this.#reader.alignment),
+      activations: activationBytes(model, this.#reader.alignment, plan.logitRows),
       fits: (width) => state(width) <= state(plan.maxRows),
     });
     if (shape.lent === 0) return undefined;
@@ -209,7 +214,7 @@ export class Engine {
 
   async #pass(rows: readonly Row[], buffers: PassBuffers, signal: AbortSignal | undefined): Promise<Float32Array[]> {
     this.#checkGoOn(signal);
-    const pass: Pass = { packed: packRows(rows), buffers, signal };
+    const pass: Pass = { packed: packRows(rows), buffers, signal, ahead: new OneAhead() };
     this.#reserve(rows);
     const start = performance.now();
     try {
@@ -224,6 +229,8 @@ export class Engine {
       this.#observe({ track: 'pass', name: `pass ${this.#passes}`, start, end: performance.now(), rows: rows.length });
       return logits;
     } catch (error) {
+      // What was handed over is computed all the same, on states and buffers that are given back after this.
+      await pass.ahead.settle().catch(() => {});
       for (const { sequence } of rows) sequence.truncate(sequence.length);
       throw error;
     }
@@ -263,18 +270,22 @@ export class Engine {
       this.#checkGoOn(pass.signal);
       const stage = this.#stages[segment.block]!;
       if (segment.block !== head) {
-        routes = await this.#runSegment(segment, stage, this.#layerCall(stage, pass), routes);
+        routes = await this.#runSegment(segment, stage, this.#layerCall(stage, pass), routes, pass.ahead);
         continue;
       }
       if (skips(segment)) {
         await this.#streamer.skip();
         continue;
       }
-      if (!entered) this.#gatherHidden(pass.buffers.carry, wanting);
+      if (!entered) {
+        await pass.ahead.settle();
+        this.#gatherHidden(pass.buffers.carry, wanting);
+      }
       entered = true;
       const call = { ...this.#headCall(headRows, pass.buffers), states: [] };
-      await this.#runSegment(segment, stage, call, undefined);
+      await this.#runSegment(segment, stage, call, undefined, pass.ahead);
     }
+    await pass.ahead.settle();
     return this.#logits(wanting.length);
   }
 
@@ -284,6 +295,7 @@ export class Engine {
     stage: Stage,
     call: Omit<RunCall, 'part' | 'weights'>,
     routes: Int32Array | undefined,
+    ahead: OneAhead,
   ): Promise<Int32Array | undefined> {
     if (segment.experts !== undefined) {
       const graph = expertGraph(stage.block.graph, segment);
@@ -297,15 +309,22 @@ export class Engine {
     const weights = await this.#streamer.acquire(segment);
     const { graph, weights: tensors } = stage.block;
     const run = { ...call, part: segment.part, weights: this.#byIndex(graph, tensors, weights) };
-    const chosen = await this.#compute(segmentName(segment), stage.program, run);
+    const computed = this.#compute(segmentName(segment), stage.program, run);
+    await ahead.take(computed);
+    // Weights that stay where they are need not be waited for: the executor computes calls in order, and goes on to the
+    // next without a pause if it has it by then.
+    const chosen = this.#streamer.holds(segment) && !choosesExperts(graph, segment) ? undefined : await computed;
     this.#streamer.release();
     return chosen;
   }
 
   async #compute(name: string, program: Program, call: RunCall): Promise<Int32Array | undefined> {
-    const start = performance.now();
+    const called = performance.now();
     const { routes } = await program.run(call);
     const end = performance.now();
+    // It may have been handed over while the one before was computed.
+    const start = Math.max(called, this.#computedUntil);
+    this.#computedUntil = end;
     this.#computeMs += end - start;
     this.#observe({ track: 'compute', name, start, end });
     return routes;
@@ -368,6 +387,10 @@ export class Engine {
       maxRows,
     });
   }
+}
+
+function choosesExperts(graph: Graph, { part }: Segment): boolean {
+  return graph.ops[part.to - 1]?.op === 'route';
 }
 
 /** The graph whose weights an expert part needs: one expert's. */

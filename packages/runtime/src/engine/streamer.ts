@@ -109,6 +109,11 @@ export class Streamer {
     }
   }
 
+  /** Whether a segment's weights stay where they are when it is released. */
+  holds(segment: Segment): boolean {
+    return this.#loaded.has(segment.index);
+  }
+
   /** Gives the current segment's place back and goes on to the next turn. */
   release(): void {
     const load = this.#loads.get(this.#turn);
