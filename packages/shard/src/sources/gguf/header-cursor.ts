@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { FormatError, ReadError } from '@airllm/loader';
 
-/** A vocabulary of 256k tokens takes some 8 MB: few reads, and little beside what the process needs anyway. */
+/** Headers have 1 to 13 MB: some tens of reads, and little memory beside what the process needs anyway. */
 const WINDOW_BYTES = 256 * 1024;
 
 /**

@@ -6,11 +6,11 @@ import { BLOCK_CODECS } from './blocks/block-codecs';
 import { type GgufParams, ggufCodec } from './gguf-codec';
 import type { Gguf } from './open-gguf';
 import type { Config } from './read-config';
-import type { GgufTensor } from './read-header';
+import type { GgufTensor } from './tensor-info';
 
 /** Tensors that became part of the config. */
 const IN_CONFIG = new Set(['rope_freqs.weight', 'rope_factors_long.weight', 'rope_factors_short.weight']);
-/** The largest known models have 70,000 (384 experts in 61 layers). */
+/** 384 experts in 61 layers, the most that is published, make 70,000. */
 const MAX_TENSORS = 100_000;
 const DENSE: Readonly<Record<string, DType>> = { F32: 'F32', F16: 'F16', BF16: 'BF16' };
 

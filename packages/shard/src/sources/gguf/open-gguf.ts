@@ -1,7 +1,8 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { FormatError, MissingFileError, UnsupportedCheckpointError } from '@airllm/loader';
 import { GgufMetadata } from './metadata';
-import { type GgufHeader, type GgufTensor, readGgufHeader } from './read-header';
+import { type GgufHeader, readGgufHeader } from './read-header';
+import type { GgufTensor } from './tensor-info';
 
 /** A GGUF model, in one file or in several, of which only headers were read. */
 export interface Gguf {

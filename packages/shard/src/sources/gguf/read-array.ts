@@ -1,12 +1,12 @@
 import { open } from 'node:fs/promises';
 import { FormatError } from '@airllm/loader';
 import { readFully } from './header-cursor';
-import { decodeText } from './read-header';
+import { decodeText } from './text';
 import { type GgufArray, numberAt, VALUE_BYTES } from './value-types';
 
-/** The largest known arrays: 514,906 merges, 262,144 tokens. */
+/** The largest known vocabulary (Gemma 3) has 262,144 tokens and 514,906 merges. */
 const MAX_ITEMS = 2 ** 20;
-/** Of one array; the merges above take 9 MB. */
+/** Of one array; merges take some 20 bytes each. */
 const MAX_BYTES = 32 * 2 ** 20;
 
 /** Reads an array of strings. `key` is for messages. Throws `FormatError`, `ReadError`. */

@@ -1,42 +1,31 @@
 import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { FormatError, MissingFileError, ReadError } from '@airllm/loader';
-import { type GgmlType, ggmlType, unknownType } from './ggml-types';
+import { ggmlType, unknownType } from './ggml-types';
 import { HeaderCursor } from './header-cursor';
+import { checkNames, checkOverlap, type GgufTensor, measure, place, type TensorInfo } from './tensor-info';
+import { decodeText, quoted } from './text';
 import { type GgufValue, type GgufValueType, numberAt, VALUE_BYTES, VALUE_TYPES } from './value-types';
 
 // The format: ggml's docs/gguf.md, and what gguf.cpp refuses.
 
 /** Real files have some 50 keys. */
 const MAX_KEYS = 16_384;
-/** The largest known file has 1,900 tensors (experts are stacked); files of 2023 with single experts had about 1,000. */
+/** Experts are stacked, so that a layer has some twenty tensors; files of 2023 had one per expert, about 1,000 in all. */
 const MAX_TENSORS = 65_536;
 /** ggml holds 63 bytes. */
 const MAX_NAME_BYTES = 256;
 /** The format's own limit. */
 const MAX_KEY_BYTES = 65_535;
-/** Keys and strings that are kept; the longest real chat templates have 20 KB. Arrays stay in the file. */
+/** Keys and strings that are kept; the longest chat template known here has 17 KB. Arrays stay in the file. */
 const MAX_TEXT_BYTES = 16 * 2 ** 20;
-/** Metadata has been seen up to 25 MB (a vocabulary of 262,144 and 514,906 merges). */
+/** gpt-oss's 199,998 tokens and 446,189 merges make 13 MB, the most of the families known here. */
 const MAX_HEADER_BYTES = 128 * 2 ** 20;
 /** The format nests arrays without a limit, and llama.cpp reads none that is nested. */
 const MAX_DEPTH = 4;
 const MAX_NESTED = 65_536;
 const MAX_DIMENSIONS = 4;
 const DEFAULT_ALIGNMENT = 32;
-const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
-
-/** A tensor as the header tells it. */
-export interface GgufTensor {
-  readonly name: string;
-  readonly type: GgmlType;
-  /** Outermost dimension first: the reverse of the file's order. */
-  readonly shape: readonly number[];
-  readonly file: string;
-  /** From the start of the file. */
-  readonly offset: number;
-  readonly byteLength: number;
-}
 
 export interface GgufHeader {
   readonly file: string;
@@ -249,86 +238,4 @@ class HeaderReader {
   #fail(reason: string): never {
     throw this.#error(reason);
   }
-}
-
-interface TensorInfo {
-  readonly name: string;
-  readonly type: GgmlType;
-  readonly shape: readonly number[];
-  readonly byteLength: number;
-  /** From the start of the data. */
-  readonly offset: bigint;
-}
-
-/** Shape and bytes of a tensor from its dimensions, fastest first. */
-function measure(
-  dimensions: readonly bigint[],
-  type: GgmlType,
-  fail: (reason: string) => never,
-): Pick<TensorInfo, 'shape' | 'byteLength'> {
-  const found = `dimensions [${dimensions.join(', ')}]`;
-  const elements = dimensions.reduce((product, size) => product * size, 1n);
-  if (dimensions.some((size) => size === 0n)) fail(`${found}: none may be 0`);
-  if (elements > MAX_SAFE) fail(`${found} have more than 2^53 elements`);
-  const row = dimensions[0] ?? 1n;
-  if (row % BigInt(type.blockValues) !== 0n) {
-    fail(`rows of ${row} values are not whole ${type.name} blocks of ${type.blockValues}`);
-  }
-  const bytes = (elements / BigInt(type.blockValues)) * BigInt(type.blockBytes);
-  if (bytes > MAX_SAFE) fail(`${found} take more than 2^53 bytes`);
-  return { shape: dimensions.map(Number).reverse(), byteLength: Number(bytes) };
-}
-
-/** Where the tensor lies in the file, if the file has it. */
-function place(
-  info: TensorInfo,
-  facts: { file: string; fileBytes: number; alignment: number; dataStart: number },
-): GgufTensor {
-  const { name, type, shape, byteLength } = info;
-  const { file, fileBytes, alignment, dataStart } = facts;
-  const fail = (reason: string): never => {
-    throw new FormatError({ file, tensor: name, reason });
-  };
-  if (info.offset % BigInt(alignment) !== 0n) fail(`its offset ${info.offset} is not a multiple of ${alignment}`);
-  const end = BigInt(dataStart) + info.offset + BigInt(byteLength);
-  if (end > BigInt(fileBytes)) {
-    fail(`it ends at byte ${end}, but the file has ${fileBytes}: cut, or not fully downloaded`);
-  }
-  return { name, type, shape, file, offset: dataStart + Number(info.offset), byteLength };
-}
-
-function checkNames(file: string, tensors: readonly GgufTensor[]): void {
-  const seen = new Set<string>();
-  for (const { name } of tensors) {
-    if (seen.has(name)) throw new FormatError({ file, tensor: name, reason: 'it stands in the header twice' });
-    seen.add(name);
-  }
-}
-
-/** Holes are padding; an overlap is an error. */
-function checkOverlap(file: string, tensors: readonly GgufTensor[]): void {
-  const sorted = [...tensors].sort((a, b) => a.offset - b.offset);
-  for (let i = 1; i < sorted.length; i++) {
-    const [before, tensor] = [sorted[i - 1]!, sorted[i]!];
-    const overlap = before.offset + before.byteLength - tensor.offset;
-    if (overlap <= 0) continue;
-    const reason = `${overlap} bytes of it overlap tensor ${quoted(before.name)}`;
-    throw new FormatError({ file, tensor: tensor.name, reason });
-  }
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** Throws what `error` makes where the bytes are not UTF-8. */
-export function decodeText(bytes: Uint8Array, error: () => Error): string {
-  try {
-    return utf8.decode(bytes);
-  } catch {
-    throw error();
-  }
-}
-
-/** A name of the file as one line that a terminal can show. */
-export function quoted(name: string): string {
-  return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);
 }
