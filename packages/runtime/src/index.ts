@@ -50,6 +50,12 @@ export {
   resolveGeneration,
   type SamplingOptions,
 } from './generate/options';
+export {
+  type PerplexityOptions,
+  type PerplexityProgress,
+  type PerplexityResult,
+  perplexity,
+} from './generate/perplexity';
 export { type RandomSource, seededRandom } from './generate/random';
 export { argmax, type Sampling, sample } from './generate/sampling';
 export type { GenerationSession } from './generate/session';

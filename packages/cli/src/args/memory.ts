@@ -20,6 +20,7 @@ const options = {
     help: 'Positions of prompt and answer to hold room for. Default: what the model was made for, at most 4096.',
   }),
   maxRows: { declined: 'the plan finds the widest pass that memory allows' },
+  logitRows: { declined: 'perplexity asks for what it needs' },
 } satisfies Covers<MemoryOptions>;
 
 /** How much memory a model gets. */

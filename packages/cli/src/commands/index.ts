@@ -28,6 +28,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Split a checkpoint into one file per layer, with checksums.',
     load: async () => (await import('./shard')).shard,
   },
+  perplexity: {
+    summary: 'Measure how well a model predicts a text.',
+    load: async () => (await import('./perplexity')).perplexity,
+  },
   cache: {
     summary: 'List and remove converted copies of models.',
     load: async () => (await import('./cache')).cache,

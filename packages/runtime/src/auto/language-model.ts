@@ -3,6 +3,7 @@ import { DisposedError, type Reader } from '@airllm/loader';
 import type { Engine } from '../engine';
 import { continuationRows } from '../generate/continuation';
 import { generate, stream } from '../generate/generate';
+import { type PerplexityOptions, type PerplexityResult, perplexity } from '../generate/perplexity';
 import type { GenerationSession } from '../generate/session';
 import type { GenerateRequest, GenerateResult, StreamEvent } from '../generate/types';
 import type { Plan } from '../plan/types';
@@ -93,6 +94,11 @@ export class LanguageModel {
       all.set(row, i * vocabSize);
     });
     return all;
+  }
+
+  /** How well the model predicts a text: see {@link perplexity}. A model opened with more `logitRows` is quicker at it. */
+  perplexity(options: PerplexityOptions): Promise<PerplexityResult> {
+    return perplexity(this.#live(), options);
   }
 
   /** Waits for the segment being run, then frees all memory and threads. Idempotent; later use throws. */

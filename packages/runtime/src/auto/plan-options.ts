@@ -15,6 +15,11 @@ export interface MemoryOptions {
   readonly contextLength?: number | undefined;
   /** Rows of the widest pass. @defaultValue 512, fewer where memory is short */
   readonly maxRows?: number | undefined;
+  /**
+   * Rows of a pass whose logits may be asked for; each takes 8 bytes per entry of the vocabulary. @defaultValue 16, which
+   * is enough unless whole texts are scored
+   */
+  readonly logitRows?: number | undefined;
 }
 
 const DEFAULT_CONTEXT = 4096;
@@ -42,6 +47,7 @@ export async function resolvePlanOptions(
       ? {}
       : { weightsMemory: parseByteSize(options.weightsMemory, 'weightsMemory') }),
     ...(options.maxRows === undefined ? {} : { maxRows: options.maxRows }),
+    ...(options.logitRows === undefined ? {} : { logitRows: options.logitRows }),
     processBytes: (await processBytes(dir)) + (count - 1) * READER_BYTES,
     contextLength,
     readAlignment: readAlignment(readerKind),

@@ -194,7 +194,7 @@ export class Engine {
     const shape = widestPass(plan, {
       count: rows.length,
       passes: (width) => cutPasses(rows, width, plan.logitRows).length,
-      activations: activationBytes(model, this.#reader.alignment),
+      activations: activationBytes(model, this.#reader.alignment, plan.logitRows),
       fits: (width) => state(width) <= state(plan.maxRows),
     });
     if (shape.lent === 0) return undefined;

@@ -4,7 +4,7 @@ import type { Model } from '../models/model';
 import { worstSpan } from './segments';
 
 /** Rows of a pass whose logits are computed together: with a vocabulary of 256k, 16 rows are 16 MiB. */
-const MAX_LOGIT_ROWS = 16;
+export const DEFAULT_LOGIT_ROWS = 16;
 /** Embedding rows read at once; the engine stages each in a span of its own. */
 const STAGED_ROWS = 64;
 
@@ -15,15 +15,15 @@ const STAGED_ROWS = 64;
 const PAGE_BYTES = 4096;
 const BUFFERS = 11;
 
-export function logitRowsOf(maxRows: number): number {
-  return Math.min(maxRows, MAX_LOGIT_ROWS);
-}
-
 /**
  * Bytes of everything that depends on how many rows a pass has, as a function of that number: workspace, values carried
  * between blocks, gathered embedding rows, rotary tables, row descriptions, and logits (with a copy for whoever samples).
  */
-export function activationBytes(model: Model, readAlignment: number): (maxRows: number) => number {
+export function activationBytes(
+  model: Model,
+  readAlignment: number,
+  mostLogitRows = DEFAULT_LOGIT_ROWS,
+): (maxRows: number) => number {
   const body = [model.embedding, ...model.layers];
   const bodyColumns = workspaceColumns(body);
   const headColumns = workspaceColumns([model.head]);
@@ -33,7 +33,7 @@ export function activationBytes(model: Model, readAlignment: number): (maxRows: 
   const { row, span } = embeddingRow(model.embedding, readAlignment);
   const constants = placeLiterals(model).byteLength;
   return (maxRows) => {
-    const logitRows = logitRowsOf(maxRows);
+    const logitRows = Math.min(maxRows, mostLogitRows);
     const workspace = 4 * Math.max(maxRows * bodyColumns, logitRows * headColumns);
     const carried = 4 * (maxRows * bodyCarry + logitRows * headCarry);
     const logits = 4 * logitRows * model.config.vocabSize;

@@ -1,7 +1,7 @@
 import { OptionError } from '@airllm/loader';
 import { BudgetError } from '../errors';
 import type { Model } from '../models/model';
-import { activationBytes, logitRowsOf } from './activations';
+import { activationBytes, DEFAULT_LOGIT_ROWS } from './activations';
 import { type CutSizes, cutSizes } from './cut-sizes';
 import { ringForDrives } from './drives';
 import { choosePinned } from './pinned';
@@ -57,7 +57,8 @@ interface Layout {
 export function planResidency(model: Model, options: PlanOptions): Plan {
   check(options);
   const cuts = cutter(model, options.readAlignment);
-  const activations = activationBytes(model, options.readAlignment);
+  const { logitRows = DEFAULT_LOGIT_ROWS } = options;
+  const activations = activationBytes(model, options.readAlignment, logitRows);
   const { processBytes, contextLength, memory = Infinity } = options;
   const besides = (rows: number) => processBytes + stateBytes(model, contextLength, rows) + activations(rows);
   const granted = (rows: number) => Math.min(memory - besides(rows), options.weightsMemory ?? Infinity);
@@ -90,6 +91,7 @@ export function planResidency(model: Model, options: PlanOptions): Plan {
   const layout = forDrives(narrow, segments, granted(maxRows), options.driveOf);
   return assemble(segments, layout, granted(maxRows), {
     maxRows,
+    logitRows: Math.min(maxRows, logitRows),
     state,
     activations: activations(maxRows),
     process: processBytes,
@@ -98,12 +100,13 @@ export function planResidency(model: Model, options: PlanOptions): Plan {
 }
 
 function check(options: PlanOptions): void {
-  const { readAlignment, maxRows = DEFAULT_MAX_ROWS } = options;
+  const { readAlignment, maxRows = DEFAULT_MAX_ROWS, logitRows = DEFAULT_LOGIT_ROWS } = options;
   if (!Number.isInteger(Math.log2(readAlignment))) {
     throw new OptionError({ option: 'readAlignment', expected: 'a power of two', found: readAlignment });
   }
-  if (!Number.isSafeInteger(maxRows) || maxRows < 1) {
-    throw new OptionError({ option: 'maxRows', expected: 'a whole number of at least 1', found: maxRows });
+  for (const [option, found] of Object.entries({ maxRows, logitRows })) {
+    if (Number.isSafeInteger(found) && found >= 1) continue;
+    throw new OptionError({ option, expected: 'a whole number of at least 1', found });
   }
   for (const option of ['memory', 'weightsMemory', 'processBytes', 'contextLength'] as const) {
     const found = options[option];
@@ -199,6 +202,7 @@ function assemble(
   bytes: number,
   rest: {
     maxRows: number;
+    logitRows: number;
     state: number;
     activations: number;
     process: number;
@@ -215,12 +219,12 @@ function assemble(
   const staticBytes = total(segments);
   const pinnedBytes = total(segments.filter((_, i) => pinned[i]));
   const expertBytes = total(segments.flatMap((segment) => segment.experts?.flat() ?? []));
-  const { maxRows, state, activations, process, floor } = rest;
+  const { maxRows, logitRows, state, activations, process, floor } = rest;
   return {
     segments,
     pinned,
     maxRows,
-    logitRows: logitRowsOf(maxRows),
+    logitRows,
     bytes: {
       weights: staticBytes + expertBytes,
       pinned: pinnedBytes,

@@ -40,6 +40,8 @@ export interface PlanOptions {
   readonly contextLength: number;
   /** Rows of the widest pass wanted; fewer where memory is short. @defaultValue 512 */
   readonly maxRows?: number;
+  /** Rows of a pass that may want logits. @defaultValue 16: more are wanted only by those who score whole texts */
+  readonly logitRows?: number;
   /** Start alignment and length granularity of reads: 4096 for direct readers, else 1. */
   readonly readAlignment: number;
   /** Which drive a file lies on, by any number; absent, all lie on one. */
