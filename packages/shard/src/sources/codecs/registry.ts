@@ -4,7 +4,10 @@ import { awq } from './awq';
 import { bitsandbytes4bit } from './bitsandbytes-4bit';
 import { bitsandbytesInt8 } from './bitsandbytes-int8';
 import { compress } from './compress';
+import { compressedTensors } from './compressed-tensors';
 import { gptq } from './gptq';
+import { hqq } from './hqq';
+import { mlx } from './mlx';
 import { strided } from './strided';
 import { torchaoInt8 } from './torchao-int8';
 
@@ -14,8 +17,11 @@ export const CODECS: readonly Codec[] = [
   bitsandbytes4bit,
   bitsandbytesInt8,
   compress,
+  compressedTensors,
   ggufCodec,
   gptq,
+  hqq,
+  mlx,
   strided,
   torchaoInt8,
 ];

@@ -29,11 +29,22 @@ const CASES: readonly [name: string, how: ReturnType<typeof kindOf>, tolerance: 
   ['awq-gemm-4bit-g128', 'converted', 0],
   ['awq-gemm-4bit-g32-skip', 'converted', 0],
   ['bnb-fp4', 'in place', 0],
-  ['bnb-int8', 'converted', 2e-7],
+  ['bnb-int8', 'in place', 2e-7],
   ['bnb-nf4', 'in place', 0],
   ['bnb-nf4-bf16-storage', 'in place', 0],
   ['bnb-nf4-nested', 'in place', 0],
   ['bnb-nf4-straddle', 'in place', 0],
+  ['ct-fp8-block-ragged', 'in place', 0],
+  ['ct-fp8-channel', 'in place', 0],
+  ['ct-fp8-tensor', 'in place', 0],
+  ['ct-mxfp4', 'in place', 0],
+  ['ct-mxfp8', 'in place', 0],
+  ['ct-nvfp4', 'in place', 0],
+  ['ct-w3a16-pack', 'converted', 0],
+  ['ct-w4a16-pack', 'in place', 0],
+  ['ct-w4a16-pack-asym', 'converted', 0],
+  ['ct-w8a16-pack-channel', 'in place', 0],
+  ['ct-w8a8-int', 'in place', 0],
   ['fp8-autofp8', 'in place', 0],
   ['fp8-block', 'in place', 0],
   ['fp8-block-moe', 'in place', 0],
@@ -50,6 +61,14 @@ const CASES: readonly [name: string, how: ReturnType<typeof kindOf>, tolerance: 
   ['gptq-dynamic', 'converted', 0],
   ['gptq-sym-mislabelled', 'converted', 0],
   ['gptq_v2-4bit-asym', 'converted', 0],
+  ['hqq-4bit-g64', 'converted', 0],
+  ['mlx-3bit', 'converted', 0],
+  ['mlx-4bit-g64', 'in place', 0],
+  ['mlx-6bit', 'converted', 0],
+  ['mlx-8bit-tied', 'in place', 0],
+  ['mlx-mxfp4', 'in place', 0],
+  ['mlx-mxfp8', 'in place', 0],
+  ['mlx-nvfp4', 'in place', 0],
   ['modelopt-nvfp4', 'in place', 0],
   ['torchao-fp8', 'in place', 0],
   ['torchao-int8', 'in place', 0],
@@ -69,8 +88,39 @@ describe.skipIf(golden === undefined)('weights are what the libraries make of th
     }
   });
 
+  test('MLX: modules of several widths, or of none', async () => {
+    const dir = path.join(golden!, 'mlx-mixed');
+    const { tensors } = await openSource(dir);
+    const weights = await expectedWeights(dir);
+    for (const [module, expected] of weights) {
+      const ours = tensors.get(module)!;
+      expect(error(await decodeSourceTensor(ours, CODECS), await decodeSourceTensor(expected, CODECS))).toBe(0);
+    }
+    const kinds = ['mlp.down_proj', 'mlp.up_proj', 'self_attn.k_proj'].map((module) =>
+      kindOf(tensors.get(`model.layers.0.${module}.weight`)!),
+    );
+    expect(kinds).toEqual(['converted', 'in place', 'dense']);
+  });
+
+  test('MLX: experts are ranges of the stacked tensors, under the names of transformers', async () => {
+    const dir = path.join(golden!, 'mlx-4bit-moe');
+    const { tensors } = await openSource(dir);
+    for (const [module, expected] of await expectedWeights(dir)) {
+      const numbers = await decodeSourceTensor(expected, CODECS);
+      const isStack = expected.shape.length === 3;
+      const count = isStack ? expected.shape[0]! : 1;
+      for (let e = 0; e < count; e++) {
+        const ours = tensors.get(module.replace('.switch_mlp.', `.experts.${e}.`))!;
+        expect([module, kindOf(ours), ...ours.shape]).toEqual([module, 'in place', ...expected.shape.slice(-2)]);
+        const own = numbers.subarray((e * numbers.length) / count, ((e + 1) * numbers.length) / count);
+        expect(error(await decodeSourceTensor(ours, CODECS), own)).toBe(0);
+      }
+    }
+    expect(tensors.get('model.layers.0.mlp.gate.weight')).toMatchObject({ format: { code: 'u8' } });
+  });
+
   test('no part of a quantised weight is left over', async () => {
-    for (const [name] of [...CASES, ['mxfp4-gpt_oss']] as const) {
+    for (const [name] of [...CASES, ['mlx-4bit-moe'], ['mlx-mixed'], ['mxfp4-gpt_oss']] as const) {
       const { tensors } = await openSource(path.join(golden!, name));
       const odd = [...tensors.keys()].filter((key) => !/\.(weight|bias|sinks)$/.test(key));
       expect([name, ...odd]).toEqual([name]);
