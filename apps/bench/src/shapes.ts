@@ -13,6 +13,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   'llama-1b': { layers: 22, hidden: 2048, intermediate: 5632, heads: 32, keyValueHeads: 4, vocabulary: 32_000 },
   'llama-8b': { layers: 32, hidden: 4096, intermediate: 14_336, heads: 32, keyValueHeads: 8, vocabulary: 32_000 },
   'llama-70b': { layers: 80, hidden: 8192, intermediate: 28_672, heads: 64, keyValueHeads: 8, vocabulary: 32_000 },
+  'llama-405b': { layers: 126, hidden: 16_384, intermediate: 53_248, heads: 128, keyValueHeads: 8, vocabulary: 32_000 },
 };
 
 /** Names that `--shape` takes. */
