@@ -1,6 +1,7 @@
 import { MetaTensor } from '@airllm/loader';
 import { describe, expect, it } from 'vitest';
 import { GraphError } from '../errors';
+import { PackedTensor } from '../packed/packed-tensor';
 import type { RopeSpec } from '../rope/spec';
 import { type ExpertsOptions, GraphBuilder } from './builder';
 import type { Value } from './builder-options';
@@ -194,4 +195,26 @@ describe('GraphBuilder', () => {
       expect(failingOp(() => b.experts(x, b.input('logits', 3), captured))).toBe('linear');
     });
   });
+});
+
+it('numbers of a quantised matrix that no file holds are constants, which are not loaded', () => {
+  const part = (name: string, dtype: 'I8' | 'F32', shape: number[], literal?: Uint8Array) =>
+    new MetaTensor({ name, dtype, shape, literal });
+  const layouts = (factor: MetaTensor) => {
+    const tensor = new PackedTensor({
+      name: 'proj.weight',
+      shape: [3, 4],
+      format: {
+        code: 'i8',
+        block: { rows: 1, columns: 4 },
+        scale: { dtype: 'F32', supers: { dtype: 'F32', every: 2 ** 30 } },
+      },
+      components: { codes: part('codes', 'I8', [3, 4]), scales: part('scales', 'F32', [3, 1]), supers: factor },
+    });
+    const b = new GraphBuilder(() => tensor);
+    b.output('y', b.linear(b.input('x', 4), 'proj', 3, { bias: false }));
+    return b.build('block').graph.weights.map(({ layout }) => layout);
+  };
+  expect(layouts(part('factor', 'F32', [1], new Uint8Array(4)))).toEqual(['out,in', 'out,in', 'constants']);
+  expect(layouts(part('factor', 'F32', [1]))).toEqual(['out,in', 'out,in', 'whole']);
 });

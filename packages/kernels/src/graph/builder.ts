@@ -345,7 +345,9 @@ export class GraphBuilder {
     const packed = { format, columns: tensor.shape[1]!, components };
     const id = this.#store(codes, { dtype: codes.dtype, shape: codes.shape, layout, ...fused, packed });
     for (const [name, part] of others) {
-      const own = name === 'constants' ? 'constants' : part.shape.length === 2 ? layout : 'whole';
+      // Numbers of a matrix that no file holds, such as a factor of all its scales, are constants too.
+      const known = name === 'constants' || (part.literal !== undefined && part.shape.length === 1);
+      const own = known ? 'constants' : part.shape.length === 2 ? layout : 'whole';
       this.#store(part, { dtype: part.dtype, shape: part.shape, layout: own });
     }
     return id;

@@ -2,7 +2,6 @@ import { ggufCodec } from '../gguf/gguf-codec';
 import type { Codec } from '../source';
 import { awq } from './awq';
 import { bitsandbytes4bit } from './bitsandbytes-4bit';
-import { bitsandbytesInt8 } from './bitsandbytes-int8';
 import { compress } from './compress';
 import { compressedTensors } from './compressed-tensors';
 import { gptq } from './gptq';
@@ -15,7 +14,6 @@ import { torchaoInt8 } from './torchao-int8';
 export const CODECS: readonly Codec[] = [
   awq,
   bitsandbytes4bit,
-  bitsandbytesInt8,
   compress,
   compressedTensors,
   ggufCodec,

@@ -1,4 +1,5 @@
 import { nibbleFormat } from '../formats/bitsandbytes-4bit';
+import { int8Factor, int8Format } from '../formats/bitsandbytes-int8';
 import { type ExpectedFormat, isQuantised } from './expectation';
 import { skippedModules } from './skipped';
 
@@ -16,7 +17,7 @@ export const expectedBitsandbytes: ExpectedFormat = {
       const scb = `${module}.SCB`;
       if (!isQuantised(weight, [`${name}.absmax`, scb], isSkipped)) return undefined;
       if (weight.listed ? weight.has(scb) : quantisation.load_in_8bit === true) {
-        return { format: { code: 'i8', block: { rows: 1, columns }, scale: { dtype: 'F32' } } };
+        return { format: int8Format(columns, 'F32'), known: { supers: int8Factor(name) } };
       }
       // Rows that begin in the middle of a byte are rewritten.
       if (columns % 2 !== 0) return undefined;

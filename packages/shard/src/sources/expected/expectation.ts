@@ -1,4 +1,4 @@
-import type { PackedFormat } from '@airllm/kernels';
+import type { Components, PackedFormat } from '@airllm/kernels';
 
 /** A weight of a model of which no file is here, and what an index tells of it. */
 export interface WeightHint {
@@ -27,6 +27,8 @@ export interface ExpectedMatrix {
   readonly format: PackedFormat;
   /** Every matrix has constants of its own; else they are the format's, and in memory once. */
   readonly ownConstants?: true;
+  /** Components that no file holds. */
+  readonly known?: Components;
 }
 
 export type Expectation = (weight: WeightHint) => ExpectedMatrix | undefined;

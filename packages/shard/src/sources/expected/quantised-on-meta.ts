@@ -10,6 +10,9 @@ export interface QuantisedOnMetaOptions {
   readonly names?: Iterable<string>;
 }
 
+/** Their count is what matters. */
+const NO_NUMBERS = { bias: 0, table4: [], table8: [] };
+
 /** Prefixes of the base model, which files of the base model alone lack. */
 const BASE_PREFIX = /^(?:model|transformer)\./;
 const WEIGHT = '.weight';
@@ -39,11 +42,13 @@ export function quantisedOnMeta(
     const hint: WeightHint = { name, module, rows: rows!, columns: columns!, listed, has };
     const expected = expect(hint);
     if (expected === undefined) return undefined;
-    const tensor = packedOnMeta(name, shape, expected.format);
-    const { components } = tensor;
-    if (components.constants === undefined || expected.ownConstants) return tensor;
-    const constants = pool.tensor(components.constants.name, expected.format, { bias: 0, table4: [], table8: [] });
-    return new PackedTensor({ name, shape, format: expected.format, components: { ...components, constants } });
+    const { format, ownConstants, known } = expected;
+    const onMeta = packedOnMeta(name, shape, format);
+    const { constants } = onMeta.components;
+    if (known === undefined && (constants === undefined || ownConstants)) return onMeta;
+    const shared = constants && !ownConstants && pool.tensor(constants.name, format, NO_NUMBERS);
+    const components = { ...onMeta.components, ...(shared && { constants: shared }), ...known };
+    return new PackedTensor({ name, shape, format, components });
   };
 }
 

@@ -1,5 +1,12 @@
 /** Keys under which configurations list modules that stay dense. */
-const KEYS = ['modules_to_not_convert', 'llm_int8_skip_modules', 'ignored_layers', 'ignore', 'exclude_modules'];
+const KEYS = [
+  'modules_to_not_convert',
+  'llm_int8_skip_modules',
+  'ignored_layers',
+  'ignore',
+  'exclude_modules',
+  'skip_modules',
+];
 
 /**
  * Whether a configuration leaves a module out: by its name, by a part of its path, or by a pattern with `*`. Regular
@@ -10,6 +17,12 @@ export function skippedModules(quantisation: Readonly<Record<string, unknown>>):
   const entries = KEYS.flatMap((key) => quantisation[key]).filter((entry) => typeof entry === 'string');
   const patterns = entries.map(patternOf).filter((pattern) => pattern !== undefined);
   return (module) => patterns.some((pattern) => matches(pattern, module));
+}
+
+/** Whether an entry of such a list means a module. */
+export function matchesModule(entry: string, module: string): boolean {
+  const pattern = patternOf(entry);
+  return pattern !== undefined && matches(pattern, module);
 }
 
 /** Literal pieces between stars. */

@@ -1,16 +1,23 @@
-import type { MetaTensor } from '@airllm/loader';
-import type { Conversion, RawCheckpoint } from '../source';
+import { componentShape, type PackedFormat, type PackedTensor } from '@airllm/kernels';
+import { MetaTensor } from '@airllm/loader';
+import type { RawCheckpoint } from '../source';
 import { matrixShape } from './shared/scaled';
-import { checkCount, checkDType, companion, malformed, unsupported } from './shared/tensors';
+import { checkCount, checkDType, companion, malformed, packed, unsupported, viewed } from './shared/tensors';
 
 /** `weight_format` of the layouts that old CUDA kernels shuffled weights into. */
 const SHUFFLED = ['row', 'col32', 'col_turing', 'col_ampere'];
 
+/** The factor of every scale; in float32 it is off by 4e-9 of itself. */
+const FACTOR = new Uint8Array(Float32Array.of(1 / 127).buffer);
+
+/** More blocks than any matrix has: one factor for all of them, in the same format whatever their number is. */
+const ALL = 2 ** 30;
+
 /**
- * LLM.int8(): w = code · SCB / 127, one SCB per row. Scales are divided once; executors multiply. (The library itself
- * quantises activations too, which is its own rounding and not the weights'.)
+ * LLM.int8(): w = code · SCB / 127, one SCB per row; in place, as code · (SCB · 1/127). (The library itself quantises
+ * activations too, which is its own rounding and not the weights'.)
  */
-export async function resolveInt8(raw: RawCheckpoint, weight: MetaTensor): Promise<Conversion> {
+export async function resolveInt8(raw: RawCheckpoint, weight: MetaTensor): Promise<PackedTensor> {
   const { name } = weight;
   const module = name.slice(0, -'weight'.length);
   const statistics = companion(raw, weight, `${module}SCB`);
@@ -19,15 +26,19 @@ export async function resolveInt8(raw: RawCheckpoint, weight: MetaTensor): Promi
   checkDType(statistics, ['F32', 'F16', 'BF16']);
   checkCount(statistics, shape[0]);
   await checkLayout(raw, raw.tensors.get(`${module}weight_format`));
-  return {
-    kind: 'conversion',
-    name,
-    shape,
-    codec: 'bitsandbytes-int8',
-    params: { scale: statistics.dtype },
-    inputs: { weight, SCB: statistics },
-    output: { format: { code: 'i8', block: { rows: 1, columns: shape[1] }, scale: { dtype: 'F32' } } },
-  };
+  const format = int8Format(shape[1], statistics.dtype as 'F32' | 'F16' | 'BF16');
+  const scales = viewed(statistics, { shape: componentShape(format, shape, 'scales') });
+  return packed(weight, { name, shape, format, components: { codes: weight, scales, supers: int8Factor(name) } });
+}
+
+/** How LLM.int8() is computed with. */
+export function int8Format(columns: number, dtype: 'F32' | 'F16' | 'BF16'): PackedFormat {
+  return { code: 'i8', block: { rows: 1, columns }, scale: { dtype, supers: { dtype: 'F32', every: ALL } } };
+}
+
+/** 1/127, which no file holds. */
+export function int8Factor(weight: string): MetaTensor {
+  return new MetaTensor({ name: `${weight}.supers`, dtype: 'F32', shape: [1], literal: FACTOR });
 }
 
 async function checkLayout(raw: RawCheckpoint, marker: MetaTensor | undefined): Promise<void> {

@@ -11,8 +11,8 @@ const INT8_PARTS = ['weight', 'SCB', 'weight_format'];
 const SCB = /^(.+)\.SCB$/;
 
 /**
- * bitsandbytes: NF4 and FP4 in place, LLM.int8() with its scales divided. Nested maps and states are small; thousands of
- * them are read in parallel when a model is opened.
+ * bitsandbytes: NF4, FP4 and LLM.int8(), in place. Nested maps and states are small; thousands of them are read in
+ * parallel when a model is opened.
  */
 export const bitsandbytes: QuantFormat = {
   name: 'bitsandbytes',
@@ -34,9 +34,9 @@ export const bitsandbytes: QuantFormat = {
       for (const name of resolved.used) used.add(name);
     }
     const isInt8 = ({ name, dtype }: MetaTensor) => dtype === 'I8' && name.endsWith('.weight') && !used.has(name);
-    for (const conversion of await Promise.all(all.filter(isInt8).map((weight) => resolveInt8(raw, weight)))) {
-      tensors.set(conversion.name, conversion);
-      const module = conversion.name.slice(0, -'weight'.length);
+    for (const matrix of await Promise.all(all.filter(isInt8).map((weight) => resolveInt8(raw, weight)))) {
+      tensors.set(matrix.name, matrix);
+      const module = matrix.name.slice(0, -'weight'.length);
       for (const part of INT8_PARTS) if (raw.tensors.has(module + part)) used.add(module + part);
     }
     for (const tensor of all) if (!used.has(tensor.name)) checkOrphan(tensor);
