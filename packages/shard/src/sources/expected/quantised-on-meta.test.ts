@@ -20,6 +20,7 @@ const SCALES: Readonly<Record<string, string>> = {
 
 /** What no configuration tells without the names of an index: see each. */
 const NAMES: Readonly<Record<string, string>> = {
+  'mlx-mixed': 'layers that stay dense need no entry',
   'gptq-dynamic': 'its rules are regular expressions of an untrusted file',
 };
 
@@ -33,6 +34,17 @@ const CASES = [
   'bnb-nf4-bf16-storage',
   'bnb-nf4-nested',
   'bnb-nf4-straddle',
+  'ct-fp8-block-ragged',
+  'ct-fp8-channel',
+  'ct-fp8-tensor',
+  'ct-mxfp4',
+  'ct-mxfp8',
+  'ct-nvfp4',
+  'ct-w3a16-pack',
+  'ct-w4a16-pack',
+  'ct-w4a16-pack-asym',
+  'ct-w8a16-pack-channel',
+  'ct-w8a8-int',
   'fp8-autofp8',
   'fp8-block',
   'fp8-block-moe',
@@ -49,6 +61,16 @@ const CASES = [
   'gptq-dynamic',
   'gptq-sym-mislabelled',
   'gptq_v2-4bit-asym',
+  'hqq-4bit-g64',
+  'mlx-3bit',
+  'mlx-4bit-g64',
+  'mlx-4bit-moe',
+  'mlx-6bit',
+  'mlx-8bit-tied',
+  'mlx-mixed',
+  'mlx-mxfp4',
+  'mlx-mxfp8',
+  'mlx-nvfp4',
   'modelopt-nvfp4',
   'mxfp4-gpt_oss',
   'torchao-fp8',
@@ -199,6 +221,8 @@ describe('modules that a configuration leaves out', () => {
   });
 });
 
+const NAME = 'model.layers.0.mlp.up_proj.weight';
+
 test('whatever a configuration holds, it makes sense or tells nothing', () => {
   const odd: readonly unknown[] = [
     0,
@@ -216,6 +240,10 @@ test('whatever a configuration holds, it makes sense or tells nothing', () => {
     { default: null },
   ];
   const keys = [
+    'config_groups',
+    'quant_config',
+    'mode',
+    'model.layers.0.mlp.up_proj',
     'weight_block_size',
     'bits',
     'group_size',
@@ -226,9 +254,12 @@ test('whatever a configuration holds, it makes sense or tells nothing', () => {
     'ignore',
   ];
   const methods = [
+    undefined,
     'awq',
     'auto-round',
     'bitsandbytes',
+    'compressed-tensors',
+    'hqq',
     'fbgemm_fp8',
     'fp8',
     'gptq',
@@ -240,10 +271,14 @@ test('whatever a configuration holds, it makes sense or tells nothing', () => {
   for (const quant_method of methods) {
     for (const key of keys) {
       for (const value of odd) {
-        const config = { dtype: value, quantization_config: { quant_method, bits: 4, [key]: value } };
-        quantisedOnMeta(config)('model.layers.0.mlp.up_proj.weight', [48, 80]);
+        const config = { dtype: value, quantization_config: { quant_method, bits: 4, group_size: 32, [key]: value } };
+        quantisedOnMeta(config)(NAME, [48, 80]);
       }
     }
+  }
+  for (const weights of odd) {
+    const config_groups = { a: weights, b: { targets: weights, weights }, c: { targets: ['Linear'], weights } };
+    quantisedOnMeta({ quantization_config: { quant_method: 'compressed-tensors', config_groups } })(NAME, [48, 80]);
   }
   for (const value of odd) expect(quantisedOnMeta({ quantization_config: value })('a.weight', [2, 2])).toBeUndefined();
 });
