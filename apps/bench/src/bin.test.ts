@@ -19,10 +19,17 @@ test.skipIf(process.platform === 'win32')('the shard bench prints its ratio and 
   expect(readdirSync(dir)).toEqual([]);
 });
 
+test('the attention bench says how much of a layer attention is, for each kept dtype', async () => {
+  const { stdout } = await bench('attention', '--shape', 'tiny', '--context', '40', '--rows', '3', '--rounds', '2');
+  for (const dtype of ['float32', 'bfloat16', 'int8']) {
+    expect(stdout).toMatch(new RegExp(`^\\| ${dtype} \\| 40 \\| 3 \\| .* \\| [\\d.]+ % \\|$`, 'm'));
+  }
+});
+
 test('without a known name it lists the benches', async () => {
   const failure = await bench('nonsense').catch((error) => error);
   expect(failure.code).toBe(2);
-  for (const name of ['disk', 'residency', 'resident', 'startup', 'memory', 'estimate', 'shard']) {
+  for (const name of ['disk', 'residency', 'resident', 'startup', 'memory', 'attention', 'estimate', 'shard']) {
     expect(failure.stderr).toMatch(new RegExp(`^bench ${name} `, 'm'));
   }
   expect(failure.stderr).toMatch(/^bench synthetic /m);

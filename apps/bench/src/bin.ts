@@ -8,6 +8,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   resident: () => import('./resident'),
   startup: () => import('./startup'),
   memory: () => import('./memory'),
+  attention: () => import('./attention'),
   estimate: () => import('./estimate'),
   shard: () => import('./shard'),
   synthetic: () => import('./synthetic-bench'),

@@ -6,6 +6,7 @@ storage    dtype of the stored weights (computation is float32 on the stored val
 shard_kb   shard size, for a checkpoint of several files with an index
 legacy     write config.json with the keys of transformers 4 (rope_theta, rope_scaling, torch_dtype), as most published
            checkpoints have it
+fused      stored as transformers 5 has it in memory, the experts of a layer in one tensor
 as_published  as the openai-community/gpt2 repositories are: names without "transformer.", causal masks among the tensors
 blind_to   {what: config overrides}: readings of the config that must give visibly other logits; a fixture that a wrong
            implementation would pass is refused
@@ -131,5 +132,30 @@ CASES = {
                     max_position_embeddings=128, sliding_window=11,
                     rope_parameters=dict(rope_type="default", rope_theta=1000000.0)),
         blind_to={"one expert": dict(num_experts_per_tok=1), "no window": dict(sliding_window=None)},
+    ),
+    "qwen3_moe-fused": dict(
+        type="qwen3_moe", prompt=20, generate=16, storage="bfloat16", fused=True,
+        config=dict(hidden_size=40, num_attention_heads=4, num_key_value_heads=2, head_dim=14, intermediate_size=56,
+                    moe_intermediate_size=24, num_hidden_layers=5, vocab_size=301, num_experts=5, num_experts_per_tok=2,
+                    norm_topk_prob=True, decoder_sparse_step=2, mlp_only_layers=[3], max_position_embeddings=128,
+                    rope_parameters=dict(rope_type="default", rope_theta=1000000.0)),
+        blind_to={"one expert": dict(num_experts_per_tok=1), "scores as they are": dict(norm_topk_prob=False)},
+    ),
+    "gpt_oss": dict(
+        type="gpt_oss", prompt=24, generate=10, storage="bfloat16", legacy=True,
+        config=dict(hidden_size=40, num_attention_heads=4, num_key_value_heads=2, head_dim=14, intermediate_size=28,
+                    num_hidden_layers=3, vocab_size=301, num_local_experts=5, num_experts_per_tok=2, sliding_window=6,
+                    max_position_embeddings=128, swiglu_limit=1.0,
+                    rope_parameters=dict(rope_type="yarn", rope_theta=150000.0, factor=4.0, beta_fast=8.0, beta_slow=1.0,
+                                         truncate=False, original_max_position_embeddings=64)),
+        blind_to={
+            "one expert": dict(num_experts_per_tok=1),
+            "all layers full": dict(layer_types=["full_attention"] * 3),
+            "windows the other way round": dict(layer_types=["full_attention", "sliding_attention", "full_attention"]),
+            "another limit": dict(swiglu_limit=7.0),
+            "truncated yarn": dict(rope_parameters=dict(
+                rope_type="yarn", rope_theta=150000.0, factor=4.0, beta_fast=8.0, beta_slow=1.0, truncate=True,
+                original_max_position_embeddings=64)),
+        },
     ),
 }

@@ -32,7 +32,7 @@ def config_of(case, **overrides):
 
 def blank(config):
     model = AutoModelForCausalLM.from_config(copy.deepcopy(config), attn_implementation="eager", dtype=torch.float32)
-    if config.model_type == "mixtral":
+    if config.model_type in ("mixtral", "qwen3_moe", "gpt_oss"):
         model.set_experts_implementation("eager")  # the grouped kernel has no float64
     return model
 
@@ -53,7 +53,7 @@ def random_weights(case, seed):
     tied = model.config.tie_word_embeddings
     for name, tensor in model.named_parameters():
         noise = torch.randn(tensor.shape, generator=generator)
-        if tensor.dim() == 1:
+        if tensor.dim() == 1 or name.endswith("_bias"):
             if name.endswith("bias"):
                 value = 0.2 * noise
             else:
@@ -65,7 +65,8 @@ def random_weights(case, seed):
         elif "lm_head" in name:
             value = 3.0 * noise / tensor.shape[-1] ** 0.5
         else:
-            inputs = tensor.shape[0] if case["type"] == "gpt2" else tensor.shape[-1]
+            transposed = case["type"] == "gpt2" or (case["type"] == "gpt_oss" and tensor.dim() == 3)
+            inputs = tensor.shape[-2] if transposed else tensor.shape[-1]
             value = (2.5 if ".gate.weight" in name else 1.4) * noise / inputs**0.5
         tensor.data.copy_(value.to(getattr(torch, case.get("storage", "float32"))))
     return model.state_dict()
@@ -151,7 +152,8 @@ def write(case, folder, config, weights, tensors):
     shutil.rmtree(folder, ignore_errors=True)
     storage = getattr(torch, case.get("storage", "float32"))
     limits = {"max_shard_size": f"{case['shard_kb']}KB"} if "shard_kb" in case else {}
-    fresh(config, weights).to(storage).save_pretrained(folder, **limits)
+    fresh(config, weights).to(storage).save_pretrained(
+        folder, save_original_format=not case.get("fused", False), **limits)
     (folder / "generation_config.json").unlink(missing_ok=True)
     if case.get("as_published"):
         as_published_gpt2(folder / "model.safetensors", config)

@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormatError, MissingFileError, openCheckpointIndex, UnsupportedCheckpointError } from '@airllm/loader';
 import {
+  type BuildModelOptions,
   buildModel,
   configDType,
   type Model,
@@ -49,9 +50,9 @@ export async function openModelFiles(
 }
 
 /** The model as it would run; over its files, or on meta where these are not here. */
-export function modelOf({ config, tensors, quantised }: ModelFiles): Model {
-  if (tensors !== null) return buildModel(config, { tensors });
-  return buildModel(config, { dtype: configDType(config), ...(quantised && { quantised }) });
+export function modelOf({ config, tensors, quantised }: ModelFiles, options: BuildModelOptions): Model {
+  if (tensors !== null) return buildModel(config, { tensors }, options);
+  return buildModel(config, { dtype: configDType(config), ...(quantised && { quantised }) }, options);
 }
 
 function fromSource(source: ModelSource, config: Record<string, unknown>): ModelFiles {

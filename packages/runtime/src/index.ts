@@ -91,7 +91,7 @@ export {
   stateBytesAt,
 } from './models/description';
 export { type Model, type ModelConfig, type ModelTensor, storedTensors } from './models/model';
-export { buildModel, type MetaDTypes, readConfig, type TensorMap } from './models/registry';
+export { type BuildModelOptions, buildModel, type MetaDTypes, readConfig, type TensorMap } from './models/registry';
 export type { QuantisedOnMeta } from './models/tensor-source';
 export { type Limit, type PassPrediction, type PassSpeeds, type PredictOptions, predictPass } from './plan/predict';
 export { planResidency } from './plan/residency';

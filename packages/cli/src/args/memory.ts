@@ -1,5 +1,5 @@
 import { type MemoryOptions, parseByteSize } from '@airllm/runtime';
-import { type Covers, number, type Option, type OptionGroup } from './option';
+import { type Covers, choice, number, type Option, type OptionGroup } from './option';
 
 const size = (help: string): Option<number> => ({
   value: '<size>',
@@ -19,6 +19,12 @@ const options = {
     value: '<tokens>',
     help: 'Positions of prompt and answer to hold room for. Default: what the model was made for, at most 4096.',
   }),
+  kvCacheDtype: choice<NonNullable<MemoryOptions['kvCacheDtype']>>(
+    { float32: true, bfloat16: true, int8: true },
+    {
+      help: 'How keys and values of the context are kept: bfloat16 takes half the memory, int8 a quarter. Default: float32.',
+    },
+  ),
   maxRows: { declined: 'the plan finds the widest pass that memory allows' },
   logitRows: { declined: 'perplexity asks for what it needs' },
 } satisfies Covers<MemoryOptions>;

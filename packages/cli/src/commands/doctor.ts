@@ -3,6 +3,7 @@ import path from 'node:path';
 import {
   buildModel,
   type MachineSpeeds,
+  type MemoryOptions,
   type Model,
   measureMachine,
   type Plan,
@@ -76,20 +77,22 @@ interface Planned {
   readonly model: Model;
   readonly plan: Plan;
   readonly planOptions: PlanOptions;
+  readonly kvCacheDtype: MemoryOptions['kvCacheDtype'];
 }
 
 async function planFor(
   files: ModelFiles,
-  memory: Parameters<typeof resolvePlanOptions>[2],
+  memory: MemoryOptions,
   readerKind: Parameters<typeof resolvePlanOptions>[3],
 ): Promise<Planned> {
-  const model = modelOf(files);
+  const model = modelOf(files, memory);
   const planOptions = await resolvePlanOptions(files.dir, model, memory, readerKind);
-  return { files, model, plan: planResidency(model, planOptions), planOptions };
+  const { kvCacheDtype } = memory;
+  return { files, model, plan: planResidency(model, planOptions), planOptions, kvCacheDtype };
 }
 
 function modelReport(
-  { files, model, plan, planOptions }: Planned,
+  { files, model, plan, planOptions, kvCacheDtype }: Planned,
   machine: MachineSpeeds,
   disk: number | undefined,
   reader: string,
@@ -115,7 +118,7 @@ function modelReport(
     planOptions,
     speed,
     bufferedBytesPerSecond: disk === undefined ? drive?.buffered : undefined,
-    halved: dtype === 'F32' ? buildModel(files.config, { dtype: 'BF16' }) : undefined,
+    halved: dtype === 'F32' ? buildModel(files.config, { dtype: 'BF16' }, { kvCacheDtype }) : undefined,
   });
   return { ...facts, speed, advice };
 }

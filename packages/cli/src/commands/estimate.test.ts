@@ -32,6 +32,18 @@ test('in words, with the least that works', async () => {
   expect(stdout).toMatch(/^least memory .*--memory \d+MB\)$/m);
 });
 
+test('keys and values in other dtypes take less, in the plan and in the run', async () => {
+  const dir = tinyModel();
+  const { state } = await estimated(dir, '--context', '128');
+  const half = await estimated(dir, '--context', '128', '--kv-cache-dtype', 'bfloat16');
+  expect(half).toMatchObject({ state: state / 2, kvCacheDtype: 'bfloat16' });
+  const options = ['--context', '128', '--kv-cache-dtype', 'int8'];
+  const { stdout } = await airllm(['estimate', dir, ...options]);
+  expect(stdout).toMatch(/^state .* at 128 positions in int8$/m);
+  const run = await airllm(['run', dir, 'x', '-q', '--json', '--max-new-tokens', '1', ...options]);
+  expect(JSON.parse(run.stdout).plan.state).toBe((await estimated(dir, ...options)).state);
+});
+
 test('a memory below the floor is refused with the floor, which works', async () => {
   const dir = tinyModel();
   const { code, stdout, stderr } = await airllm(['estimate', dir, '--memory', '10MB']);

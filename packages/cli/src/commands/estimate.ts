@@ -29,7 +29,7 @@ export const estimate = defineCommand({
   async run({ terminal, signal }, [source], values) {
     const { reader = 'direct' } = values.engine;
     const files = await openModelFiles(source!, values.model, signal);
-    const model = modelOf(files);
+    const model = modelOf(files, values.memory);
     // As large as the process that would run it.
     const executor = await openExecutor(values.engine, terminal);
     try {
@@ -43,6 +43,7 @@ export const estimate = defineCommand({
         memory: options.memory,
         weightsMemory: options.weightsMemory,
         contextLength: options.contextLength,
+        kvCacheDtype: values.memory.kvCacheDtype ?? 'float32',
         executor: executor.info.name,
         isa: executor.info.isa,
         computeDtype: executor.info.computeDtype,

@@ -13,6 +13,8 @@ export interface EstimateReport extends PlanSummary {
   /** Granted to weights alone. */
   readonly weightsMemory: number | undefined;
   readonly contextLength: number;
+  /** How keys and values are kept. */
+  readonly kvCacheDtype: string;
   readonly executor: string;
   readonly isa: string;
   readonly computeDtype: string;
@@ -42,7 +44,7 @@ export function estimateText(report: EstimateReport): string {
     ],
     ['ring', `${formatBytes(report.ring)} (segments of up to ${formatBytes(segments.largest)})`],
     ...experts,
-    ['state', `${formatBytes(report.state)} at ${formatExact(report.contextLength)} positions`],
+    ['state', stateText(report)],
     ['activations', `${formatBytes(report.activations)} (up to ${report.maxRows} tokens at once)`],
     ['process', `${formatBytes(report.process)} for Node, code and tokenizer`],
     ['total', formatBytes(report.total)],
@@ -51,6 +53,11 @@ export function estimateText(report: EstimateReport): string {
     ['least weights', `${formatBytes(floor.weightsMemory)} (--weights-memory ${floor.weightsMemory})`],
     ...speedRows(report.speed),
   ]);
+}
+
+function stateText({ state, contextLength, kvCacheDtype }: EstimateReport): string {
+  const kept = kvCacheDtype === 'float32' ? '' : ` in ${kvCacheDtype}`;
+  return `${formatBytes(state)} at ${formatExact(contextLength)} positions${kept}`;
 }
 
 function granted({ memory, weightsMemory }: EstimateReport): string {

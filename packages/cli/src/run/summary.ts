@@ -23,7 +23,7 @@ export function planLine({ info }: LanguageModel, granted: Granted): string {
   return [
     `${info.modelType} ${formatCount(info.parameterCount)}`,
     `${info.executor} ${info.isa}, ${info.computeDtype}, ${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`,
-    `context ${info.contextLength}`,
+    `context ${info.contextLength}${info.kvCacheDtype === 'float32' ? '' : ` in ${info.kvCacheDtype}`}`,
     weights + (grant === '' ? '' : ` (${grant} granted)`),
   ].join(' · ');
 }

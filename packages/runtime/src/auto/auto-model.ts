@@ -9,10 +9,10 @@ import { type DType, openReader, type Reader } from '@airllm/loader';
 import { Engine, type Observer } from '../engine';
 import { loadGenerationConfig, readGenerationDefaults } from '../generate/generation-config';
 import type { Model } from '../models/model';
-import { buildModel } from '../models/registry';
+import { type BuildModelOptions, buildModel } from '../models/registry';
 import { planResidency } from '../plan/residency';
 import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
-import { LanguageModel, type ModelInfo } from './language-model';
+import { LanguageModel } from './language-model';
 import { type OpenWeightsOptions, openWeights } from './open-weights';
 import { type MemoryOptions, resolvePlanOptions } from './plan-options';
 import { type ResolveModelOptions, resolveModel } from './resolve-model';
@@ -57,7 +57,7 @@ export class AutoModel {
       closing.push(() => reader.close());
       const weights = await openWeights(found.file ?? found.dir, options);
       const { dir, config } = weights;
-      const model = buildModel(config, weights);
+      const model = buildModel(config, weights, options);
       const executor = await createExecutor(executorOptions(options));
       closing.push(() => executor.dispose());
       const planOptions = await resolvePlanOptions(dir, model, options, reader.kind);
@@ -70,7 +70,11 @@ export class AutoModel {
       const text = await loadText(dir, config, options.signal);
       const session = { engine, contextLength, ...text };
       return new LanguageModel({
-        info: infoOf(dir, engine, executor, reader, contextLength),
+        info: {
+          ...infoOf(dir, engine, executor, reader),
+          contextLength,
+          kvCacheDtype: options.kvCacheDtype ?? 'float32',
+        },
         session,
         executor,
         reader,
@@ -82,8 +86,11 @@ export class AutoModel {
   }
 
   /** The model a config.json describes, every weight on meta: for counts, plans and sizes without any weights. */
-  static fromConfig(config: Readonly<Record<string, unknown>>, options: { dtype?: DType } = {}): Model {
-    return buildModel(config, { dtype: options.dtype ?? 'BF16' });
+  static fromConfig(
+    config: Readonly<Record<string, unknown>>,
+    options: { dtype?: DType } & BuildModelOptions = {},
+  ): Model {
+    return buildModel(config, { dtype: options.dtype ?? 'BF16' }, options);
   }
 }
 
@@ -111,7 +118,7 @@ function executorOptions(options: FromPretrainedOptions): ExecutorOptions {
   };
 }
 
-function infoOf(dir: string, engine: Engine, executor: Executor, reader: Reader, contextLength: number): ModelInfo {
+function infoOf(dir: string, engine: Engine, executor: Executor, reader: Reader) {
   return {
     modelType: engine.model.config.modelType,
     dir,
@@ -120,7 +127,6 @@ function infoOf(dir: string, engine: Engine, executor: Executor, reader: Reader,
     isa: executor.info.isa,
     threads: executor.info.threads,
     computeDtype: executor.info.computeDtype,
-    contextLength,
     reader: reader.kind,
     plan: engine.plan,
   };

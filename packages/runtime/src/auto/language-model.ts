@@ -1,4 +1,4 @@
-import type { ComputeDType, Executor, ExecutorName } from '@airllm/kernels';
+import type { ComputeDType, Executor, ExecutorName, KvCacheDType } from '@airllm/kernels';
 import { DisposedError, type Reader } from '@airllm/loader';
 import type { Engine } from '../engine';
 import { continuationRows } from '../generate/continuation';
@@ -22,6 +22,8 @@ export interface ModelInfo {
   /** What bf16 weights are multiplied with; all others meet float32. */
   readonly computeDtype: ComputeDType;
   readonly contextLength: number;
+  /** How keys and values are kept. */
+  readonly kvCacheDtype: KvCacheDType;
   /** How the weights are read: `direct`, `plain` or `mmap`. */
   readonly reader: string;
   readonly plan: Plan;

@@ -1,3 +1,4 @@
+import type { KvCacheDType } from '@airllm/kernels';
 import { OptionError, type ReaderKind, readAlignment } from '@airllm/loader';
 import type { Model } from '../models/model';
 import type { PlanOptions } from '../plan/types';
@@ -13,6 +14,11 @@ export interface MemoryOptions {
   readonly weightsMemory?: ByteSize | undefined;
   /** Positions to hold states for. @defaultValue what the model was made for, at most 4096 */
   readonly contextLength?: number | undefined;
+  /**
+   * How keys and values are kept. `bfloat16` takes half the memory of `float32` and `int8` (a scale per position and
+   * head) about a quarter, read as they are; bytes still do not depend on budget or passes. @defaultValue 'float32'
+   */
+  readonly kvCacheDtype?: KvCacheDType | undefined;
   /** Rows of the widest pass. @defaultValue 512, fewer where memory is short */
   readonly maxRows?: number | undefined;
   /**

@@ -1,4 +1,4 @@
-import { type Block, GraphBuilder } from '@airllm/kernels';
+import { type Block, GraphBuilder, type GraphBuilderOptions } from '@airllm/kernels';
 import { ModelTensorError } from '../errors';
 import type { Model, ModelConfig, ModelTensor } from './model';
 import type { TensorSource } from './tensor-source';
@@ -23,6 +23,7 @@ export class ModelBuilder {
   readonly #modelType: string;
   readonly #source: TensorSource;
   readonly #ignored: readonly RegExp[];
+  readonly #graphs: GraphBuilderOptions;
   readonly #tied = new Map<string, TiedPair>();
   readonly #tensors = new Map<string, ModelTensor>();
   /** Copies of tied tensors: used, but not parameters of their own. */
@@ -32,10 +33,16 @@ export class ModelBuilder {
   #head: Block | undefined;
 
   /** `ignored` are names that checkpoints of this type may hold and the architecture does not use. */
-  constructor(modelType: string, source: TensorSource, ignored: readonly RegExp[] = []) {
+  constructor(
+    modelType: string,
+    source: TensorSource,
+    ignored: readonly RegExp[] = [],
+    graphs: GraphBuilderOptions = {},
+  ) {
     this.#modelType = modelType;
     this.#source = source;
     this.#ignored = [...COMMON_BUFFERS, ...ignored];
+    this.#graphs = graphs;
   }
 
   /**
@@ -46,6 +53,11 @@ export class ModelBuilder {
     const pair: TiedPair = { names: [name, other] };
     this.#tied.set(name, pair);
     this.#tied.set(other, pair);
+  }
+
+  /** Whether the checkpoint has a tensor of this name, stacked ones by their stored name. */
+  has(name: string): boolean {
+    return this.#source.has(name);
   }
 
   /** Prefixes end with their dot, or are empty. */
@@ -85,7 +97,7 @@ export class ModelBuilder {
   }
 
   #record(prefix: string, name: string, record: RecordBlock): Block {
-    const b = new GraphBuilder((relative, shape) => this.#tensor(prefix + relative, shape));
+    const b = new GraphBuilder((relative, shape) => this.#tensor(prefix + relative, shape), this.#graphs);
     try {
       record(b);
       return b.build(name);

@@ -121,7 +121,8 @@ export function decoderLayer(
   b.output('hidden', hidden);
 }
 
-export function attention(b: GraphBuilder, x: Value, config: LlamaConfig, index: number): Value {
+/** `sinks`: the tensor of logits that join the softmax, for families that have one. */
+export function attention(b: GraphBuilder, x: Value, config: LlamaConfig, index: number, sinks?: string): Value {
   const { headCount: heads, kvHeadCount: kvHeads, headDim, rope, bias } = config;
   const q = b.linear(x, 'self_attn.q_proj', heads * headDim, { bias: bias.qkv });
   const k = b.linear(x, 'self_attn.k_proj', kvHeads * headDim, { bias: bias.qkv });
@@ -131,6 +132,7 @@ export function attention(b: GraphBuilder, x: Value, config: LlamaConfig, index:
     kvHeads,
     headDim,
     window: config.windows[index],
+    sinks,
   });
   return b.linear(seen, 'self_attn.o_proj', config.hiddenSize, { bias: bias.out });
 }

@@ -2,6 +2,7 @@ import type { GraphBuilder, Value } from '@airllm/kernels';
 import type { Architecture } from './architecture';
 import { decoder, decoderLayer, type LlamaConfig, readDecoderConfig } from './llama';
 import { MISTRAL_DEFAULTS, slidingWindow } from './mistral';
+import type { StackedTensor } from './stacked';
 
 // Mixtral 8x7B and 8x22B (https://arxiv.org/abs/2401.04088): Mistral with routed experts for its MLP.
 
@@ -10,8 +11,21 @@ export interface MixtralConfig extends LlamaConfig {
   readonly expertsPerToken: number;
 }
 
+/** As transformers 5 keeps them in memory. */
+const FUSED_EXPERTS: readonly StackedTensor[] = [
+  {
+    name: /^(.*)\.mlp\.experts\.gate_up_proj$/,
+    parts: ([layer], e) => ['w1', 'w3'].map((matrix) => `${layer}.block_sparse_moe.experts.${e}.${matrix}.weight`),
+  },
+  {
+    name: /^(.*)\.mlp\.experts\.down_proj$/,
+    parts: ([layer], e) => [`${layer}.block_sparse_moe.experts.${e}.w2.weight`],
+  },
+];
+
 export const mixtral: Architecture<MixtralConfig> = {
   modelType: 'mixtral',
+  stackedTensors: FUSED_EXPERTS,
 
   readConfig(config) {
     const defaults = { ...MISTRAL_DEFAULTS, normEps: 1e-5, rope: { theta: 1_000_000 } };
@@ -26,13 +40,17 @@ export const mixtral: Architecture<MixtralConfig> = {
   },
 
   forward(model, config) {
-    decoder(model, config, (b, index) => decoderLayer(b, config, index, { mlp: (b, x) => experts(b, x, config) }));
+    decoder(model, config, (b, index) => {
+      const renamed = model.has(`model.layers.${index}.mlp.gate.weight`);
+      const router = renamed ? 'mlp.gate' : 'block_sparse_moe.gate';
+      decoderLayer(b, config, index, { mlp: (b, x) => experts(b, x, config, router) });
+    });
   },
 };
 
-function experts(b: GraphBuilder, x: Value, config: MixtralConfig): Value {
+function experts(b: GraphBuilder, x: Value, config: MixtralConfig, router: string): Value {
   const { hiddenSize, intermediateSize, activation, expertCount } = config;
-  return b.experts(x, b.linear(x, 'block_sparse_moe.gate', expertCount), {
+  return b.experts(x, b.linear(x, router, expertCount), {
     count: expertCount,
     topK: config.expertsPerToken,
     normalise: true,

@@ -29,7 +29,8 @@ export const qwen3: Architecture<LlamaConfig> = {
   },
 };
 
-function attention(b: GraphBuilder, x: Value, config: LlamaConfig, index: number): Value {
+/** With q and k normed per head. */
+export function attention(b: GraphBuilder, x: Value, config: LlamaConfig, index: number): Value {
   const { headCount: heads, kvHeadCount: kvHeads, headDim, rope, bias } = config;
   const perHead = { eps: config.normEps, groupWidth: headDim };
   const q = b.rmsNorm(

@@ -36,6 +36,19 @@ describe('an absent key means what it means in transformers', () => {
     ],
     ['gpt2', { hiddenSize: 768, layerCount: 12, vocabSize: 50_257, tiedEmbeddings: true, intermediateSize: 3072 }],
     [
+      'gpt_oss',
+      {
+        hiddenSize: 2880,
+        headDim: 64,
+        kvHeadCount: 8,
+        expertCount: 128,
+        expertsPerToken: 4,
+        limit: 7,
+        bias: { qkv: true, out: true, mlp: true },
+        rope: { theta: 150_000, scaling: { type: 'yarn', factor: 32, truncate: false } },
+      },
+    ],
+    [
       'llama',
       {
         hiddenSize: 4096,
@@ -51,6 +64,10 @@ describe('an absent key means what it means in transformers', () => {
     ['mixtral', { kvHeadCount: 8, normEps: 1e-5, expertCount: 8, expertsPerToken: 2 }],
     ['phi3', { hiddenSize: 3072, vocabSize: 32_064, intermediateSize: 8192, maxPositions: 4096, normEps: 1e-5 }],
     ['qwen2', { kvHeadCount: 32, vocabSize: 151_936, intermediateSize: 22_016, headDim: 128 }],
+    [
+      'qwen3_moe',
+      { kvHeadCount: 4, headDim: 64, expertCount: 128, expertsPerToken: 8, expertSize: 768, normalise: false },
+    ],
     ['qwen3', { kvHeadCount: 32, vocabSize: 151_936, headDim: 128, bias: { qkv: false, out: false, mlp: false } }],
   ])('%s', (model_type, expected) => {
     expect(readConfig({ model_type })).toMatchObject({ modelType: model_type, ...expected });

@@ -1,6 +1,7 @@
 import { type DType, MetaTensor } from '@airllm/loader';
 import type { TensorMismatch } from '../errors';
 import type { ModelTensor } from './model';
+import { type StackedTensor, unstack } from './stacked';
 
 /** Where a model's tensors come from: a checkpoint, or nowhere yet. */
 export interface TensorSource {
@@ -9,6 +10,8 @@ export interface TensorSource {
    * collected, so that one error can name everything.
    */
   resolve(names: readonly string[], shape: readonly number[]): ModelTensor;
+  /** Whether a tensor is stored under this very name; on meta nothing is. */
+  has(name: string): boolean;
   /** What was wrong so far, and what nobody asked for. */
   problems(ignored: readonly RegExp[]): TensorProblems;
 }
@@ -49,6 +52,10 @@ export class MetaSource implements TensorSource {
     return tensor;
   }
 
+  has(): boolean {
+    return false;
+  }
+
   problems(): TensorProblems {
     return { missing: [], unexpected: [], misshapen: [], uncomputable: [] };
   }
@@ -56,14 +63,17 @@ export class MetaSource implements TensorSource {
 
 /** Tensors of a checkpoint. */
 export class CheckpointSource implements TensorSource {
+  readonly #stored: ReadonlyMap<string, ModelTensor>;
+  /** Stacked ones taken apart. */
   readonly #tensors: ReadonlyMap<string, ModelTensor>;
   readonly #used = new Set<string>();
   readonly #missing: string[] = [];
   readonly #misshapen: TensorMismatch[] = [];
   readonly #uncomputable: TensorMismatch[] = [];
 
-  constructor(tensors: ReadonlyMap<string, ModelTensor>) {
-    this.#tensors = tensors;
+  constructor(tensors: ReadonlyMap<string, ModelTensor>, stacked: readonly StackedTensor[] = []) {
+    this.#stored = tensors;
+    this.#tensors = unstack(tensors, stacked);
   }
 
   resolve(names: readonly string[], shape: readonly number[]): ModelTensor {
@@ -97,6 +107,10 @@ export class CheckpointSource implements TensorSource {
       misshapen: this.#misshapen,
       uncomputable: this.#uncomputable,
     };
+  }
+
+  has(name: string): boolean {
+    return this.#stored.has(name) || this.#stored.has(name.replace(BASE_PREFIX, ''));
   }
 
   #find(names: readonly string[]): ModelTensor | undefined {
