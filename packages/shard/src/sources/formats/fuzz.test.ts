@@ -1,7 +1,10 @@
 import { FormatError, UnsupportedCheckpointError } from '@airllm/loader';
 import { expect, test } from 'vitest';
+import { packedIntegersSample } from '../../testing/compressed-tensors-samples';
 import { decodeSourceTensor } from '../../testing/decode-source-tensor';
 import { awqSample, gptqSample } from '../../testing/gptq-samples';
+import { hqqSample } from '../../testing/hqq-samples';
+import { affineSample, floatSample } from '../../testing/mlx-samples';
 import {
   bitsandbytes4bitSample,
   bitsandbytesInt8Sample,
@@ -28,6 +31,15 @@ const SAMPLES: readonly [name: string, sample: RawSample][] = [
   ['bitsandbytes', bitsandbytes4bitSample({ shape: [6, 96], nested: true })],
   ['bitsandbytes', bitsandbytes4bitSample({ shape: [5, 33] })],
   ['bitsandbytes', bitsandbytesInt8Sample([4, 12])],
+  ['compressed-tensors', packedIntegersSample({ shape: [6, 32], bits: 4, group: 16 }).sample],
+  [
+    'compressed-tensors',
+    packedIntegersSample({ shape: [9, 64], bits: 3, group: 16, zeros: 'packed', groupOf: (k) => k % 4 }).sample,
+  ],
+  [
+    'compressed-tensors',
+    packedIntegersSample({ shape: [5, 24], bits: 8, plain: true, group: 8, zeros: 'bytes' }).sample,
+  ],
   [
     'fp8',
     fp8Sample({
@@ -36,6 +48,11 @@ const SAMPLES: readonly [name: string, sample: RawSample][] = [
       quantisation: { quant_method: 'fp8', weight_block_size: [16, 8], modules_to_not_convert: ['lm_head'] },
     }),
   ],
+  ['hqq', hqqSample({ shape: [6, 32], bits: 4, group: 16 }).sample],
+  ['hqq', hqqSample({ shape: [6, 20], bits: 3, group: 8, axis: 0 }).sample],
+  ['mlx', affineSample({ shape: [3, 64], bits: 3, group: 32 }).sample],
+  ['mlx', affineSample({ shape: [3, 64], bits: 4, group: 32, experts: 2, module: 'a.mlp.switch_mlp.up_proj' }).sample],
+  ['mlx', floatSample({ shape: [3, 64], mode: 'nvfp4', global: 0.5 }).sample],
   ['modelopt', nvfp4Sample([4, 32])],
   ['mxfp4', mxfp4Sample({ experts: 2, rows: 3, columns: 64 })],
   ['torchao', torchaoSample({ shape: [4, 16], block: [1, 8], zeros: 'any' })],

@@ -10,7 +10,7 @@ export interface AffinePacking {
 
 export const AFFINE_BITS: readonly number[] = [2, 3, 4, 5, 6, 8];
 const GROUPS: readonly number[] = [16, 32, 64, 128];
-/** What MLX takes where an entry of the configuration leaves it out. */
+/** What MLX takes where the entry of a module leaves it out. */
 const DEFAULT: AffinePacking = { bits: 4, group: 64 };
 
 /**
@@ -25,7 +25,7 @@ export function affinePacking(
   { words, groups }: { words: number; groups: number },
 ): AffinePacking {
   const quantisation = quantisationOf(raw);
-  const named = [quantisation?.[module], quantisation].map(packingOf);
+  const named = [packingOf(quantisation?.[module], DEFAULT), packingOf(quantisation, {})];
   const fits = ({ bits, group }: AffinePacking) => bits * group * groups === 32 * words;
   const found = named.find((packing) => packing !== undefined && fits(packing));
   if (found !== undefined) return found;
@@ -48,12 +48,12 @@ function quantisationOf({ config, quantisation }: RawCheckpoint): Record<string,
   return typeof own === 'object' && own !== null ? (own as Record<string, unknown>) : quantisation;
 }
 
-/** Of an entry; those that say no more than yes or no are left to the others. */
-function packingOf(entry: unknown): AffinePacking | undefined {
+/** Of the configuration, or of an entry in it; entries may say no more than yes or no. */
+function packingOf(entry: unknown, missing: Partial<AffinePacking>): AffinePacking | undefined {
   if (typeof entry !== 'object' || entry === null) return undefined;
-  const { bits = DEFAULT.bits, group_size: group = DEFAULT.group } = entry as { bits?: unknown; group_size?: unknown };
-  const known = AFFINE_BITS.includes(bits as number) && Number.isSafeInteger(group) && (group as number) > 0;
-  return known && (group as number) % 2 === 0 ? { bits: bits as number, group: group as number } : undefined;
+  const { bits = missing.bits, group_size: group = missing.group } = entry as { bits?: unknown; group_size?: unknown };
+  const isEven = typeof group === 'number' && group > 0 && group % 2 === 0;
+  return isEven && AFFINE_BITS.includes(bits as number) ? { bits: bits as number, group } : undefined;
 }
 
 /** Every size that the configuration speaks of, of the language model too, and the widths of its attention. */
