@@ -36,10 +36,13 @@ export async function openModelFiles(
   signal: AbortSignal,
 ): Promise<ModelFiles> {
   const { dir, file } = await resolveModel(source, { ...options, signal });
-  const weights = await weightsHere(file ?? dir, signal);
+  const { weights, absent } = await weightsHere(file ?? dir, signal);
   if (weights?.config) return fromSource(weights, weights.config);
   const index = await openCheckpointIndex(dir);
   if (index.config === null) {
+    // Weights that are here but cannot be opened are the better reason.
+    if (absent !== undefined && !(UnsupportedCheckpointError.isInstance(absent) && absent.found.length === 0))
+      throw absent;
     throw new MissingFileError({ file: join(dir, 'config.json'), neededBy: dir });
   }
   const shards = [...index.files.values()];
@@ -84,14 +87,17 @@ export async function weightsSource(
   return isFile ? source : (await resolveModel(source, { ...options, signal })).dir;
 }
 
-/** A model's headers, or null where some of its files are not here. */
-async function weightsHere(path: string, signal: AbortSignal): Promise<ModelSource | null> {
+/** A model's headers, or what says that some of its files are not here. */
+async function weightsHere(
+  path: string,
+  signal: AbortSignal,
+): Promise<{ weights: ModelSource; absent?: never } | { weights?: never; absent: unknown }> {
   try {
-    return await openSource(path, { signal });
-  } catch (error) {
-    if (MissingFileError.isInstance(error) || UnsupportedCheckpointError.isInstance(error)) return null;
-    if (FormatError.isInstance(error) && (await isLfsPointer(error.file))) return null;
-    throw error;
+    return { weights: await openSource(path, { signal }) };
+  } catch (absent) {
+    if (MissingFileError.isInstance(absent) || UnsupportedCheckpointError.isInstance(absent)) return { absent };
+    if (FormatError.isInstance(absent) && (await isLfsPointer(absent.file))) return { absent };
+    throw absent;
   }
 }
 

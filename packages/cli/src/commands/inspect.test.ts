@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { airllm } from '../testing/fake-io';
 import { haveShared, shared, sharedFolders } from '../testing/shared';
+import { temporaryFolder } from '../testing/temporary';
 import { tinyModel } from '../testing/tiny-model';
 
 const inspected = async (...argv: string[]) => JSON.parse((await airllm(['inspect', ...argv, '--json'])).stdout);
@@ -66,6 +67,15 @@ test('a folder without config.json is refused', async () => {
     code: 1,
     stdout: '',
     stderr: expect.stringContaining('config.json'),
+  });
+});
+
+test('weights that cannot be opened are the reason, where nothing else says what the model is', async () => {
+  const dir = temporaryFolder();
+  for (const name of ['a.gguf', 'b.gguf']) writeFileSync(path.join(dir, name), 'GGUF');
+  expect(await airllm(['inspect', dir])).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/several GGUF models.*a\.gguf, b\.gguf/),
   });
 });
 
