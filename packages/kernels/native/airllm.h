@@ -14,10 +14,10 @@
 #endif
 
 /* Raised with every change of a struct below, of the serialised program or of a function. */
-#define AIRLLM_ABI_VERSION 4
+#define AIRLLM_ABI_VERSION 5
 #define AIRLLM_NONE 0xffffffffu
-/* Runs that a context holds at a time: the one being computed and the next. */
-#define AIRLLM_PLACES 2u
+/* Runs that a context holds at a time: the one being computed and the next ones. */
+#define AIRLLM_PLACES 4u
 
 #ifdef __cplusplus
 extern "C" {

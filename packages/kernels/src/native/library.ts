@@ -3,10 +3,10 @@ import { ExecutorUnavailableError } from '../errors';
 import { NativeError } from './errors';
 
 /** `AIRLLM_ABI_VERSION` of native/airllm.h that this code was written for. */
-const ABI_VERSION = 4;
+const ABI_VERSION = 5;
 
 /** `AIRLLM_PLACES`: runs that a context holds at a time. */
-export const PLACES = 2;
+export const PLACES = 4;
 
 /** An address in native memory. */
 export type Address = number | bigint;

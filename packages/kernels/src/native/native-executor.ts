@@ -35,8 +35,8 @@ interface Place {
 
 /**
  * Runs graphs in C++ on its own threads. Calls may be made at once: they are computed in the order they were made, and
- * the next one is handed over while one is computed, so that threads need not wait for JavaScript in between. libuv's
- * pool only waits for their end.
+ * the next ones are handed over while one is computed, so that threads need not wait for JavaScript in between. One
+ * thread of libuv's pool waits for their ends, one after the other.
  */
 export class NativeExecutor implements Executor {
   readonly info: ExecutorInfo;
@@ -50,8 +50,9 @@ export class NativeExecutor implements Executor {
   readonly #programs = new Map<string, Program>();
   readonly #handles: Address[] = [];
   #calls = 0;
-  /** The call before has been handed over, or has failed. */
+  /** The call before has been handed over, or has failed; it and all before it have ended. */
   #submitted: Promise<unknown> = Promise.resolve();
+  #ended: Promise<unknown> = Promise.resolve();
   #disposal: Promise<void> | undefined;
 
   private constructor(library: NativeLibrary, context: Address, info: ExecutorInfo) {
@@ -99,8 +100,7 @@ export class NativeExecutor implements Executor {
   }
 
   async #dispose(): Promise<void> {
-    await this.#submitted;
-    await Promise.all(this.#places.map(({ free }) => free));
+    await this.#ended;
     for (const handle of this.#handles) this.#library.programDestroy(handle);
     this.#library.contextDestroy(this.#context);
     for (const { frame } of this.#places) frame.dispose();
@@ -119,10 +119,12 @@ export class NativeExecutor implements Executor {
     if (this.#disposal !== undefined) return Promise.reject(new DisposedError('NativeExecutor'));
     const index = this.#calls++ % PLACES;
     const place = this.#places[index]!;
+    const before = this.#ended;
     const submitted = this.#submit(program, prepare, index, Promise.all([this.#submitted, place.free]));
-    const done = submitted.then(() => this.#wait(index));
+    const done = submitted.then(() => before).then(() => this.#wait(index));
     this.#submitted = submitted.catch(() => undefined);
-    place.free = done.catch(() => undefined);
+    this.#ended = Promise.allSettled([before, done]);
+    place.free = this.#ended;
     return done;
   }
 

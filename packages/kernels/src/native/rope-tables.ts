@@ -4,7 +4,7 @@ import type { RopeSpec } from '../rope/spec';
 import type { PassRows } from '../rows';
 import { PLACES } from './library';
 
-/** As many passes' tables are kept as calls are held at a time: one of the pass before may still be computed. */
+/** As many passes' tables are kept as calls are held at a time: those of passes before may still be computed. */
 const SETS = PLACES;
 
 /** Copies of a pass's RoPE tables in native memory, made once per pass for all its blocks. */
@@ -16,7 +16,7 @@ export class RopeTables {
   readonly #sets: readonly HostBuffer[][] = Array.from({ length: SETS }, () => []);
   #set = 0;
 
-  /** Address of the table `[rows, dim]`. Valid until rows have changed twice. */
+  /** Address of the table `[rows, dim]`. Valid until rows have changed as often as there are sets. */
   address(spec: RopeSpec, rows: PassRows): bigint {
     if (rows !== this.#rows) {
       this.#rows = rows;

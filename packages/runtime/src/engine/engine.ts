@@ -17,7 +17,7 @@ import { keptPinned, widestPass } from '../plan/wide-pass';
 import { Admission } from './admission';
 import { Constants } from './constants';
 import { ExpertCache } from './expert-cache';
-import { OneAhead } from './one-ahead';
+import { InOrder } from './in-order';
 import { carryBuffers, PassBuffers } from './pass-buffers';
 import { cutPasses, type PackedRows, packRows, type Row } from './rows';
 import { runExperts } from './run-experts';
@@ -52,6 +52,9 @@ export interface StepOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Segments that may be waiting for the executor or computed when the next is handed over: some milliseconds of work. */
+const AHEAD = 3;
+
 /** A block with its program, and the states' place in a sequence. */
 interface Stage {
   readonly block: Block;
@@ -65,7 +68,7 @@ interface Pass {
   readonly buffers: PassBuffers;
   readonly signal: AbortSignal | undefined;
   /** Segments handed to the executor whose end need not be awaited before the next is. */
-  readonly ahead: OneAhead;
+  readonly ahead: InOrder;
 }
 
 /**
@@ -214,7 +217,7 @@ export class Engine {
 
   async #pass(rows: readonly Row[], buffers: PassBuffers, signal: AbortSignal | undefined): Promise<Float32Array[]> {
     this.#checkGoOn(signal);
-    const pass: Pass = { packed: packRows(rows), buffers, signal, ahead: new OneAhead() };
+    const pass: Pass = { packed: packRows(rows), buffers, signal, ahead: new InOrder(AHEAD) };
     this.#reserve(rows);
     const start = performance.now();
     try {
@@ -295,7 +298,7 @@ export class Engine {
     stage: Stage,
     call: Omit<RunCall, 'part' | 'weights'>,
     routes: Int32Array | undefined,
-    ahead: OneAhead,
+    ahead: InOrder,
   ): Promise<Int32Array | undefined> {
     if (segment.experts !== undefined) {
       const graph = expertGraph(stage.block.graph, segment);
