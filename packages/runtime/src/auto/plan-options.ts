@@ -19,7 +19,7 @@ export interface MemoryOptions {
    * head) about a quarter, read as they are; bytes still do not depend on budget or passes. @defaultValue 'float32'
    */
   readonly kvCacheDtype?: KvCacheDType | undefined;
-  /** Rows of the widest pass. @defaultValue 512, fewer where memory is short */
+  /** Rows of a pass that memory is set aside for; longer prompts borrow it. @defaultValue 512, fewer where it is short */
   readonly maxRows?: number | undefined;
   /**
    * Rows of a pass whose logits may be asked for; each takes 8 bytes per entry of the vocabulary. @defaultValue 16, which
