@@ -1,4 +1,4 @@
-import type { ShardDType, SplitOptions, VerifyOptions } from '@airllm/shard';
+import type { Compression, ShardDType, SplitOptions, VerifyOptions } from '@airllm/shard';
 import { type Covers, choice, number, type OptionGroup, toggle } from './option';
 
 const common = {
@@ -15,6 +15,12 @@ const splitOptions = {
     { float32: true, float16: true, bfloat16: true },
     {
       help: 'Convert floating point weights to this type. Default: every weight keeps its stored bytes.',
+    },
+  ),
+  compress: choice<Compression>(
+    { '8bit': true, '4bit': true, nf4: true },
+    {
+      help: 'Compress the matrices of the layers, with scales searched for the least error; the head becomes 8 bits, the rest stays as it is. Default: nothing is compressed.',
     },
   ),
   restart: toggle({ help: 'Discard what an earlier run left in <out> instead of resuming it.' }),

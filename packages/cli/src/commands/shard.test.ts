@@ -24,6 +24,21 @@ test('a split model verifies, and says the same', async () => {
   expect(JSON.parse((await airllm(['inspect', out, '--json'])).stdout).dtypes).toMatchObject([{ dtype: 'BF16' }]);
 });
 
+test('a compressed copy says what it lost, and runs', async () => {
+  const out = path.join(temporaryFolder(), 'out');
+  const { code, stderr } = await airllm(['shard', tinyModel(), out, '--compress', '8bit']);
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/\d+ matrices compressed; error 0\.\d+ % of the weights in the mean, at most 0\.\d+ %/);
+  const again = JSON.parse(
+    (await airllm(['shard', tinyModel(), `${out}-2`, '--compress', '4bit', '--json', '-q'])).stdout,
+  );
+  expect(Object.keys(again.errors).length).toBeGreaterThan(7);
+  const { dtypes } = JSON.parse((await airllm(['inspect', out, '--json'])).stdout);
+  expect(dtypes.map(({ dtype }: { dtype: string }) => dtype)).toEqual(expect.arrayContaining(['8-bit', 'F32']));
+  expect((await airllm(['run', out, 'Hello', '-q', '--max-new-tokens', '4'])).code).toBe(0);
+  expect((await airllm(['shard', tinyModel(), out, '--compress', '5bit'])).code).toBe(2);
+});
+
 test('damage is named, and is a failure', async () => {
   const out = path.join(temporaryFolder(), 'out');
   await airllm(['shard', tinyModel(), out, '-q']);

@@ -20,11 +20,12 @@ export const shard = defineCommand({
   ],
   details: [
     'A run that was interrupted, by Ctrl-C or a power cut, goes on where it stopped when it is started again. Free space is checked first.',
-    'The result runs like the source (airllm run <out>), and any reader of safetensors opens it. Splitting is not needed to run a model: it buys checksums and conversion.',
+    'The result runs like the source (airllm run <out>), and any reader of safetensors opens it. Splitting is not needed to run a model: it buys checksums, conversion and compression. airllm perplexity tells what a compression cost.',
   ],
   examples: [
     ['airllm shard ./Llama-3.1-70B ./llama-70b-layers', 'split, keeping every weight as it is'],
     ['airllm shard ./model-f32 ./model-bf16 --dtype bfloat16', 'half the size'],
+    ['airllm shard ./model ./model-4bit --compress 4bit', 'a quarter of the size, and of the seconds a token takes'],
     ['airllm shard ./model ./layers --delete-source-after-verify', 'for drives with no room for both'],
   ],
   groups: { split: splitArgs, model: modelArgs, output: workArgs },
@@ -37,13 +38,15 @@ export const shard = defineCommand({
         if (signal.aborted) terminal.note('stopped; the same command goes on from here\n');
         throw error;
       });
-    const { dir, filesWritten, bytesWritten, notCopied, deleted, seconds, manifest } = report;
+    const { dir, filesWritten, bytesWritten, notCopied, deleted, seconds, manifest, errors } = report;
     if (values.output.json) {
       const weightFiles = manifest.files.length;
-      await terminal.printJson({ dir, weightFiles, filesWritten, bytesWritten, notCopied, deleted, seconds });
+      const written = { dir, weightFiles, filesWritten, bytesWritten, notCopied, deleted, seconds };
+      await terminal.printJson({ ...written, errors: Object.fromEntries(errors) });
       return EXIT.ok;
     }
     if (notCopied.length > 0) terminal.note(`left behind in the source: ${notCopied.join(', ')}\n`);
+    if (errors.size > 0) terminal.note(errorsLine(errors));
     if (deleted.length > 0) terminal.note(`verified; removed ${deleted.length} files of the source\n`);
     await terminal.print(
       filesWritten === 0
@@ -53,3 +56,12 @@ export const shard = defineCommand({
     return EXIT.ok;
   },
 });
+
+/** What compression lost: root mean square of the error over that of the weights. */
+function errorsLine(errors: ReadonlyMap<string, number>): string {
+  const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
+  const sorted = [...errors].sort(([, a], [, b]) => b - a);
+  const mean = sorted.reduce((sum, [, error]) => sum + error, 0) / sorted.length;
+  const [name, worst] = sorted[0]!;
+  return `${sorted.length} matrices compressed; error ${percent(mean)} of the weights in the mean, at most ${percent(worst)} (${name})\n`;
+}
