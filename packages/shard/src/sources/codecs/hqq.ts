@@ -1,5 +1,5 @@
-import { floats } from '@airllm/kernels';
 import type { Codec, CodecCall } from '../source';
+import { manyFloats } from './shared/many-floats';
 
 /** How the codec `hqq` reads `weight`, `scale` and `zero`. */
 export interface HqqParams {
@@ -29,9 +29,9 @@ export const hqq: Codec = {
     const { out, from, to, shape } = call;
     const columns = shape[1]!;
     const { width } = call.params as HqqParams;
-    const run = new Uint32Array(RUN / 4);
-    const codes = new Uint8Array(run.buffer);
     const end = to * columns;
+    const run = new Uint32Array(Math.ceil(Math.min(RUN, end - from * columns) / 4));
+    const codes = new Uint8Array(run.buffer);
     for (let at = from * columns; at < end && (out.codes ?? out.dense); at += RUN) {
       const count = Math.min(RUN, end - at);
       unpack(call, at, codes.subarray(0, count));
@@ -105,8 +105,8 @@ function weights({ params, read }: CodecCall, codes: Uint8Array, first: number, 
   for (let done = 0; done < codes.length; ) {
     const from = (first + done) % count;
     const here = Math.min(codes.length - done, count - from);
-    const scales = floats(scale, read('scale', from * sizeOf(scale), here * sizeOf(scale)));
-    const zeros = floats(zero, read('zero', from * sizeOf(zero), here * sizeOf(zero)));
+    const scales = manyFloats(scale, read('scale', from * sizeOf(scale), here * sizeOf(scale)));
+    const zeros = manyFloats(zero, read('zero', from * sizeOf(zero), here * sizeOf(zero)));
     for (let i = 0; i < here; i++) out[done + i] = Math.fround(codes[done + i]! - zeros[i]!) * scales[i]!;
     done += here;
   }
