@@ -5,6 +5,8 @@
 namespace airllm {
 namespace {
 
+template <> constexpr bool kFused<F32> = true;
+
 struct NibbleOrder {
   __m512i bytes, shifts;
 };
@@ -28,13 +30,23 @@ static inline vf pick(const Sixteen &s, const uint8_t *p, const NibbleOrder &ord
 static inline __m128i load_bytes(const uint8_t *p) { return _mm_loadu_si128(reinterpret_cast<const __m128i *>(p)); }
 static inline vf byte_numbers(U8, const uint8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load_bytes(p))); }
 static inline vf byte_numbers(I8, const uint8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_bytes(p))); }
-// As float16 they are 2^8 too small, whose exponents have a bit more; all ones there is no NaN.
+// As float32 they are 2^120 too small, whose exponents have four bits more; all ones is no NaN there.
+template <class C> static inline vf quick_numbers(C code, const uint8_t *p) { return byte_numbers(code, p); }
+static inline vf quick_numbers(E4M3, const uint8_t *p) {
+  const __m512i wide = _mm512_slli_epi32(_mm512_cvtepi8_epi32(load_bytes(p)), 20);
+  const __m512i small = _mm512_and_si512(wide, _mm512_set1_epi32(int(0x87f00000)));
+  return _mm512_castsi512_ps(small) * _mm512_set1_ps(1.329227995784915872903807060280344576e36f);
+}
 static inline vf byte_numbers(E4M3, const uint8_t *p) {
-  const __m256i wide = _mm256_slli_epi16(_mm256_cvtepi8_epi16(load_bytes(p)), 7);
-  const __m256i half = _mm256_and_si256(wide, _mm256_set1_epi16(int16_t(0xbfff)));
-  const __m256i size = _mm256_and_si256(wide, _mm256_set1_epi16(0x3f80));
-  const __mmask16 nan = _mm256_cmpeq_epi16_mask(size, _mm256_set1_epi16(0x3f80));
-  return _mm512_cvtph_ps(_mm256_mask_set1_epi16(half, nan, 0x7fff)) * _mm512_set1_ps(256);
+  const __m128i size = _mm_and_si128(load_bytes(p), _mm_set1_epi8(0x7f));
+  const __mmask16 nan = _mm_cmpeq_epi8_mask(size, _mm_set1_epi8(0x7f));
+  const vf numbers = quick_numbers(E4M3(), p);
+  return _mm512_castsi512_ps(_mm512_mask_or_epi32(_mm512_castps_si512(numbers), nan, _mm512_castps_si512(numbers),
+                                                  _mm512_set1_epi32(0x7fc00000)));
+}
+// Which of 64 codes in E4M3 are NaN.
+static inline uint64_t nan_codes(E4M3, const uint8_t *p) {
+  return _mm512_cmpeq_epi8_mask(_mm512_or_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128)), _mm512_set1_epi8(-1));
 }
 
 }  // namespace

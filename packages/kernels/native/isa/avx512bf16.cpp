@@ -6,6 +6,8 @@
 #include "../ops/tiles.h"
 #include "../ops/linear.h"
 #include "../ops/packed.h"
+#include "../ops/packed_dot.h"
+#include "avx512bf16_codes.h"
 #include "../ops/packed_linear.h"
 
 namespace airllm {

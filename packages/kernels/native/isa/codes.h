@@ -7,9 +7,14 @@
 namespace airllm {
 namespace {
 
+// Kinds of codes.
+struct U4 {};
 struct U8 {};
 struct I8 {};
 struct E4M3 {};
+
+// Whether activations of format X meet codes in registers: see ops/packed_dot.h.
+template <class X> constexpr bool kFused = false;
 
 // One number for each of 16 codes.
 struct Sixteen {

@@ -107,14 +107,24 @@ static inline void read_blocks(const BlockReader &r, uint64_t first, uint32_t co
   }
   for (uint32_t i = 0; r.every && i < count;) {
     const uint64_t which = (first + i) / r.every;
-    const float factor = number_at(r.supers, r.super_dtype, which - r.super_skip);
+    const vf factor = v_set(number_at(r.supers, r.super_dtype, which - r.super_skip));
     const uint64_t end = (which + 1) * r.every - first;
-    for (; i < count && i < end; i++) out[i] *= factor;
+    const uint32_t some = (end < count ? uint32_t(end) : count) - i;
+    float *const to = out + i;
+    for_lanes(some, [&](uint32_t j, uint32_t n) { store_some(to + j, load_some(to + j, n) * factor, n); });
+    i += some;
   }
   if (r.bias) {
-    const float bias = element<float>(r.bias, 0);
-    for (uint32_t i = 0; i < count; i++) out[i] += bias;
+    const vf bias = v_set(element<float>(r.bias, 0));
+    for_lanes(count, [&](uint32_t i, uint32_t n) { store_some(out + i, load_some(out + i, n) + bias, n); });
   }
+}
+
+// Asks for the numbers of `count` blocks, which are wanted soon.
+static inline void fetch_blocks(const BlockReader &r, uint64_t first, uint32_t count) {
+  const uint32_t bytes = r.dtype == DType::Bytes ? 1 : format_bytes(r.dtype);
+  const uint8_t *p = r.numbers + (first - r.skip) * bytes;
+  for (uint32_t at = 0; at < count * bytes; at += 64) __builtin_prefetch(p + at, 0, 3);
 }
 
 // Numbers of the blocks of one row, for as many columns as a thread's scratch has place for.

@@ -106,6 +106,16 @@ template <class X> static void run_packed_linear(const Pass &pass, const Op &op,
       l.x_stride = l.k;
     }
     const DotSource<X> x = few_rows<X, X>(l, scratch.dense);
+    const bool fused = l.rows <= kFusedRows && with_fused<X>(m, [&](const auto &code) {
+      with_rows<kFusedRows>(l.rows, [&](auto tile) {
+        for_stripes<kFusedStripes>(worker, l.outs, m.row_bytes, [&](uint32_t out, uint32_t outs, uint32_t apart) {
+          if (apart) packed_stripes<tile.count>(m, code, x, out, outs, apart, scratch.numbers, l.y, l.y_stride);
+          else packed_few<X>(m, x, l, out, outs, scratch);
+          for (uint32_t s = 0; s < (apart ? kFusedStripes : 1); s++) done(0, l.rows, out + s * apart, outs);
+        });
+      });
+    });
+    if (fused) return;
     const uint32_t step = 8 * (1 + uint32_t(kTaskBytes / (8 * m.row_bytes)));
     const uint32_t fair = 8 * ceil_div(l.outs, 8 * 4 * worker.pool->threads);
     const uint32_t block = least(step, fair), tasks = ceil_div(l.outs, block);

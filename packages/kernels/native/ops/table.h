@@ -7,6 +7,7 @@
 #include "tiles.h"
 #include "linear.h"
 #include "packed.h"
+#include "packed_dot.h"
 #include "packed_linear.h"
 #include "norm.h"
 #include "elementwise.h"

@@ -72,6 +72,49 @@ async function decode(executor: NativeExecutor, code: CodeKind): Promise<Float32
   }
 }
 
+/** Sums of matrices of ones, one of them with a NaN at [row, column]. */
+async function sums(executor: NativeExecutor, rows: number, row: number, column: number): Promise<Float32Array> {
+  const [inputs, outputs] = [300, 13];
+  const one = 0x38;
+  const tensor = new PackedTensor({
+    name: 'w.weight',
+    shape: [outputs, inputs],
+    format: { code: 'e4m3', block: { rows: outputs, columns: inputs }, scale: { dtype: 'F32' } },
+    components: {
+      codes: new MetaTensor({ name: 'codes', dtype: 'F8_E4M3', shape: [outputs, inputs] }),
+      scales: new MetaTensor({ name: 'scales', dtype: 'F32', shape: [1] }),
+    },
+  });
+  const b = new GraphBuilder(() => tensor);
+  b.output('y', b.linear(b.input('x', inputs), 'w', outputs));
+  const { graph } = b.build('sums');
+  const [codes, scales] = [HostBuffer.allocate(outputs * inputs), HostBuffer.allocate(4)];
+  codes.bytes().fill(one);
+  codes.bytes()[row * inputs + column] = 0x7f;
+  scales.float32(0, 1).set([1]);
+  const [x, y] = [HostBuffer.allocate(4 * rows * inputs), HostBuffer.allocate(4 * rows * outputs)];
+  x.float32(0, rows * inputs).fill(1);
+  const program = executor.compile(graph);
+  const workspace = HostBuffer.allocate(program.workspaceBytes(rows));
+  const carry = new Map([
+    ['x', x],
+    ['y', y],
+  ]);
+  const weights = [codes, scales].map((buffer) => ({ buffer, offset: 0 }));
+  await program.run({
+    part: { from: 0, to: 1 },
+    rows: prompt(rows),
+    weights,
+    states: [],
+    carry,
+    workspace,
+    maxRows: rows,
+  });
+  const found = y.float32(0, rows * outputs).slice();
+  for (const buffer of [codes, scales, x, y, workspace]) buffer.dispose();
+  return found;
+}
+
 for (const { isa } of distinctKernels()) {
   describe(`codes on ${isa}`, () => {
     const executor = NativeExecutor.open({ isa, threads: 1 });
@@ -79,6 +122,21 @@ for (const { isa } of distinctKernels()) {
 
     it.each(Object.keys(NUMBERS) as CodeKind[])('%s: every one is its number, NaN too', async (code) => {
       expect(await decode(executor, code)).toEqual(Float32Array.from(NUMBERS[code]));
+    });
+
+    // The first line of a row, a later one, the end of a row that fills no vector; few rows and many.
+    it.each([
+      [1, 5, 3],
+      [1, 0, 130],
+      [2, 12, 299],
+      [9, 7, 64],
+    ])('%i rows: a NaN in row %i, column %i', async (...at) => {
+      const expected = new Float32Array(13 * at[0]).map((_, i) => (i % 13 === at[1] ? Number.NaN : 300));
+      for (const computeDtype of ['float32', 'bfloat16'] as const) {
+        const own = NativeExecutor.open({ isa, threads: 1, computeDtype });
+        expect(await sums(own, ...at)).toEqual(expected);
+        await own.dispose();
+      }
     });
   });
 }
