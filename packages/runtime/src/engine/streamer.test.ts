@@ -10,19 +10,25 @@ class ManualReader implements Reader {
   readonly kind = 'direct';
   readonly alignment = 1;
   readonly stats = { bytesRead: 0, bytesCached: 0, requests: 0, busyMs: 0 };
-  readonly active: { readonly file: string; readonly at: number; readonly end: () => void }[] = [];
+  readonly active: {
+    readonly file: string;
+    readonly into: HostBuffer;
+    readonly at: number;
+    readonly end: () => void;
+  }[] = [];
 
   span(extent: Extent): number {
     return extent.length;
   }
 
-  read(extent: Extent, _into: HostBuffer, at: number): Promise<number> {
+  read(extent: Extent, into: HostBuffer, at: number): Promise<number> {
     const { file, length } = extent;
-    const clash = this.active.find((other) => at < other.at + length && other.at < at + length);
+    const clash = this.active.find((other) => other.into === into && at < other.at + length && other.at < at + length);
     if (clash) throw new Error(`${file} would be read to ${at} while ${clash.file} is still being read to ${clash.at}`);
     return new Promise((resolve) => {
       const entry = {
         file,
+        into,
         at,
         end: () => {
           this.active.splice(this.active.indexOf(entry), 1);
@@ -123,6 +129,56 @@ test('a restart waits for every read, and starts none meanwhile: places are neve
   for (const read of [...reader.active]) read.end();
   await disposal;
 });
+
+/** Acquires the segments of a pass, ending every read at once, and returns which files were read. */
+async function runPass(streamer: Streamer, reader: ManualReader, plan: Plan): Promise<string[]> {
+  const files: string[] = [];
+  const endAll = async () => {
+    for (await settled(); reader.active.length > 0; await settled()) {
+      files.push(reader.active[0]!.file);
+      reader.active[0]!.end();
+    }
+  };
+  streamer.begin(() => false);
+  for (const segment of plan.segments) {
+    const weights = streamer.acquire(segment);
+    await endAll();
+    expect((await weights).length).toBe(1);
+    streamer.release();
+  }
+  await endAll();
+  return files;
+}
+
+test.each([
+  [8, 2],
+  // A ring in which all that is not pinned finds room: looking ahead comes past what is to be lent.
+  [5, 4],
+])(
+  'of %d segments, a ring of %d: lent memory is passed by, and filled again after it is reclaimed',
+  async (count, ring) => {
+    const base = planOf(count, ring);
+    const plan = { ...base, pinned: base.segments.map(({ index }) => index % 2 === 1 || index === count - 1) };
+    const reader = new ManualReader();
+    const streamer = new Streamer(plan, reader);
+    await runPass(streamer, reader, plan);
+    const pinned = plan.segments
+      .filter(({ index }) => plan.pinned[index])
+      .map(({ weights }) => weights[0]!.extent.file);
+    const lent = `segment ${count - 1}`;
+    expect(await runPass(streamer, reader, plan)).not.toContain(lent);
+    await streamer.lend(plan.pinned.map((kept, i) => kept && i !== count - 1));
+    for (let pass = 0; pass < 2; pass++) {
+      const files = await runPass(streamer, reader, plan);
+      expect(new Set(files.filter((file) => pinned.includes(file)))).toEqual(new Set([lent]));
+    }
+    streamer.reclaim();
+    await runPass(streamer, reader, plan);
+    const after = await runPass(streamer, reader, plan);
+    expect(after.filter((file) => pinned.includes(file))).toEqual([]);
+    await streamer.dispose();
+  },
+);
 
 test('a restart during which a read would go on ahead keeps it from going', async () => {
   const plan = planOf(5, 4);

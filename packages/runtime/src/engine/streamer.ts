@@ -140,9 +140,10 @@ export class Streamer {
    * through the ring meanwhile.
    */
   async lend(kept: readonly boolean[]): Promise<void> {
-    // What was read ahead may lie there.
-    await this.restart();
     const lent = [...this.#pinnedAt].filter(([index]) => !kept[index]);
+    const first = this.#cycle.findIndex(({ index }) => this.#pinnedAt.has(index) && !kept[index]);
+    // Looking ahead has come past one of them (or a pass was broken off): it must begin anew.
+    if (this.#turn % this.#cycle.length !== 0 || this.#ahead > this.#turn + first) await this.restart();
     for (const [index] of lent) {
       this.#lent.add(index);
       this.#loaded.delete(index);

@@ -15,7 +15,7 @@ const CONFIG = {
   vocab_size: 256,
   hidden_size: 64,
   intermediate_size: 512,
-  num_hidden_layers: 8,
+  num_hidden_layers: 5,
   num_attention_heads: 4,
   num_key_value_heads: 2,
   max_position_embeddings: 512,
@@ -113,7 +113,7 @@ test('an abort amid a wide pass gives everything back', async () => {
   const reason = new Error('changed my mind');
   let computed = 0;
   const observe = ({ track }: Span) => {
-    if (track === 'compute' && ++computed === 12) controller.abort(reason);
+    if (track === 'compute' && ++computed === 8) controller.abort(reason);
   };
   const engine = await open(0.8, { maxRows: 4, observe });
   await expect(logitsAfter(engine, PROMPT, [LAST], controller.signal)).rejects.toBe(reason);
@@ -142,7 +142,7 @@ describe('the head', () => {
     await logitsAfter(engine, PROMPT);
     expect(engine.stats.passes).toBe(4);
     const head = engine.plan.segments.filter(({ block }) => block === engine.model.layers.length);
-    const names = spans.filter(({ track, name }) => track === 'compute' && name.startsWith('block 8 '));
+    const names = spans.filter(({ track, name }) => track === 'compute' && name.startsWith('block 5 '));
     expect(names.length).toBe(head.length);
   });
 });
