@@ -53,10 +53,16 @@ export class NativeProgram implements Program {
 
   /** Turns buffers into addresses and holds them until the call has ended. */
   #prepare(call: RunCall, leases: Lease[]): NativeCall {
+    let held: HostBuffer | undefined;
     const hold = (buffer: HostBuffer | undefined) => {
       if (buffer === undefined) return 0n;
-      if (!buffer.native) throw new GraphError('buffer', `${buffer.label} is not native memory; native cannot use it`);
-      leases.push(buffer.lease());
+      // Most weights lie in one buffer.
+      if (buffer !== held) {
+        if (!buffer.native)
+          throw new GraphError('buffer', `${buffer.label} is not native memory; native cannot use it`);
+        leases.push(buffer.lease());
+        held = buffer;
+      }
       return buffer.address;
     };
     const weightAddress = (weight: WeightBytes | undefined) =>
