@@ -6,6 +6,7 @@ import { compress } from './compress';
 import { compressedTensors } from './compressed-tensors';
 import { gptq } from './gptq';
 import { hqq } from './hqq';
+import { interleave } from './interleave';
 import { mlx } from './mlx';
 import { strided } from './strided';
 import { torchaoInt8 } from './torchao-int8';
@@ -19,6 +20,7 @@ export const CODECS: readonly Codec[] = [
   ggufCodec,
   gptq,
   hqq,
+  interleave,
   mlx,
   strided,
   torchaoInt8,

@@ -107,6 +107,31 @@ test.each<[string, string, Record<string, unknown>]>([
   }
 });
 
+test.each([1, 2, 3])('gpt-oss: gates and ups of %i experts take turns, as in transformers', async (experts) => {
+  const options = { shape: [6, 64], bits: 4, group: 32, experts } as const;
+  const stack = 'model.layers.0.mlp.experts';
+  const gate = affineSample({ ...options, module: `${stack}.gate_proj` }, 1);
+  const up = affineSample({ ...options, module: `${stack}.up_proj` }, 2);
+  const tensors = { ...gate.sample.tensors, ...up.sample.tensors };
+  const raw = { quantisation: { bits: 4, group_size: 32 }, tensors };
+  const found = await resolve(raw, { model_type: 'gpt_oss' });
+  const names = Array.from({ length: options.experts }, (_, e) => `${stack}.${e}.gate_up_proj`);
+  expect([...found.tensors.keys()].sort()).toEqual(names.flatMap((name) => [`${name}.bias`, `${name}.weight`]));
+  for (const [e, name] of names.entries()) {
+    const weights = await numbersOf(found.tensors.get(`${name}.weight`)!);
+    const bias = await numbersOf(found.tensors.get(`${name}.bias`)!);
+    for (const [side, { sample, weights: own }] of [gate, up].entries()) {
+      const biases = rawCheckpointOf(sample).tensors.get(`${stack}.${['gate', 'up'][side]}_proj.bias`)!;
+      const ownBias = await numbersOf(biases);
+      for (let row = 0; row < 6; row++) {
+        const at = (6 * e + row) * 64;
+        expect(weights.slice((2 * row + side) * 64, (2 * row + side + 1) * 64)).toEqual(own.slice(at, at + 64));
+        expect(bias[2 * row + side]).toBe(ownBias[6 * e + row]);
+      }
+    }
+  }
+});
+
 test('experts that are not quantised are ranges as well', async () => {
   const numbers = Float32Array.from({ length: 24 }, (_, i) => i);
   const sample = { tensors: { 'a.mlp.switch_mlp.up_proj.weight': floatTensor([2, 3, 4], numbers) } };
@@ -169,6 +194,13 @@ test('stacks that may be anything, and of more experts than there are', async ()
   const stack = affineSample({ shape: [4, 64], bits: 4, group: 32, experts: 3, module: 'a.self_attn.embed_q' }).sample;
   const error = await rejection(resolve(stack));
   expect(UnsupportedCheckpointError.isInstance(error) && error.message).toContain('a.self_attn.embed_q.weight');
+  const odd = { bits: 3, group: 32, shape: [4, 64], experts: 2 } as const;
+  const parts = ['gate_proj', 'up_proj'].map(
+    (name) => affineSample({ ...odd, module: `a.experts.${name}` }).sample.tensors,
+  );
+  const gptOss = { tensors: Object.assign({}, ...parts), quantisation: { bits: 3, group_size: 32 } };
+  const refused = await rejection(resolve(gptOss, { model_type: 'gpt_oss' }));
+  expect(UnsupportedCheckpointError.isInstance(refused) && refused.message).toContain('a.experts.0.gate_proj.weight');
   const many = {
     'a.mlp.switch_mlp.up_proj.weight': u32(5000, 1, 4),
     'a.mlp.switch_mlp.up_proj.scales': floats(5000, 1, 1),

@@ -2,6 +2,7 @@ import { E4M3, E8M0, type PackedFormat } from '@airllm/kernels';
 import type { MetaTensor } from '@airllm/loader';
 import type { MlxParams } from '../codecs/mlx';
 import type { QuantFormat, RawCheckpoint, ResolvedTensors, SourceTensor } from '../source';
+import { joinGatesAndUps } from './mlx-gpt-oss';
 import { expertModule, isSwitch } from './mlx-names';
 import { affinePacking } from './mlx-packing';
 import { ConstantPool, scaledE4M3 } from './shared/constants';
@@ -71,6 +72,7 @@ export const mlx: QuantFormat = {
       }
       checkOrphan(raw, tensor);
     }
+    joinGatesAndUps(raw, tensors);
     return { tensors, used };
   },
 };
