@@ -3,7 +3,6 @@ import { MetaTensor, OptionError } from '@airllm/loader';
 import { placeTensor } from '../plan/place';
 import { compressConversion } from '../sources/codecs/compress';
 import { isConversion, type ModelSource, type SourceTensor } from '../sources/source';
-import { gainOf } from './gain';
 import type { Compression } from './kinds';
 
 const FLOATS: ReadonlySet<string> = new Set(['F32', 'F16', 'BF16']);
@@ -28,8 +27,7 @@ export function compressTensors(source: ModelSource, kind: Compression): Readonl
     if (bits === null) tensors.set(name, tensor);
     else {
       count++;
-      const gain = gainOf(name, source);
-      tensors.set(name, compressConversion(tensor as MetaTensor, { kind: bits, gain }));
+      tensors.set(name, compressConversion(tensor as MetaTensor, bits));
     }
   }
   if (count === 0) fail(kind, 'a model with matrices of floats in layers');

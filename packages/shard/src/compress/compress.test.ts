@@ -35,18 +35,17 @@ function tensor(name: string, values: Float32Array, shape: number[]): MetaTensor
 }
 
 /** A matrix before and after. */
-async function roundTrip(kind: Compression, values: Float32Array, shape: number[], gain?: Float32Array) {
+async function roundTrip(kind: Compression, values: Float32Array, shape: number[]) {
   const matrix = tensor('m.weight', values, shape);
-  const gains = gain && { tensor: tensor('norm.weight', gain, [gain.length]), plus: 0 };
-  return decodeSourceTensor(compressConversion(matrix, { kind, gain: gains }), CODECS);
+  return decodeSourceTensor(compressConversion(matrix, kind), CODECS);
 }
 
-function relativeError(before: Float32Array, after: Float32Array, weigh: (column: number) => number = () => 1): number {
+function relativeError(before: Float32Array, after: Float32Array): number {
   let error = 0;
   let norm = 0;
   for (let i = 0; i < before.length; i++) {
-    error += weigh(i) * (after[i]! - before[i]!) ** 2;
-    norm += weigh(i) * before[i]! ** 2;
+    error += (after[i]! - before[i]!) ** 2;
+    norm += before[i]! ** 2;
   }
   return Math.sqrt(error / norm);
 }
@@ -73,7 +72,7 @@ describe('a block', () => {
 
   test.each([
     ['8bit', 0.985, 0.0058],
-    ['4bit', 0.965, 0.0872],
+    ['4bit', 0.975, 0.0872],
   ] as const)('of %s loses less than rounding to nearest does', async (kind, part, most) => {
     const error = relativeError(values, await roundTrip(kind, values, [100, 256]));
     expect(error).toBeLessThan(part * relativeError(values, roundedToNearest(kind, values)));
@@ -103,14 +102,6 @@ describe('a block', () => {
     }
     const denormal = new Float32Array(64).fill(1e-42);
     expect([...(await roundTrip(kind, denormal, [1, 64]))].every((value) => Math.abs(value) <= 2e-42)).toBe(true);
-  });
-
-  test('columns that matter more are met better', async () => {
-    const gain = Float32Array.from({ length: 256 }, (_, i) => (i % 8 === 0 ? 4 : 0.25));
-    const weigh = (i: number) => gain[i % 256]! ** 2;
-    const plain = relativeError(values, await roundTrip('4bit', values, [100, 256]), weigh);
-    const weighted = relativeError(values, await roundTrip('4bit', values, [100, 256], gain), weigh);
-    expect(weighted).toBeLessThan(0.9 * plain);
   });
 });
 

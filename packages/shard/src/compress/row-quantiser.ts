@@ -1,92 +1,103 @@
-import { type Block, bfloat16Bits, ROUND } from './block-search';
-import { BLOCK, type Compression, NF4 } from './kinds';
-import { type BlockCode, nearestNf4, search4bit, search8bit, searchNf4 } from './quantise-block';
+import { floats } from '@airllm/kernels';
+import { dtypeBits } from '@airllm/loader';
+import { bfloat16Bits } from './bfloat16';
+import { BlockQuantiser, PLACE, SEGMENT_BLOCKS } from './block-quantiser';
+import { BLOCK, type Compression } from './kinds';
+
+export type FloatDType = 'F32' | 'F16' | 'BF16';
 
 /** Where a row's components go, from its first byte on; only those that are wanted. */
-export interface RowsOut {
+export interface RowOut {
   readonly codes?: Uint8Array | undefined;
   readonly scales?: Uint8Array | undefined;
   readonly zeros?: Uint8Array | undefined;
 }
 
-const SEARCH = { '8bit': search8bit, '4bit': search4bit, nf4: searchNf4 } as const;
+const SEGMENT = SEGMENT_BLOCKS * BLOCK;
+
+/** One per thread: compiling takes longer than a row. They keep nothing from one segment to the next. */
+const quantisers = new Map<Compression, BlockQuantiser>();
+
+function blockQuantiser(kind: Compression): BlockQuantiser {
+  const known = quantisers.get(kind) ?? new BlockQuantiser(kind);
+  quantisers.set(kind, known);
+  return known;
+}
 
 /** Quantises the rows of one matrix, and adds up what that changes. */
 export class RowQuantiser {
-  /** Of what was quantised so far, unweighted. */
+  /** Sums of squares over all rows so far: what was lost, and what there was. */
   squaredError = 0;
   squaredNorm = 0;
   readonly codesPerByte: 1 | 2;
-  readonly #kind: Compression;
   readonly #columns: number;
-  readonly #importance: Float32Array;
-  readonly #code: BlockCode = { scale: 1, zero: 0, error: 0 };
-  readonly #numbers: Uint8Array;
+  readonly #dtype: FloatDType;
+  readonly #blocks: BlockQuantiser;
+  readonly #bytes: Uint8Array;
+  readonly #weights: Float32Array;
 
-  /** `importance`: of each column; null for all the same. */
-  constructor(kind: Compression, columns: number, importance: Float32Array | null) {
-    this.#kind = kind;
+  constructor(kind: Compression, columns: number, dtype: FloatDType) {
     this.#columns = columns;
-    this.#importance = importance ?? new Float32Array(columns).fill(1);
-    this.#numbers = new Uint8Array(columns);
+    this.#dtype = dtype;
+    this.#blocks = blockQuantiser(kind);
+    const { buffer } = this.#blocks.kernels.memory;
+    this.#bytes = new Uint8Array(buffer);
+    this.#weights = new Float32Array(buffer, PLACE.weights, SEGMENT);
     this.codesPerByte = kind === '8bit' ? 1 : 2;
   }
 
-  /** Throws `RangeError` for a weight that is no number; `where` is for its text. */
-  row(weights: Float32Array, out: RowsOut, where: () => string): void {
-    const code = this.#code;
-    const search = SEARCH[this.#kind];
-    for (let block = 0, from = 0; from < this.#columns; block++, from += BLOCK) {
-      const to = Math.min(this.#columns, from + BLOCK);
-      search({ weights, importance: this.#importance, from, to }, code);
-      this.#encode({ weights, importance: this.#importance, from, to }, where);
+  /** `row`: as stored. False if it holds a weight that is not finite. */
+  run(row: Uint8Array, out: RowOut): boolean {
+    const width = dtypeBits(this.#dtype) / 8;
+    for (let from = 0; from < this.#columns; from += SEGMENT) {
+      const count = Math.min(SEGMENT, this.#columns - from);
+      this.#load(row.subarray(from * width, (from + count) * width), count);
+      if (!this.#segment(from / BLOCK, Math.ceil(count / BLOCK), out)) return false;
+      if (out.codes !== undefined) this.#unload(out.codes, from, count);
+    }
+    return true;
+  }
+
+  /** Brings weights into the kernels' memory, as float32; zeros fill up the last block. */
+  #load(stored: Uint8Array, count: number): void {
+    const whole = Math.ceil(count / BLOCK) * BLOCK;
+    if (this.#dtype === 'BF16') {
+      this.#bytes.set(stored, PLACE.stored);
+      this.#bytes.fill(0, PLACE.stored + 2 * count, PLACE.stored + 2 * whole);
+      for (let at = 0; at < whole; at += BLOCK) {
+        this.#blocks.kernels.widen(PLACE.stored + 2 * at, PLACE.weights + 4 * at);
+      }
+    } else {
+      if (this.#dtype === 'F32') this.#bytes.set(stored, PLACE.weights);
+      else this.#weights.set(floats('F16', stored));
+      this.#weights.fill(0, count, whole);
+    }
+  }
+
+  #segment(first: number, count: number, out: RowOut): boolean {
+    const blocks = this.#blocks;
+    for (let i = 0; i < count; i++) {
+      if (!blocks.run(PLACE.weights + i * BLOCK * 4, PLACE.codes + i * BLOCK)) return false;
+      this.squaredError += blocks.error;
+      this.squaredNorm += blocks.norm;
       if (out.scales !== undefined) {
-        const stored = bfloat16Bits(code.scale);
-        out.scales[2 * block] = stored & 255;
-        out.scales[2 * block + 1] = stored >> 8;
+        const bits = bfloat16Bits(blocks.scale);
+        out.scales[2 * (first + i)] = bits & 255;
+        out.scales[2 * (first + i) + 1] = bits >> 8;
       }
-      if (out.zeros !== undefined) out.zeros[block] = code.zero;
+      if (out.zeros !== undefined) out.zeros[first + i] = blocks.zero;
     }
-    if (out.codes !== undefined) this.#pack(out.codes);
+    return true;
   }
 
-  #encode({ weights, from, to }: Block, where: () => string): void {
-    const { scale, zero } = this.#code;
-    const numbers = this.#numbers;
-    const inverse = 1 / scale;
-    const is8bit = this.#kind === '8bit';
-    const low = is8bit ? -127 : -zero;
-    const high = is8bit ? 127 : 15 - zero;
-    let error = 0;
-    let norm = 0;
-    for (let i = from; i < to; i++) {
-      const weight = weights[i]!;
-      let value: number;
-      if (this.#kind === 'nf4') {
-        const which = nearestNf4(weight * inverse);
-        numbers[i] = which;
-        value = NF4[which]! * scale;
-      } else {
-        let number = weight * inverse + ROUND - ROUND;
-        if (number < low) number = low;
-        else if (number > high) number = high;
-        numbers[i] = number + zero;
-        value = number * scale;
-      }
-      error += (value - weight) ** 2;
-      norm += weight * weight;
-    }
-    if (!Number.isFinite(norm)) throw new RangeError(`${where()} holds a weight that is no finite number`);
-    this.squaredError += error;
-    this.squaredNorm += norm;
-  }
-
-  #pack(codes: Uint8Array): void {
-    const numbers = this.#numbers;
+  #unload(codes: Uint8Array, from: number, count: number): void {
     if (this.codesPerByte === 1) {
-      codes.set(numbers);
+      codes.set(this.#bytes.subarray(PLACE.codes, PLACE.codes + count), from);
       return;
     }
-    for (let i = 0; i < numbers.length / 2; i++) codes[i] = numbers[2 * i]! | (numbers[2 * i + 1]! << 4);
+    for (let at = 0; at < count; at += BLOCK) {
+      this.#blocks.kernels.nibbles(PLACE.codes + at, PLACE.nibbles + at / 2);
+    }
+    codes.set(this.#bytes.subarray(PLACE.nibbles, PLACE.nibbles + count / 2), from / 2);
   }
 }
