@@ -135,9 +135,14 @@ function oddValue(config: Record<string, unknown>, numbers: SampleNumbers): Reco
   const key = keys[numbers.next(keys.length)];
   if (key === undefined) return config;
   const value = config[key];
+  if (isRecord(value) && numbers.next(4) > 0) return { ...config, [key]: oddValue(value, numbers) };
   if (Array.isArray(value) && numbers.next(2) === 0)
     return { ...config, [key]: value.map((v, i) => (i === 0 ? odd : v)) };
   return { ...config, [key]: odd };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 test.each(SAMPLES)('%s: whatever is damaged, the error is one of ours, or the model is whole', async (name, sample) => {

@@ -209,3 +209,10 @@ test('stacks that may be anything, and of more experts than there are', async ()
   const other = await rejection(resolve({ tensors: many, quantisation: { bits: 4, group_size: 32 } }));
   expect(FormatError.isInstance(other) && other.tensor).toBe('a.mlp.switch_mlp.up_proj.weight');
 });
+
+test('more experts in all than any model has', async () => {
+  const stacks = Array.from({ length: 26 }, (_, layer) => `layers.${layer}.mlp.switch_mlp.up_proj.weight`);
+  const tensors = Object.fromEntries(stacks.map((name) => [name, floatTensor([4096, 1, 1], new Float32Array(4096))]));
+  const error = await rejection(resolve({ tensors }));
+  expect(FormatError.isInstance(error) && error.tensor).toBe(stacks[24]);
+});

@@ -25,6 +25,9 @@ const SCALES = '.scales';
 /** More experts than any model has: a header may claim as many as its file has bytes. */
 const MOST_EXPERTS = 4096;
 
+/** The largest known models have 70,000 (384 experts in 61 layers). */
+const MOST_MATRICES = 100_000;
+
 /** Codes and scales are as in FP4 and FP8, and how many weights share a scale tells which it is. */
 const FLOAT_MODES: Readonly<Record<number, { mode: 'nvfp4' | 'mxfp4' | 'mxfp8'; group: number }>> = {
   [4 * 16]: { mode: 'nvfp4', group: 16 },
@@ -53,6 +56,10 @@ export const mlx: QuantFormat = {
     const tensors = new Map<string, SourceTensor>();
     const used = new Set<string>();
     const pool = new ConstantPool();
+    const add = (tensor: SourceTensor, owner: MetaTensor) => {
+      tensors.set(tensor.name, tensor);
+      if (tensors.size > MOST_MATRICES) malformed(owner, `with it the model has more than ${MOST_MATRICES} tensors`);
+    };
     const weights = [...raw.tensors.values()].filter(({ name, dtype }) => dtype === 'U32' && name.endsWith(WEIGHT));
     const modules = await Promise.all(weights.map((weight) => partsOf(raw, weight)));
     for (const module of modules) {
@@ -61,13 +68,13 @@ export const mlx: QuantFormat = {
       }
       for (const matrix of matricesOf(raw, module)) {
         const tensor = resolveMatrix(raw, matrix, module.name, pool);
-        tensors.set(tensor.name, tensor);
+        add(tensor, module.weight);
       }
     }
     for (const tensor of raw.tensors.values()) {
       if (used.has(tensor.name)) continue;
       for (const dense of denseExperts(raw, tensor)) {
-        tensors.set(dense.name, dense);
+        add(dense, tensor);
         used.add(tensor.name);
       }
       checkOrphan(raw, tensor);
