@@ -29,10 +29,18 @@ template <uint32_t R, class Body> static inline void for_queries(uint32_t querie
   }
 }
 
-// Queries by column, [dim][of `q_stride`], against a block's keys [dim][32] of one head: `count` rows of 32 scores.
+// Few queries wait for memory, where each head's keys or values of a block are a short run: what lies at the same place
+// of the next run is asked for, line by line.
+template <uint32_t R> static inline void ask_for(const uint8_t *at, ptrdiff_t ahead, uint32_t bytes) {
+  if constexpr (R <= 4)
+    for (uint32_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + ahead + i, 0, 3);
+}
+
+// Queries by column, [dim][of `q_stride`], against a block's keys [dim][32] of one head: `count` rows of 32 scores. `next`
+// is what will be read after them.
 template <class F>
 AIRLLM_KERNEL void score_block(const float *queries, size_t q_stride, uint32_t count, uint32_t dim, const uint8_t *keys,
-                               const float *scales, float *scores, size_t stride) {
+                               const uint8_t *next, const float *scales, float *scores, size_t stride) {
   constexpr uint32_t V = kScoreVectors;
   for_queries<kScoreQueries>(count, [&](uint32_t query, auto tile) {
     constexpr uint32_t R = tile.count;
@@ -43,6 +51,7 @@ AIRLLM_KERNEL void score_block(const float *queries, size_t q_stride, uint32_t c
       for (uint32_t r = 0; r < R; r++)
         for (uint32_t v = 0; v < V; v++) sums[r][v] = v_zero();
       for (uint32_t d = 0; d < dim; d++, k += kBlockPositions * F::bytes, q += q_stride) {
+        ask_for<R>(k, next - keys, V * kLanes * F::bytes);
         vf ks[V];
         for (uint32_t v = 0; v < V; v++) ks[v] = w_load(F(), k + v * kLanes * F::bytes);
         for (uint32_t r = 0; r < R; r++) {
@@ -62,12 +71,13 @@ AIRLLM_KERNEL void score_block(const float *queries, size_t q_stride, uint32_t c
 // R queries times V vectors of columns, the last one with `n` lanes; adds to y, or starts at 0.
 template <class F, uint32_t R, uint32_t V>
 static inline void value_tile(const float *weights, size_t stride, const uint8_t *values, size_t row, uint32_t count,
-                              float *y, size_t y_stride, uint32_t n, bool fresh) {
+                              ptrdiff_t ahead, float *y, size_t y_stride, uint32_t n, bool fresh) {
   vf sums[R][V];
   for (uint32_t r = 0; r < R; r++)
     for (uint32_t v = 0; v < V; v++)
       sums[r][v] = fresh ? v_zero() : load_some(y + r * y_stride + v * kLanes, v + 1 < V ? kLanes : n);
   for (uint32_t i = 0; i < count; i++, values += row) {
+    ask_for<R>(values, ahead, V * kLanes * F::bytes);
     vf vs[V];
     for (uint32_t v = 0; v < V; v++) {
       const uint8_t *at = values + v * kLanes * F::bytes;
@@ -82,10 +92,11 @@ static inline void value_tile(const float *weights, size_t stride, const uint8_t
     for (uint32_t v = 0; v < V; v++) store_some(y + r * y_stride + v * kLanes, sums[r][v], v + 1 < V ? kLanes : n);
 }
 
-// Weights of `count` positions times their values [count][dim]: y [queries][dim] grows by it, or starts there.
+// Weights of `count` positions times their values [count][dim]: y [queries][dim] grows by it, or starts there. What will
+// be read after them lies `ahead` bytes further.
 template <class F>
 AIRLLM_KERNEL void add_values(const float *weights, size_t stride, uint32_t queries, const uint8_t *values,
-                              uint32_t count, uint32_t dim, float *y, bool fresh) {
+                              ptrdiff_t ahead, uint32_t count, uint32_t dim, float *y, bool fresh) {
   const size_t row = size_t(dim) * F::bytes;
   for_queries<kValueQueries>(queries, [&](uint32_t query, auto tile) {
     constexpr uint32_t R = tile.count, V = kValueVectors;
@@ -93,9 +104,10 @@ AIRLLM_KERNEL void add_values(const float *weights, size_t stride, uint32_t quer
     float *to = y + size_t(query) * dim;
     uint32_t c = 0;
     for (; c + V * kLanes <= dim; c += V * kLanes)
-      value_tile<F, R, V>(w, stride, values + c * F::bytes, row, count, to + c, dim, kLanes, fresh);
+      value_tile<F, R, V>(w, stride, values + c * F::bytes, row, count, ahead, to + c, dim, kLanes, fresh);
     for (; c < dim; c += kLanes)
-      value_tile<F, R, 1>(w, stride, values + c * F::bytes, row, count, to + c, dim, least(kLanes, dim - c), fresh);
+      value_tile<F, R, 1>(w, stride, values + c * F::bytes, row, count, ahead, to + c, dim, least(kLanes, dim - c),
+                          fresh);
   });
 }
 

@@ -52,6 +52,11 @@ struct Attention {
     pass.fail(AIRLLM_MISSING_STATE);
     return nullptr;
   }
+  // The same for addresses that are only asked for ahead of time: any, where there is none.
+  const uint8_t *peek(uint32_t row, uint32_t index) const {
+    const airllm_kv &kv = sequences[pass.run->sequence[row]];
+    return index < kv.count ? reinterpret_cast<const uint8_t *>(kv.blocks[index]) : nullptr;
+  }
   // Rows from `row` that one tile can hold: of one sequence.
   uint32_t chunk_rows(uint32_t row) const {
     uint32_t n = 1;
@@ -179,7 +184,7 @@ template <class Body> static inline void for_blocks(const Attention &a, uint32_t
 // Scores of a block's keys, for the rows that see some of them.
 template <class F>
 static void score_keys(const Attention &a, const Tile &tile, uint32_t partial, uint32_t at, const uint8_t *memory,
-                       const PartialScratch &scratch) {
+                       const uint8_t *next, const PartialScratch &scratch) {
   uint32_t first = tile.rows, last = 0;
   for (uint32_t r = 0; r < tile.rows; r++) {
     if (intersect(row_range(a, tile.row + r, partial), {at, at + kBlockPositions}).empty()) continue;
@@ -189,7 +194,7 @@ static void score_keys(const Attention &a, const Tile &tile, uint32_t partial, u
   if (first >= last) return;
   const KvLayout<F> layout(a.state);
   const uint32_t q = first * tile.heads, n = (last - first) * tile.heads, dim = a.state.key_dim;
-  score_block<F>(scratch.queries + q, tile.queries(), n, dim, memory + layout.keys(tile.kv_head),
+  score_block<F>(scratch.queries + q, tile.queries(), n, dim, memory + layout.keys(tile.kv_head), next,
                  scales_at<F>(memory, layout.key_scales(tile.kv_head)),
                  scratch.scores + size_t(q) * kPartialKeys + at % kPartialKeys, kPartialKeys);
 }
@@ -197,7 +202,7 @@ static void score_keys(const Attention &a, const Tile &tile, uint32_t partial, u
 // Adds a block's values, weighted, to the results of the rows that see some of them.
 template <class F>
 static void add_block(const Attention &a, const Tile &tile, uint32_t partial, uint32_t at, const uint8_t *memory,
-                      const PartialScratch &scratch, const PartialResult &result) {
+                      const uint8_t *next, const PartialScratch &scratch, const PartialResult &result) {
   const KvLayout<F> layout(a.state);
   const uint32_t dim = a.state.value_dim;
   const uint8_t *values = memory + layout.values(tile.kv_head);
@@ -217,7 +222,7 @@ static void add_block(const Attention &a, const Tile &tile, uint32_t partial, ui
             v_store(w, v_load(w) * v_load(scales + p));
           }
       add_values<F>(weights + (keys.from - at), kPartialKeys, queries, values + size_t(keys.from - at) * dim * F::bytes,
-                    keys.to - keys.from, dim, result.values + size_t(q) * dim, fresh);
+                    next - values, keys.to - keys.from, dim, result.values + size_t(q) * dim, fresh);
     }
   });
 }
@@ -228,8 +233,13 @@ static void partial_of_tile(const Attention &a, const Tile &tile, uint32_t parti
   const uint32_t base = partial * kPartialKeys;
   Range all{0, 0};
   for (uint32_t r = 0; r < tile.rows; r++) all = join(all, row_range(a, tile.row + r, partial));
+  // Keys of all blocks are read, then values, then the keys that begin the next partial.
+  const KvLayout<F> layout(a.state);
+  const size_t keys = layout.keys(tile.kv_head), values = layout.values(tile.kv_head);
+  const uint8_t *const first = a.peek(tile.row, all.from / kBlockPositions);
   for_blocks(a, tile.row, all, [&](uint32_t at, const uint8_t *memory) {
-    score_keys<F>(a, tile, partial, at, memory, scratch);
+    const uint8_t *next = at + kBlockPositions < all.to ? a.peek(tile.row, at / kBlockPositions + 1) + keys : first + values;
+    score_keys<F>(a, tile, partial, at, memory, next, scratch);
   });
   for (uint32_t r = 0; r < tile.rows; r++) {
     const Range keys = row_range(a, tile.row + r, partial);
@@ -239,7 +249,8 @@ static void partial_of_tile(const Attention &a, const Tile &tile, uint32_t parti
              result.sum[q]);
   }
   for_blocks(a, tile.row, all, [&](uint32_t at, const uint8_t *memory) {
-    add_block<F>(a, tile, partial, at, memory, scratch, result);
+    const size_t part = at + kBlockPositions < all.to ? values : keys;
+    add_block<F>(a, tile, partial, at, memory, a.peek(tile.row, at / kBlockPositions + 1) + part, scratch, result);
   });
 }
 
