@@ -187,8 +187,7 @@ async function zeroPoints(
   const { bits, perWord, signed } = codes;
   if (signed || block[0] !== 1) checkDType(tensor, ['I8']);
   checkDType(tensor, ['I32', 'I8']);
-  // Where shapes do not tell, the codes do.
-  const likely: Packing = perWord === undefined ? { bits } : { bits, perWord };
-  checkShape(tensor, [wordsOf(likely, rows), groups]);
+  const packing: Packing = perWord === undefined ? { bits } : { bits, perWord };
+  checkShape(tensor, [wordsOf(packing, rows), groups]);
   return { tensor, packing: { kind: 'packed', ...(perWord !== undefined && { perWord }) } };
 }

@@ -290,6 +290,18 @@ test.each<[string, RawSample, string]>([
   ['Marlin’s sparse weights', changed({ 'm.scale_packed': int('U8', [8, 8]) }), 'marlin-24'],
   ['the same by the format', changed({}, { ...CONFIG, format: 'marlin-24' }), 'marlin-24'],
   ['rotations', changed({}, { ...CONFIG, transform_config: { config_groups: { R3: {} } } }), 'R3'],
+  [
+    'weights that are quantised at run time',
+    changed(
+      {
+        'm.weight_packed': undefined,
+        'm.weight_shape': undefined,
+        'm.weight': floatTensor([8, 64], new Float32Array(512)),
+      },
+      { ...CONFIG, quantization_status: 'frozen' },
+    ),
+    'm.weight is F32',
+  ],
   ['stacked experts', changed({ 'm.weight_packed': int('I32', [2, 8, 8]) }), 'm.weight_packed'],
   ['FP8 of another kind', changed({ 'n.weight': { ...int('U8', [2, 2]), dtype: 'F8_E5M2' } }), 'F8_E5M2'],
   [

@@ -98,5 +98,13 @@ function explainOrphan(raw: RawCheckpoint, name: string): never {
   const part = raw.tensors.get(name)!;
   const [, module] = OWNED.exec(name)!;
   const weight = raw.tensors.get(`${module}.weight`) ?? companion(raw, part, `${module}.weight_packed`);
+  const status = compressionConfig(raw)?.quantization_status;
+  if (status !== undefined && status !== 'compressed' && ['F32', 'F16', 'BF16'].includes(weight.dtype)) {
+    unsupported(
+      raw,
+      `${weight.name} is ${weight.dtype} and has scales, to be quantised at run time (quantization_status is ` +
+        `${JSON.stringify(status)}); use an upload that was saved compressed`,
+    );
+  }
   malformed(weight, `its dtype is ${weight.dtype}, expected I8 or F8_E4M3, since ${name} lies beside it`);
 }
