@@ -115,6 +115,8 @@ export const sqrt = vector(227);
 export const add = vector(228);
 export const sub = vector(229);
 export const mul = vector(230);
-export const min = vector(232);
-export const max = vector(233);
+/** `b < a ? b : a`: one instruction of every processor, which min and max that heed NaN are not. */
+export const least = vector(234);
+/** `a < b ? b : a` */
+export const greatest = vector(235);
 export const toI32 = vector(248);

@@ -21,7 +21,7 @@ export const PLACE = {
 /** Parts of the whole range: a scale that clips the outermost weights a little serves the others better. */
 const RANGES = [1, 0.95, 0.9, 0.85, 0.8, 0.75];
 /** 8 bits gain nothing by clipping, but by where the grid's points fall. */
-const LARGEST_CODES = [127, 126.5, 127.5];
+const LARGEST_CODES = [127, 126.5];
 /** Below it scales have no bfloat16; nothing a model computes with is that small. */
 const SMALLEST = 2 ** -110;
 
@@ -50,24 +50,28 @@ export class BlockQuantiser {
     const { buffer } = this.kernels.memory;
     this.#results = new Float32Array(buffer, PLACE.result, 8);
     new Float32Array(buffer, PLACE.table, 31).set(tableOf(NF4));
+    new Float32Array(buffer, PLACE.importances, BLOCK).fill(1);
   }
 
   /** The block whose weights are at `weights`; its codes, a byte each, go to `codes`. False if one is not finite. */
   run(weights: number, codes: number): boolean {
     const { kernels } = this;
-    kernels.range(weights, PLACE.result);
+    const squares = kernels.range(weights, PLACE.result);
     const results = this.#results;
     const low = Math.min(results[0]!, results[1]!, results[2]!, results[3]!);
     const high = Math.max(results[4]!, results[5]!, results[6]!, results[7]!);
     const largest = Math.max(high, -low);
-    if (!Number.isFinite(largest)) return false;
     this.#weights = weights;
     this.scale = 1;
     this.zero = 0;
     this.#best = Number.POSITIVE_INFINITY;
-    const relative = largest < SMALLEST ? 0 : kernels.squares(weights, 1 / largest);
-    this.norm = relative * largest * largest;
-    if (relative > 0) {
+    this.norm = squares;
+    // Where squares leave what float32 holds; rare, so exactly.
+    if (!(squares > 1e-30 && squares < 1e30)) {
+      if (!this.#isFinite()) return false;
+      this.norm = largest < SMALLEST ? 0 : kernels.squares(weights, 1 / largest) * largest * largest;
+    }
+    if (this.norm > 0) {
       if (this.#kind === '8bit') this.#search8bit(largest);
       else if (this.#kind === '4bit') this.#search4bit(low, high, Math.sqrt(this.norm / BLOCK));
       else this.#searchTable(largest);
@@ -77,7 +81,6 @@ export class BlockQuantiser {
   }
 
   #search8bit(largest: number): void {
-    this.#weighAlike();
     for (const code of LARGEST_CODES) this.#offer(toBfloat16(largest / code), 0, -127, 127);
   }
 
@@ -96,7 +99,6 @@ export class BlockQuantiser {
   }
 
   #searchTable(largest: number): void {
-    this.#weighAlike();
     for (const range of RANGES) this.#offerTable(toBfloat16(largest * range));
     const { importances, result, table } = PLACE;
     this.kernels.tableFit(this.#weights, importances, 1 / this.scale, table, result);
@@ -133,7 +135,7 @@ export class BlockQuantiser {
     return kernels.integerCodes(this.#weights, 1 / scale, low!, high!, zero, codes);
   }
 
-  #weighAlike(): void {
-    this.kernels.importances(this.#weights, 0, PLACE.importances);
+  #isFinite(): boolean {
+    return new Float32Array(this.kernels.memory.buffer, this.#weights, BLOCK).every(Number.isFinite);
   }
 }

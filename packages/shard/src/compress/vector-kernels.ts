@@ -8,14 +8,14 @@ import {
   type FunctionSpec,
   get,
   greater,
+  greatest,
   I32,
   i32,
   lane,
+  least,
   load,
   load16x4,
   loadSplat,
-  max,
-  min,
   mul,
   narrow16to8,
   narrow16to8u,
@@ -44,15 +44,19 @@ const STEPS = Array.from({ length: BLOCK / 4 }, (_, i) => i * VECTOR);
 const MIDDLES = Array.from({ length: 15 }, (_, i) => 4 * i);
 const LOWEST = 60;
 
-/** A sum over a block: `term` of the bytes from its start, in four lanes; then over the lanes. */
-function sumOver(accumulator: number, term: (at: number) => Code): Code {
-  const sums = STEPS.flatMap((at) => set(accumulator, add(get(accumulator), term(at))));
-  return [...sums, ...acrossLanes(accumulator)];
+/** Sums over a block: `term` of the bytes from its start. Four sums at a time, which need not wait for each other. */
+function sumOver(accumulators: number, term: (at: number) => Code): Code {
+  return [...STEPS.flatMap((at) => accumulate(accumulators, at, term(at))), ...total(accumulators)];
 }
 
-function acrossLanes(local: number): Code {
-  const [a, b, c, d] = [0, 1, 2, 3].map((index) => lane(get(local), index)) as [Code, Code, Code, Code];
-  return addF32(addF32(a, b), addF32(c, d));
+/** Of the four sums' lanes. */
+function total(accumulators: number): Code {
+  const [a, b, c, d] = [0, 1, 2, 3].map((i) => get(accumulators + i)) as [Code, Code, Code, Code];
+  const lanes = (index: number) => lane(get(accumulators), index);
+  return [
+    ...set(accumulators, add(add(a, b), add(c, d))),
+    ...addF32(addF32(lanes(0), lanes(1)), addF32(lanes(2), lanes(3))),
+  ];
 }
 
 const square = (local: number): Code => mul(get(local), get(local));
@@ -60,14 +64,21 @@ const square = (local: number): Code => mul(get(local), get(local));
 /** Parameters are addresses (i32) and numbers (f32); a block is 64 float32 at an address. */
 const FUNCTIONS: readonly FunctionSpec[] = [
   {
-    // range(weights, result): its smallest and largest number, or 0 where none is below or above it; NaN if one is.
+    // range(weights, result): its smallest and largest numbers, or 0 where none is below or above it; returns Σ weight²,
+    // which is not finite if one of them is not.
     name: 'range',
     parameters: [I32, I32],
-    locals: [V128, V128],
+    result: F32,
+    locals: Array(7).fill(V128),
     body: [
-      ...STEPS.flatMap((at) => [...set(2, min(get(2), load(get(0), at))), ...set(3, max(get(3), load(get(0), at)))]),
-      ...store(get(1), 0, get(2)),
-      ...store(get(1), VECTOR, get(3)),
+      ...STEPS.flatMap((at) => [
+        ...set(2, load(get(0), at)),
+        ...set(3, least(get(3), get(2))),
+        ...set(4, greatest(get(4), get(2))),
+      ]),
+      ...store(get(1), 0, get(3)),
+      ...store(get(1), VECTOR, get(4)),
+      ...sumOver(5, (at) => mul(load(get(0), at), load(get(0), at))),
     ],
   },
   {
@@ -75,8 +86,8 @@ const FUNCTIONS: readonly FunctionSpec[] = [
     name: 'squares',
     parameters: [I32, F32],
     result: F32,
-    locals: [V128, V128],
-    body: sumOver(2, (at) => [...set(3, mul(load(get(0), at), splat(get(1)))), ...square(3)]),
+    locals: Array(5).fill(V128),
+    body: sumOver(3, (at) => [...set(2, mul(load(get(0), at), splat(get(1)))), ...square(2)]),
   },
   {
     // importances(weights, factor, result): √(1 + (weight · factor)²)
@@ -93,11 +104,11 @@ const FUNCTIONS: readonly FunctionSpec[] = [
     name: 'integerError',
     parameters: [I32, I32, F32, F32, F32],
     result: F32,
-    locals: [V128, V128, V128],
-    body: sumOver(5, (at) => [
-      ...set(6, mul(load(get(0), at), splat(get(2)))),
-      ...set(7, sub(clampedCode(get(6), get(3), get(4)), get(6))),
-      ...mul(load(get(1), at), square(7)),
+    locals: Array(6).fill(V128),
+    body: sumOver(7, (at) => [
+      ...set(5, mul(load(get(0), at), splat(get(2)))),
+      ...set(6, sub(clampedCode(get(5), get(3), get(4)), get(5))),
+      ...mul(load(get(1), at), square(6)),
     ]),
   },
   {
@@ -105,17 +116,17 @@ const FUNCTIONS: readonly FunctionSpec[] = [
     // Σ importance · code²
     name: 'integerFit',
     parameters: [I32, I32, F32, F32, F32, I32],
-    locals: [V128, V128, V128, V128, V128],
+    locals: Array(11).fill(V128),
     body: [
       ...STEPS.flatMap((at) => [
         ...set(6, mul(load(get(0), at), splat(get(2)))),
         ...set(7, clampedCode(get(6), get(3), get(4))),
         ...set(8, mul(get(7), load(get(1), at))),
-        ...set(9, add(get(9), mul(get(8), get(6)))),
-        ...set(10, add(get(10), mul(get(8), get(7)))),
+        ...accumulate(9, at, mul(get(8), get(6))),
+        ...accumulate(13, at, mul(get(8), get(7))),
       ]),
-      ...storeF32(get(5), 0, acrossLanes(9)),
-      ...storeF32(get(5), 4, acrossLanes(10)),
+      ...storeF32(get(5), 0, total(9)),
+      ...storeF32(get(5), 4, total(13)),
     ],
   },
   {
@@ -123,16 +134,16 @@ const FUNCTIONS: readonly FunctionSpec[] = [
     name: 'integerCodes',
     parameters: [I32, F32, F32, F32, F32, I32],
     result: F32,
-    locals: [V128, V128, V128, V128, V128],
+    locals: Array(7).fill(V128),
     body: [
       ...bytesOf(5, (at) => [
-        ...set(7, mul(load(get(0), at), splat(get(1)))),
-        ...set(8, clampedCode(get(7), get(2), get(3))),
-        ...set(9, sub(get(8), get(7))),
-        ...set(6, add(get(6), square(9))),
-        ...toI32(add(get(8), splat(get(4)))),
+        ...set(6, mul(load(get(0), at), splat(get(1)))),
+        ...set(7, clampedCode(get(6), get(2), get(3))),
+        ...set(8, sub(get(7), get(6))),
+        ...accumulate(9, at, square(8)),
+        ...toI32(add(get(7), splat(get(4)))),
       ]),
-      ...acrossLanes(6),
+      ...total(9),
     ],
   },
   {
@@ -140,29 +151,29 @@ const FUNCTIONS: readonly FunctionSpec[] = [
     name: 'tableError',
     parameters: [I32, I32, F32, I32],
     result: F32,
-    locals: [V128, V128, V128],
-    body: sumOver(4, (at) => [
-      ...set(5, mul(load(get(0), at), splat(get(2)))),
-      ...nearestNumber(3, 5, 6),
-      ...set(6, sub(get(6), get(5))),
-      ...mul(load(get(1), at), square(6)),
+    locals: Array(6).fill(V128),
+    body: sumOver(6, (at) => [
+      ...set(4, mul(load(get(0), at), splat(get(2)))),
+      ...nearestNumber(3, 4, 5),
+      ...set(5, sub(get(5), get(4))),
+      ...mul(load(get(1), at), square(5)),
     ]),
   },
   {
     // tableFit(weights, importances, inverse, table, result): as integerFit
     name: 'tableFit',
     parameters: [I32, I32, F32, I32, I32],
-    locals: [V128, V128, V128, V128, V128],
+    locals: Array(11).fill(V128),
     body: [
       ...STEPS.flatMap((at) => [
         ...set(5, mul(load(get(0), at), splat(get(2)))),
         ...nearestNumber(3, 5, 6),
         ...set(7, mul(get(6), load(get(1), at))),
-        ...set(8, add(get(8), mul(get(7), get(5)))),
-        ...set(9, add(get(9), mul(get(7), get(6)))),
+        ...accumulate(8, at, mul(get(7), get(5))),
+        ...accumulate(12, at, mul(get(7), get(6))),
       ]),
-      ...storeF32(get(4), 0, acrossLanes(8)),
-      ...storeF32(get(4), 4, acrossLanes(9)),
+      ...storeF32(get(4), 0, total(8)),
+      ...storeF32(get(4), 4, total(12)),
     ],
   },
   {
@@ -170,18 +181,18 @@ const FUNCTIONS: readonly FunctionSpec[] = [
     name: 'tableCodes',
     parameters: [I32, F32, I32, I32],
     result: F32,
-    locals: [V128, V128, V128, V128],
+    locals: Array(7).fill(V128),
     body: [
       ...bytesOf(3, (at) => [
-        ...set(5, mul(load(get(0), at), splat(get(1)))),
-        ...nearestNumber(2, 5, 6),
-        ...set(6, sub(get(6), get(5))),
-        ...set(4, add(get(4), square(6))),
-        ...set(7, subI32(get(7), get(7))),
-        ...MIDDLES.flatMap((middle) => set(7, subI32(get(7), greater(get(5), loadSplat(get(2), middle))))),
-        ...get(7),
+        ...set(4, mul(load(get(0), at), splat(get(1)))),
+        ...nearestNumber(2, 4, 5),
+        ...set(5, sub(get(5), get(4))),
+        ...accumulate(7, at, square(5)),
+        ...set(6, subI32(get(6), get(6))),
+        ...MIDDLES.flatMap((middle) => set(6, subI32(get(6), greater(get(4), loadSplat(get(2), middle))))),
+        ...get(6),
       ]),
-      ...acrossLanes(4),
+      ...total(7),
     ],
   },
   {
@@ -208,8 +219,14 @@ const FUNCTIONS: readonly FunctionSpec[] = [
   },
 ];
 
+/** Adds to one of four sums. */
+function accumulate(accumulators: number, at: number, term: Code): Code {
+  const sum = accumulators + ((at / VECTOR) % 4);
+  return set(sum, add(get(sum), term));
+}
+
 function clampedCode(value: Code, low: Code, high: Code): Code {
-  return min(max(nearest(value), splat(low)), splat(high));
+  return least(greatest(nearest(value), splat(low)), splat(high));
 }
 
 /** Four times four 32-bit codes at a time become 16 bytes. The operand stack keeps them in order. */
@@ -242,7 +259,7 @@ function joinedHalves(local: number): Code {
 /** What {@link FUNCTIONS} are called as. Addresses are bytes in `memory`. */
 export interface VectorKernels {
   readonly memory: { readonly buffer: ArrayBuffer };
-  range(weights: number, result: number): void;
+  range(weights: number, result: number): number;
   squares(weights: number, factor: number): number;
   importances(weights: number, factor: number, result: number): void;
   integerError(weights: number, importances: number, inverse: number, low: number, high: number): number;
