@@ -12,7 +12,7 @@ export interface ExecutorOptions {
   /**
    * `bfloat16`: bf16 matrices are multiplied with activations rounded to bf16, everywhere, but faster only where the
    * CPU has an instruction for it; bytes differ between instruction sets. `auto`: bfloat16 where the CPU has it
-   * (AVX-512 BF16), else float32. @defaultValue 'float32'
+   * (AVX-512 BF16, AMX), else float32. @defaultValue 'float32'
    */
   readonly computeDtype?: 'auto' | ComputeDType | undefined;
   /** Takes the one line that says why a slower executor was chosen. @defaultValue console.warn */

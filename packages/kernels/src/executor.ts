@@ -15,7 +15,7 @@ export type ComputeDType = 'float32' | 'bfloat16';
 /** What runs the ops, for people and for the record. */
 export interface ExecutorInfo {
   readonly name: ExecutorName;
-  /** Instruction set chosen for the process, e.g. `avx512bf16`, `avx2`, `neon`, `scalar`; `js` for the reference. */
+  /** Instruction set chosen for the process, e.g. `amxbf16`, `avx512bf16`, `avx2`, `neon`, `scalar`; `js` for the reference. */
   readonly isa: string;
   readonly threads: number;
   readonly computeDtype: ComputeDType;
