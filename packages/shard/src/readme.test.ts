@@ -21,5 +21,5 @@ test('the second program of the README tells what a model is', async () => {
   const [, program] = readmeExamples(new URL('../README.md', import.meta.url));
   const { stdout, stderr } = await program!.run({ cwd });
   expect(stderr).toBe('');
-  expect(stdout).toBe('safetensors, bitsandbytes: 13 tensors, 7 to be converted\n');
+  expect(stdout).toBe('safetensors, bitsandbytes: 13 tensors, 0 to be converted\n');
 });

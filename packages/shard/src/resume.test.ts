@@ -19,6 +19,7 @@ import { fileURLToPath } from 'node:url';
 import { FormatError } from '@airllm/loader';
 import { expect, test } from 'vitest';
 import { SourceChangedError, TargetLockedError, VerifyError } from './errors';
+import type { SplitOptions } from './options';
 import { splitCheckpoint } from './split';
 import { hashFolder, readTensors, writeCheckpoint } from './testing/checkpoints';
 import { sharedFolder } from './testing/shared';
@@ -29,9 +30,14 @@ const golden = sharedFolder('golden-quant');
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
 
 /** A split from the built package in a process of its own, killed after a while; whether it had finished by then. */
-async function splitAndKill(source: string, target: string, milliseconds: number): Promise<boolean> {
+async function splitAndKill(
+  source: string,
+  target: string,
+  milliseconds: number,
+  options: SplitOptions,
+): Promise<boolean> {
   const program = `import { splitCheckpoint } from '@airllm/shard';
-    await splitCheckpoint(${JSON.stringify(source)}, ${JSON.stringify(target)}, { concurrency: 2 });`;
+    await splitCheckpoint(${JSON.stringify(source)}, ${JSON.stringify(target)}, ${JSON.stringify({ ...options, concurrency: 2 })});`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
     cwd: PACKAGE,
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -61,44 +67,47 @@ async function identities(dir: string): Promise<Map<string, string>> {
 }
 
 test.each([
-  ['copying', {}],
-  ['converting', { int8: true }],
-])('killed at any moment while %s, it continues: nothing is done twice, and every byte is right', async (_, kind) => {
-  const dir = temporaryFolder();
-  const source = await writeCheckpoint(path.join(dir, 'source'), {
-    layers: 11,
-    hidden: 1024,
-    intermediate: 2048,
-    vocabulary: 4000,
-    ...kind,
-  });
-  const out = path.join(dir, 'out');
-  const deadline = performance.now() + 5_000;
-  let kills = 0;
-  let resumed = 0;
-  let finished = false;
-  while (!finished && performance.now() < deadline) {
-    const before = await identities(out);
-    finished = await splitAndKill(source, out, 250 + Math.random() * 900 + 100 * kills);
-    if (!finished) kills++;
-    const after = await identities(out);
-    for (const [name, identity] of before) expect([name, after.get(name)]).toEqual([name, identity]);
-    resumed += before.size;
-    if (!finished) expect(existsSync(path.join(out, 'manifest.json'))).toBe(false);
-    // A quick machine may get through; the point is to have been killed.
-    if (finished && kills < 3) {
-      await rm(out, { recursive: true });
-      finished = false;
+  ['copying', {}, {}],
+  ['converting', { normal: true, dtype: 'F32', layers: 8 }, { compress: '8bit' }],
+] as const)(
+  'killed at any moment while %s, it continues: nothing is done twice, and every byte is right',
+  async (_, kind, options) => {
+    const dir = temporaryFolder();
+    const source = await writeCheckpoint(path.join(dir, 'source'), {
+      layers: 11,
+      hidden: 1024,
+      intermediate: 2048,
+      vocabulary: 4000,
+      ...kind,
+    });
+    const out = path.join(dir, 'out');
+    const deadline = performance.now() + 5_000;
+    let kills = 0;
+    let resumed = 0;
+    let finished = false;
+    while (!finished && performance.now() < deadline) {
+      const before = await identities(out);
+      finished = await splitAndKill(source, out, 250 + Math.random() * 900 + 100 * kills, options);
+      if (!finished) kills++;
+      const after = await identities(out);
+      for (const [name, identity] of before) expect([name, after.get(name)]).toEqual([name, identity]);
+      resumed += before.size;
+      if (!finished) expect(existsSync(path.join(out, 'manifest.json'))).toBe(false);
+      // A quick machine may get through; the point is to have been killed.
+      if (finished && kills < 3) {
+        await rm(out, { recursive: true });
+        finished = false;
+      }
     }
-  }
-  await splitCheckpoint(source, out);
-  expect(kills).toBeGreaterThan(0);
-  expect(resumed).toBeGreaterThan(0);
-  await verifyShards(out);
-  const straight = path.join(dir, 'straight');
-  await splitCheckpoint(source, straight);
-  expect(await hashFolder(out)).toEqual(await hashFolder(straight));
-});
+    await splitCheckpoint(source, out, options);
+    expect(kills).toBeGreaterThan(0);
+    expect(resumed).toBeGreaterThan(0);
+    await verifyShards(out);
+    const straight = path.join(dir, 'straight');
+    await splitCheckpoint(source, straight, options);
+    expect(await hashFolder(out)).toEqual(await hashFolder(straight));
+  },
+);
 
 /** A split that was stopped after some of its files. */
 async function begun(): Promise<{ dir: string; source: string; out: string }> {

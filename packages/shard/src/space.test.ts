@@ -44,7 +44,7 @@ describe.each(['tmpfs', 'ext4'] as const)('a small %s', (kind) => {
   const drive = path.join(base, kind);
   // Some 36 MB.
   const model = { layers: 8, hidden: 512, intermediate: 1024, vocabulary: 4000 };
-  const converted = { ...model, layers: 16, int8: true };
+  const converted = { ...model, layers: 12, normal: true, dtype: 'F32' } as const;
 
   describe.skipIf(!tryMount(kind, drive))('mounted (needs root)', () => {
     test('too small a drive is refused before anything is written', async () => {
@@ -59,11 +59,11 @@ describe.each(['tmpfs', 'ext4'] as const)('a small %s', (kind) => {
     });
 
     test.each([
-      ['copying', model],
-      ['converting', converted],
-    ])(
+      ['copying', model, {}],
+      ['converting', converted, { compress: '8bit' }],
+    ] as const)(
       'a drive that fills up while %s: typed error, only finished files; it continues with room',
-      async (name, kind) => {
+      async (name, kind, options) => {
         const source = await writeCheckpoint(path.join(temporaryFolder(), 'source'), kind);
         const out = path.join(drive, name);
         const filler = path.join(drive, 'filler');
@@ -71,7 +71,7 @@ describe.each(['tmpfs', 'ext4'] as const)('a small %s', (kind) => {
         const onProgress = () => {
           if (!existsSync(filler)) fillBut(12 * MIB, filler);
         };
-        const failure = await splitCheckpoint(source, out, { onProgress, concurrency: 2 }).catch((e) => e);
+        const failure = await splitCheckpoint(source, out, { ...options, onProgress, concurrency: 2 }).catch((e) => e);
         if (!NoSpaceError.isInstance(failure)) throw failure;
         expect(failure.needed).toBeGreaterThan(failure.available);
         expect(readdirSync(path.join(out, '.split'))).toEqual(['journal.jsonl']);
@@ -80,13 +80,13 @@ describe.each(['tmpfs', 'ext4'] as const)('a small %s', (kind) => {
         expect(finished).not.toContain('manifest.json');
 
         rmSync(filler);
-        const report = await splitCheckpoint(source, out);
+        const report = await splitCheckpoint(source, out, options);
         expect(report.filesWritten).toBe(
           report.manifest.files.length + report.manifest.extras.length - finished.length,
         );
         await verifyShards(out);
         const elsewhere = path.join(temporaryFolder(), 'out');
-        await splitCheckpoint(source, elsewhere);
+        await splitCheckpoint(source, elsewhere, options);
         expect(await hashFolder(out)).toEqual(await hashFolder(elsewhere));
         rmSync(out, { recursive: true });
       },
