@@ -17,14 +17,15 @@ const hasNative = await nativeRuns();
 const goldens = [
   ...['llama', 'llama-bf16', 'llama-mha-dynamic', 'llama-tied-linear', 'mistral', 'mistral-nemo', 'ministral'],
   ...['qwen2', 'qwen2-sliding', 'qwen2-yarn', 'qwen3', 'qwen3-bf16', 'gemma3_text', 'gemma3_text-bf16'],
-  ...['phi3', 'gpt2', 'mixtral'],
+  ...['phi3', 'gpt2', 'gpt_oss', 'mixtral', 'qwen3_moe', 'qwen3_moe-bf16'],
 ].map((name) => path.join(shared, 'golden', name));
+const quantised = path.join(shared, 'golden-quant');
 const quirks = ['st-no-prefix', 'st-shards-0based', 'st-tied-embed', 'st-tied-head', 'st-unordered'].map((name) =>
   path.join(shared, 'golden-quant', name),
 );
 const models = path.join(shared, 'models');
 
-const modelTypes = ['gemma3_text', 'gpt2', 'llama', 'ministral', 'mistral', 'mixtral', 'phi3', 'qwen2', 'qwen3'];
+const modelTypes = 'gemma3_text gpt2 gpt_oss llama ministral mistral mixtral phi3 qwen2 qwen3 qwen3_moe'.split(' ');
 
 /** Runs the checker; the lines that are not fine, so that a failing test shows them. */
 async function complaints(paths: string[], options: Partial<ConformanceOptions>): Promise<string[]> {
@@ -73,6 +74,15 @@ describe.skipIf(!hasShared)('shared goldens', () => {
       expect(await complaints([...goldens, ...quirks], { executor: 'native', ...options })).toEqual([]);
     },
     180_000,
+  );
+
+  // Every published format, run in place or converted first; malformed files are refused.
+  it.skipIf(!hasNative).each([{}, { weightsMemory: 'smallest' }])(
+    'of quantised weights agree on the native executor with %j',
+    async (options) => {
+      expect(await complaints([quantised], { executor: 'native', ...options })).toEqual([]);
+    },
+    300_000,
   );
 });
 

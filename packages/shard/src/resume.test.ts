@@ -29,7 +29,10 @@ import { verifyShards } from './verify';
 const golden = sharedFolder('golden-quant');
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
 
-/** A split from the built package in a process of its own, killed after a while; whether it had finished by then. */
+/**
+ * A split from the built package in a process of its own, killed a while after it has begun to write; whether it had
+ * finished by then.
+ */
 async function splitAndKill(
   source: string,
   target: string,
@@ -37,16 +40,21 @@ async function splitAndKill(
   options: SplitOptions,
 ): Promise<boolean> {
   const program = `import { splitCheckpoint } from '@airllm/shard';
-    await splitCheckpoint(${JSON.stringify(source)}, ${JSON.stringify(target)}, ${JSON.stringify({ ...options, concurrency: 2 })});`;
+    const onProgress = ({ bytesDone }) => bytesDone > 0 && process.stdout.write('.');
+    const options = { ...${JSON.stringify({ ...options, concurrency: 2 })}, onProgress };
+    await splitCheckpoint(${JSON.stringify(source)}, ${JSON.stringify(target)}, options);`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
     cwd: PACKAGE,
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text) => {
     stderr += text;
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), milliseconds);
+  let timer: NodeJS.Timeout | undefined;
+  child.stdout.on('data', () => {
+    timer ??= setTimeout(() => child.kill('SIGKILL'), milliseconds);
+  });
   const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => {
     child.on('close', (...end) => resolve(end));
   });
@@ -81,13 +89,13 @@ test.each([
       ...kind,
     });
     const out = path.join(dir, 'out');
-    const deadline = performance.now() + 5_000;
+    const deadline = performance.now() + 10_000;
     let kills = 0;
     let resumed = 0;
     let finished = false;
     while (!finished && performance.now() < deadline) {
       const before = await identities(out);
-      finished = await splitAndKill(source, out, 250 + Math.random() * 900 + 100 * kills, options);
+      finished = await splitAndKill(source, out, Math.random() * 300 + 50 * kills, options);
       if (!finished) kills++;
       const after = await identities(out);
       for (const [name, identity] of before) expect([name, after.get(name)]).toEqual([name, identity]);

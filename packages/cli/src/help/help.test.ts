@@ -9,7 +9,7 @@ test('the overview names every command and exit code', async () => {
   const { code, stdout, stderr } = await airllm(['--help']);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   for (const [name, { summary }] of Object.entries(commands)) {
-    expect(stdout).toContain(`\n  ${name.padEnd(8)}  ${summary.slice(0, 40)}`);
+    expect(stdout).toMatch(new RegExp(`\\n  ${name} +${summary.slice(0, 40)}`));
   }
   for (const [exit] of EXIT_MEANINGS) expect(stdout).toMatch(new RegExp(`^  ${exit} `, 'm'));
   expect((await airllm(['help'])).stdout).toBe(stdout);
