@@ -23,9 +23,10 @@ export interface FromPretrainedOptions extends ResolveModelOptions, OpenWeightsO
   /** @defaultValue as many as the machine runs at once */
   readonly threads?: number | undefined;
   /**
-   * What bf16 weights are multiplied with: activations in `float32`, or rounded to `bfloat16`. `auto` is bfloat16 where
-   * the CPU has an instruction for it (AVX-512 BF16): prompts are then read about twice as fast, at results as close to
-   * the model as its weights are. Weights in other formats are always computed in float32. @defaultValue 'float32'
+   * What bf16 and quantised weights are multiplied with: activations in `float32`, or rounded to `bfloat16` (as are
+   * quantised weights then). `auto` is bfloat16 where the CPU has an instruction for it (AVX-512 BF16): prompts are then
+   * read about twice as fast, at results as close to the model as bf16 weights are. Float32 and float16 weights are always
+   * computed in float32. @defaultValue 'float32'
    */
   readonly computeDtype?: 'auto' | ComputeDType | undefined;
   /** @defaultValue 'auto': direct where the drive allows it */
