@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
-import { AutoModel, type PerplexityProgress } from '@airllm/runtime';
+import type { PerplexityProgress } from '@airllm/runtime';
 import { conversionArgs } from '../args/conversion';
 import { engineArgs } from '../args/engine';
 import { memoryArgs } from '../args/memory';
 import { modelArgs } from '../args/model';
 import { workArgs } from '../args/output';
 import { defineCommand } from '../command';
-import { conversionBar } from '../conversion-bar';
 import { EXIT } from '../exit-codes';
+import { openModel } from '../open-model';
 import { table } from '../output/table';
 import { formatExact } from '../output/units';
 
@@ -30,22 +30,18 @@ export const perplexity = defineCommand({
     ['airllm perplexity ./model-4bit wikitext.txt --json', 'the same of a compressed copy, for programs'],
   ],
   groups: { memory: memoryArgs, engine: engineArgs, conversion: conversionArgs, model: modelArgs, output: workArgs },
-  async run({ terminal, signal, io }, [source, file], values) {
+  async run(context, [source, file], values) {
+    const { terminal, signal, io } = context;
     const text = file === '-' ? await readStream(io.stdin) : await readFile(file!, 'utf8');
     const { contextLength = DEFAULT_WINDOW } = values.memory;
-    const model = await conversionBar(terminal).during((onConversion) =>
-      AutoModel.fromPretrained(source!, {
-        ...values.model,
-        ...values.memory,
-        ...values.engine,
-        ...values.conversion,
-        contextLength,
-        logitRows: Math.min(contextLength, LOGIT_ROWS),
-        signal,
-        onConversion,
-        onWarning: (message) => terminal.tell(`${message}\n`),
-      }),
-    );
+    const model = await openModel(context, source!, {
+      ...values.model,
+      ...values.memory,
+      ...values.engine,
+      ...values.conversion,
+      contextLength,
+      logitRows: Math.min(contextLength, LOGIT_ROWS),
+    });
     try {
       let step = 0;
       const onProgress = ({ tokens, totalTokens, perplexity }: PerplexityProgress) => {

@@ -1,4 +1,3 @@
-import { AutoModel } from '@airllm/runtime';
 import { conversionArgs } from '../args/conversion';
 import { engineArgs } from '../args/engine';
 import { limitArgs } from '../args/limits';
@@ -9,9 +8,9 @@ import { workArgs } from '../args/output';
 import { samplingArgs } from '../args/sampling';
 import { watchArgs } from '../args/watch';
 import { defineCommand } from '../command';
-import { conversionBar } from '../conversion-bar';
 import { UsageError } from '../errors';
 import { EXIT } from '../exit-codes';
+import { openModel } from '../open-model';
 import { answer } from '../run/answer';
 import { chat } from '../run/chat';
 import { promptFromStdin } from '../run/prompt';
@@ -72,18 +71,13 @@ export const run = defineCommand({
     const prompt = given ?? (isChat ? undefined : await promptFromStdin(context.io.stdin, signal));
 
     const watch = new Watch(context, values.watch);
-    const model = await conversionBar(terminal).during((onConversion) =>
-      AutoModel.fromPretrained(source!, {
-        ...values.model,
-        ...values.memory,
-        ...values.engine,
-        ...values.conversion,
-        observe: watch.observe,
-        signal,
-        onConversion,
-        onWarning: (message) => terminal.tell(`${message}\n`),
-      }),
-    );
+    const model = await openModel(context, source!, {
+      ...values.model,
+      ...values.memory,
+      ...values.engine,
+      ...values.conversion,
+      observe: watch.observe,
+    });
     try {
       if (system !== undefined && model.chatTemplate === null) {
         throw new UsageError('--system needs a chat template, which this model lacks; put that text into the prompt');

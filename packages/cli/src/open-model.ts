@@ -1,0 +1,31 @@
+import { AutoModel, type ConversionProgress, type FromPretrainedOptions, type LanguageModel } from '@airllm/runtime';
+import type { Context } from './command';
+import { ProgressBar } from './output/progress-bar';
+import { formatBytes } from './output/units';
+
+/** Opens a model; a conversion, if it needs one, begins by saying what is written and where, and is shown. */
+export function openModel(
+  { terminal, signal }: Pick<Context, 'terminal' | 'signal'>,
+  source: string,
+  options: FromPretrainedOptions,
+): Promise<LanguageModel> {
+  const bar = new ProgressBar<ConversionProgress['phase']>(terminal, { split: 'converting', verify: 'verifying' });
+  let told = false;
+  return bar.during((show) =>
+    AutoModel.fromPretrained(source, {
+      ...options,
+      signal,
+      onConversion: (progress) => {
+        if (!told) terminal.note(introduction(progress));
+        told = true;
+        show(progress);
+      },
+      onWarning: (message) => terminal.tell(`${message}\n`),
+    }),
+  );
+}
+
+function introduction({ quantisation, bytesTotal, dir }: ConversionProgress): string {
+  const what = quantisation === null ? 'these weights are' : `weights quantised by ${quantisation} are`;
+  return `${what} converted once, ${formatBytes(bytesTotal)} into ${dir}\n`;
+}
