@@ -33,6 +33,7 @@ test('the public face changes only on purpose', () => {
       "UnsupportedCheckpointError",
       "WriteError",
       "addressOf",
+      "decodeToFloat32",
       "dtypeBits",
       "elementCount",
       "foreignAvailable",

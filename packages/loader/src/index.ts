@@ -8,7 +8,7 @@ export {
 export { type CheckpointIndex, openCheckpointIndex } from './checkpoint/open-checkpoint-index';
 export { readConfig as readConfigFile } from './checkpoint/read-json';
 export { readWeightIndex, type WeightIndex } from './checkpoint/weight-index';
-export type { ElementArray } from './decode';
+export { decodeToFloat32, type ElementArray } from './decode';
 export { DTYPES, type DType, dtypeBits, elementCount, isDType, tensorBytes } from './dtype';
 export {
   AirllmError,

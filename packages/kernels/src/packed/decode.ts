@@ -1,5 +1,13 @@
+import { type DType, decodeToFloat32, dtypeBits } from '@airllm/loader';
 import { GraphError } from '../errors';
-import { blocksPerRow, type ComponentName, codeBits, constantPlaces, type PackedFormat } from './format';
+import {
+  type BlockDType,
+  blocksPerRow,
+  type ComponentName,
+  codeBits,
+  constantPlaces,
+  type PackedFormat,
+} from './format';
 import { E4M3 } from './numbers';
 
 /** What a decoder needs to know of a matrix, or of a range of its rows. */
@@ -87,7 +95,7 @@ export class PackedDecoder {
   }
 
   /** The number a component holds for a block; `every` blocks share one. */
-  #stored(name: ComponentName, dtype: string, every = 1): (row: number, block: number) => number {
+  #stored(name: ComponentName, dtype: BlockDType, every = 1): (row: number, block: number) => number {
     const values = dtype === 'U8' ? this.#bytes(name) : floats(dtype, this.#bytes(name));
     const { format, columns, firstRow, rowwise } = this.#source;
     const perRow = format.flat ? columns / format.block.columns : blocksPerRow(format, columns);
@@ -121,24 +129,7 @@ function numberReader(
   }
 }
 
-/** Little-endian floats at any address, as float32. */
-export function floats(dtype: string, bytes: Uint8Array): Float32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const width = dtype === 'F32' ? 4 : 2;
-  const out = new Float32Array(bytes.byteLength / width);
-  const bits = new Uint32Array(out.buffer);
-  for (let i = 0; i < out.length; i++) {
-    if (dtype === 'F32') bits[i] = view.getUint32(4 * i, true);
-    else if (dtype === 'BF16') bits[i] = view.getUint16(2 * i, true) << 16;
-    else out[i] = half(view.getUint16(2 * i, true));
-  }
-  return out;
-}
-
-function half(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
+/** Little-endian floats (F32, F16, BF16) at any address, as float32. */
+export function floats(dtype: DType, bytes: Uint8Array): Float32Array {
+  return decodeToFloat32(dtype, bytes, (bytes.byteLength * 8) / dtypeBits(dtype));
 }
