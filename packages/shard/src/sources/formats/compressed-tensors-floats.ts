@@ -1,7 +1,7 @@
 import type { MetaTensor } from '@airllm/loader';
 import type { RawCheckpoint, SourceTensor } from '../source';
 import type { Module } from './compressed-tensors-integers';
-import { columnOrder } from './compressed-tensors-order';
+import { actOrder } from './compressed-tensors-order';
 import { blockOf, scaleNumbers } from './compressed-tensors-scales';
 import { float4Matrix } from './shared/float4';
 import { matrixShape, scaledBytes } from './shared/scaled';
@@ -62,6 +62,6 @@ async function refuseZeros(raw: RawCheckpoint, zeros: MetaTensor | undefined): P
 
 async function refuseOrder({ name, raw }: Module, columns: number, size: number): Promise<void> {
   const groups = Math.ceil(columns / size);
-  const order = await columnOrder(raw, raw.tensors.get(`${name}.weight_g_idx`), { columns, groups, size });
+  const order = await actOrder(raw, raw.tensors.get(`${name}.weight_g_idx`), { columns, groups, size });
   if (order.kind !== 'in order') unsupported(raw, `${name} has floats in act-order; use an upload without actorder`);
 }

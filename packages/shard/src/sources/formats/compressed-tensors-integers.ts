@@ -2,7 +2,7 @@ import type { PackedFormat } from '@airllm/kernels';
 import type { MetaTensor } from '@airllm/loader';
 import type { CompressedTensorsParams, ZeroPacking } from '../codecs/compressed-tensors';
 import type { RawCheckpoint, SourceTensor } from '../source';
-import { columnOrder } from './compressed-tensors-order';
+import { actOrder } from './compressed-tensors-order';
 import { blockOf, scaleNumbers } from './compressed-tensors-scales';
 import type { Schemes } from './compressed-tensors-schemes';
 import { type ConstantPool, constantVector } from './shared/constants';
@@ -69,7 +69,7 @@ async function integers(module: Module, codes: Codes): Promise<SourceTensor> {
   const block = blockOf(shape, scales, schemes);
   const counts = scaleCounts(shape, block);
   const zeros = await zeroPoints(raw, `${module.name}.weight_zero_point`, codes, block);
-  const order = await columnOrder(raw, block[0] === 1 ? raw.tensors.get(`${module.name}.weight_g_idx`) : undefined, {
+  const order = await actOrder(raw, block[0] === 1 ? raw.tensors.get(`${module.name}.weight_g_idx`) : undefined, {
     columns,
     groups: counts[1],
     size: block[1],

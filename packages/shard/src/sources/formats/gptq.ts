@@ -2,7 +2,7 @@ import type { PackedFormat } from '@airllm/kernels';
 import type { MetaTensor } from '@airllm/loader';
 import type { GptqParams } from '../codecs/gptq';
 import type { Conversion, QuantFormat, RawCheckpoint, ResolvedTensors, SourceTensor } from '../source';
-import { groupOrder, isInOrder } from './shared/act-order';
+import { type ColumnOrder, columnOrder, readGroups } from './shared/act-order';
 import { partsOf, qweightModules } from './shared/qweight';
 import { checkDType, checkShape, companion, malformed, unsupported } from './shared/tensors';
 
@@ -63,7 +63,7 @@ async function resolveModule(raw: RawCheckpoint, module: string): Promise<Conver
     checkShape(qzeros, [groups, (rows * bits) / 32]);
   }
   const group = groupSize(raw, qweight, columns, groups);
-  const order = await orderOf(raw, module, { columns, groups, group });
+  const order = await orderOf(raw, module, { columns, groups, size: group });
   const params: GptqParams = {
     bits,
     groups,
@@ -112,33 +112,15 @@ function groupSize(raw: RawCheckpoint, qweight: MetaTensor, columns: number, gro
   return malformed(qweight, `its ${columns} columns do not make ${groups} groups`);
 }
 
-interface Order {
-  readonly kind: GptqParams['order'];
-  /** Given to the codec where it is needed. */
-  readonly tensor?: MetaTensor;
-}
-
 async function orderOf(
   raw: RawCheckpoint,
   module: string,
-  { columns, groups, group }: { columns: number; groups: number; group: number },
-): Promise<Order> {
+  { columns, groups, size }: { columns: number; groups: number; size: number },
+): Promise<ColumnOrder> {
   const tensor = raw.tensors.get(`${module}.g_idx`);
   // Kept as an empty tensor by writers that do not reorder.
   if (tensor === undefined || tensor.elementCount === 0) return { kind: 'in order' };
-  checkDType(tensor, ['I32']);
-  checkShape(tensor, [columns]);
-  const index = int32s(await raw.read(tensor));
-  const odd = index.findIndex((value) => value < 0 || value >= groups);
-  if (odd >= 0) malformed(tensor, `column ${odd} is in group ${index[odd]} of ${groups}`);
-  if (isInOrder(index, group)) return { kind: 'in order' };
-  const order = groupOrder(index);
-  const sorted = order.map((column) => index[column]!);
-  return { kind: isInOrder(sorted, group) ? 'permuted' : 'irregular', tensor };
-}
-
-function int32s(bytes: Uint8Array): Int32Array {
-  return new Int32Array(bytes.slice().buffer);
+  return columnOrder(tensor, await readGroups(raw, tensor, columns), { groups, size });
 }
 
 function isVersion2({ quantisation }: RawCheckpoint): boolean {
