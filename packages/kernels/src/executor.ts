@@ -1,5 +1,6 @@
 import type { HostBuffer } from '@airllm/loader';
 import type { Graph, Part } from './graph/graph';
+import type { StateSpec } from './graph/specs';
 import type { PassRows } from './rows';
 import type { LayerState } from './state/layer-state';
 
@@ -34,9 +35,10 @@ export interface RunCall {
   readonly rows: PassRows;
   /**
    * Parallel to the graph's weights (to the sub-graph's in an expert part); those the part does not use may be absent.
-   * A sliced linear gets the slice's own bytes; biases always come whole.
+   * A sliced linear gets the slice's own bytes; biases always come whole. For an executor with a device also the part's
+   * weights as they were uploaded.
    */
-  readonly weights: readonly (WeightBytes | undefined)[];
+  readonly weights: readonly (WeightBytes | undefined)[] | DeviceWeights;
   /** `states[s][q]`: state s of the graph for sequence q of the pass. */
   readonly states: readonly (readonly LayerState[])[];
   /** Values carried between blocks, float32 `[maxRows, width]`, by the graph's input and output names. */
@@ -61,10 +63,46 @@ export interface Program {
   run(call: RunCall): Promise<RunResult>;
 }
 
+/** Weights of one part in the memory of an executor's device. */
+export interface DeviceWeights {
+  /** What they take there. */
+  readonly deviceBytes: number;
+  /** Frees them when the calls that use them have ended. Idempotent. */
+  dispose(): void;
+}
+
+/**
+ * Memory of its own that an executor computes from. Values carried between blocks stay there while consecutive calls are
+ * this executor's: `receive` and `send` stand where a pass changes from one executor to another.
+ */
+export interface Device {
+  /** For people: `webgpu: NVIDIA H200`, `onnxruntime cpu`. */
+  readonly name: string;
+  /** Most bytes that weights, states, values and staging may take, and what they take now. */
+  readonly limitBytes: number;
+  readonly usedBytes: number;
+  /** Copies a part's weights to the device. The host's bytes may change once it has resolved. */
+  upload(program: Program, part: Part, weights: readonly (WeightBytes | undefined)[]): Promise<DeviceWeights>;
+  /** Bytes `upload` will take there for weights of a part. */
+  uploadBytes(program: Program, part: Part): number;
+  /** An empty state for up to `maxLength` positions. */
+  createState(spec: StateSpec, maxLength: number): LayerState;
+  /** Bytes of such a state. */
+  stateBytes(spec: StateSpec, maxLength: number): number;
+  /** Bytes of values on the device for passes of up to `maxRows` rows through these programs. */
+  activationBytes(programs: readonly Program[], maxRows: number): number;
+  /** The host's buffers hold newer values than the device. */
+  receive(carry: ReadonlyMap<string, HostBuffer>): void;
+  /** Brings what the device computed into the host's buffers: the first `rows` rows. */
+  send(carry: ReadonlyMap<string, HostBuffer>, rows: number): Promise<void>;
+}
+
 /** Runs graphs. Calls may be made while others are computed: they are computed in the order they were made. */
 export interface Executor {
   readonly info: ExecutorInfo;
   /** Compiles a graph, or returns the program of an equal one. */
   compile(graph: Graph): Program;
+  /** Present where weights and states must be brought to memory of its own. */
+  readonly device?: Device;
   dispose(): Promise<void>;
 }

@@ -14,6 +14,7 @@ it('exports what it means to', () => {
     'GraphBuilder',
     'GraphError',
     'KvState',
+    'KvState',
     'NativeError',
     'PackedDecoder',
     'PackedTensor',

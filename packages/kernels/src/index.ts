@@ -2,6 +2,8 @@ export { createExecutor, type ExecutorOptions } from './create-executor';
 export { ExecutorUnavailableError, GraphError, StateError, StateFullError } from './errors';
 export type {
   ComputeDType,
+  Device,
+  DeviceWeights,
   Executor,
   ExecutorInfo,
   ExecutorName,
@@ -88,6 +90,7 @@ export { ropeAngles } from './rope/angles';
 export type { RopeScaling, RopeSpec } from './rope/spec';
 export type { PassRows } from './rows';
 export { BlockPool, type BlockPoolOptions } from './state/block-pool';
+export { createState } from './state/create-state';
 export { BLOCK_POSITIONS, kvBlockBytes } from './state/kv-layout';
 export { KvState } from './state/kv-state';
-export { createState, type LayerState } from './state/layer-state';
+export type { LayerState } from './state/layer-state';

@@ -9,7 +9,7 @@ import { ExecutorUnavailableError, GraphError } from '../errors';
 import type { RunCall } from '../executor';
 import type { RopeSpec } from '../rope/spec';
 import { BlockPool } from '../state/block-pool';
-import { createState } from '../state/layer-state';
+import { createState } from '../state/create-state';
 import { prompt } from '../testing/rows';
 import { NativeError } from './errors';
 import { instructionSets, openLibrary } from './library';

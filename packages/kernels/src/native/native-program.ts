@@ -4,6 +4,7 @@ import type { Program, RunCall, RunResult, WeightBytes } from '../executor';
 import type { Graph, Part } from '../graph/graph';
 import { checkPart } from '../graph/part';
 import { layoutWorkspace, type WorkspaceLayout } from '../graph/workspace';
+import { type HostCall, hostCall } from '../host-call';
 import type { RopeSpec } from '../rope/spec';
 import type { PassRows } from '../rows';
 import type { NativeCall } from './call-frame';
@@ -39,7 +40,8 @@ export class NativeProgram implements Program {
     return 4 * maxRows * this.#layout.totalColumns;
   }
 
-  async run(call: RunCall): Promise<RunResult> {
+  async run(given: RunCall): Promise<RunResult> {
+    const call = hostCall(given);
     checkPart(this.graph, call.part);
     this.#checkSizes(call);
     const leases: Lease[] = [];
@@ -52,7 +54,7 @@ export class NativeProgram implements Program {
   }
 
   /** Turns buffers into addresses and holds them until the call has ended. */
-  #prepare(call: RunCall, leases: Lease[]): NativeCall {
+  #prepare(call: HostCall, leases: Lease[]): NativeCall {
     let held: HostBuffer | undefined;
     const hold = (buffer: HostBuffer | undefined) => {
       if (buffer === undefined) return 0n;
@@ -79,7 +81,7 @@ export class NativeProgram implements Program {
     };
   }
 
-  #checkSizes({ rows, maxRows, workspace, carry, weights, part }: RunCall): void {
+  #checkSizes({ rows, maxRows, workspace, carry, weights, part }: HostCall): void {
     if (rows.count > maxRows) throw new GraphError('part', `${rows.count} rows in buffers made for ${maxRows}`);
     const needed = this.workspaceBytes(maxRows);
     if (workspace.byteLength < needed) {

@@ -6,7 +6,7 @@ import type { ValueId, WeightId } from '../graph/ops';
 import { PackedDecoder } from '../packed/decode';
 import type { ComponentName } from '../packed/format';
 import type { PassRows } from '../rows';
-import type { LayerState } from '../state/layer-state';
+import type { KvState } from '../state/kv-state';
 import { FLOAT_DTYPES, WeightMatrix } from './weights';
 
 /** What the ops of one graph work on during one call: a block's graph, or the sub-graph of one expert. */
@@ -16,7 +16,7 @@ export interface Frame {
   readonly count: number;
   /** The pass's rows; ops that need positions run only in a block's own graph. */
   readonly rows: PassRows;
-  readonly states: readonly (readonly LayerState[])[];
+  readonly states: readonly (readonly KvState[])[];
   /** Float32 `[count, width]`, in place. */
   value(id: ValueId): Float32Array;
   /** Bytes as given in the call. */

@@ -5,6 +5,7 @@ import type { Graph } from '../graph/graph';
 import type { ExpertOp, ValueId } from '../graph/ops';
 import { checkPart, completesPart } from '../graph/part';
 import { layoutWorkspace, type WorkspaceLayout } from '../graph/workspace';
+import { type HostCall, hostCall } from '../host-call';
 import { remember } from '../remember';
 import { gatherRows, rowsOfExpert, scatterRows } from './experts';
 import { asInt32, type Frame, PartialSums, widthOf } from './frame';
@@ -28,7 +29,8 @@ export class ReferenceProgram implements Program {
     return 4 * maxRows * this.#layout.totalColumns;
   }
 
-  async run(call: RunCall): Promise<RunResult> {
+  async run(given: RunCall): Promise<RunResult> {
+    const call = hostCall(given);
     // Lets the host's timers and the streamer's answers in between two parts.
     await new Promise((resolve) => setImmediate(resolve));
     const { part, rows, maxRows } = call;
@@ -41,7 +43,7 @@ export class ReferenceProgram implements Program {
     return last.op === 'route' ? { routes: asInt32(frame.value(last.ids)).slice() } : {};
   }
 
-  #blockFrame(call: RunCall): Frame {
+  #blockFrame(call: HostCall): Frame {
     const { rows, states, weights } = call;
     const value = (id: ValueId) => {
       const name = this.#carried.get(id);
@@ -62,7 +64,7 @@ export class ReferenceProgram implements Program {
   }
 
   /** Runs one expert, or a part of it, on the rows that chose it. */
-  #runExpert(call: RunCall, block: Frame, op: ExpertOp, index: number): void {
+  #runExpert(call: HostCall, block: Frame, op: ExpertOp, index: number): void {
     const { id, part = { from: 0, to: op.graph.ops.length } } = call.part.expert!;
     const places = rowsOfExpert(block, op, id);
     if (places.length === 0) return;
@@ -80,11 +82,11 @@ export class ReferenceProgram implements Program {
     }
   }
 
-  #area(call: RunCall, column: number, length: number): Float32Array {
+  #area(call: HostCall, column: number, length: number): Float32Array {
     return call.workspace.float32(4 * call.maxRows * column, length);
   }
 
-  #carryOut(call: RunCall, frame: Frame): void {
+  #carryOut(call: HostCall, frame: Frame): void {
     for (const [name, id] of this.graph.outputs) {
       const value = frame.value(id);
       const carry = carryOf(call, name, widthOf(frame, id));
@@ -93,7 +95,7 @@ export class ReferenceProgram implements Program {
   }
 }
 
-function carryOf(call: RunCall, name: string, width: number): Float32Array {
+function carryOf(call: HostCall, name: string, width: number): Float32Array {
   const buffer: HostBuffer | undefined = call.carry.get(name);
   if (buffer === undefined) throw new GraphError('carry', `no buffer was given for ${name} of width ${width}`);
   return buffer.float32(0, call.rows.count * width);

@@ -5,6 +5,10 @@ import type { BlockPool, PoolBlock } from './block-pool';
 import { decodeVector, encodeVector, type KvItems, viewItems } from './kv-codec';
 import { BLOCK_POSITIONS, type KvLayout, kvLayout } from './kv-layout';
 import { decodeSnapshot, encodeSnapshot } from './kv-snapshot';
+import type { LayerState } from './layer-state';
+
+/** Marks the class across copies of this package (ESM and CJS meet). */
+const HOST_STATE = Symbol.for('@airllm/kernels.KvState');
 
 /** A block and what is in it, made once because executors ask for it row after row. */
 interface KvBlock {
@@ -17,7 +21,8 @@ interface KvBlock {
  * spec's dtype says (`kvLayout`). What lies at positions nothing was stored at is undefined. Old blocks may be given back
  * (a sliding window), which leaves holes.
  */
-export class KvState {
+export class KvState implements LayerState {
+  readonly [HOST_STATE] = true;
   readonly kind = 'kv';
   readonly spec: KvStateSpec;
   readonly #pool: BlockPool;
@@ -28,6 +33,11 @@ export class KvState {
   #start = 0;
   #addresses: BigUint64Array | undefined;
   #disposed = false;
+
+  /** Whether a state is one in blocks of host memory. */
+  static isInstance(state: LayerState): state is KvState {
+    return HOST_STATE in state;
+  }
 
   constructor(pool: BlockPool, spec: KvStateSpec) {
     this.#pool = pool;

@@ -4,7 +4,8 @@ import type { Block, Graph, Part, WeightSpec } from '../graph/graph';
 import { type ExpertOp, isSliced, opWeights } from '../graph/ops';
 import type { PassRows } from '../rows';
 import { BlockPool } from '../state/block-pool';
-import { createState, type LayerState } from '../state/layer-state';
+import { createState } from '../state/create-state';
+import type { KvState } from '../state/kv-state';
 import { type Cut, partsOf } from './parts';
 import type { TestWeights } from './weights';
 
@@ -29,7 +30,7 @@ export class BlockRunner {
   readonly #options: RunnerOptions;
   readonly #program: Program;
   readonly #pool = new BlockPool();
-  readonly #states: LayerState[][];
+  readonly #states: KvState[][];
   readonly #workspace: HostBuffer;
   readonly #carry = new Map<string, HostBuffer>();
 
