@@ -14,7 +14,6 @@ it('exports what it means to', () => {
     'GraphBuilder',
     'GraphError',
     'KvState',
-    'KvState',
     'NativeError',
     'PackedDecoder',
     'PackedTensor',
