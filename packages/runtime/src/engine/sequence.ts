@@ -20,10 +20,14 @@ export class Sequence {
     return this.#length;
   }
 
-  /** Makes room for positions below `length` in every layer; on failure nothing has grown. */
+  /**
+   * Makes room for positions below `length` in every layer; on failure nothing has grown. What no row from here on will
+   * see is given back first: not sooner, so that rows of the pass before can still be taken back.
+   */
   reserve(length: number): void {
     if (this.#disposed) throw new DisposedError('sequence');
     const before = this.#length;
+    this.#releaseUnseen();
     try {
       for (const state of this.#all()) state.reserve(length);
     } catch (error) {
@@ -32,15 +36,15 @@ export class Sequence {
     }
   }
 
-  /** Records that positions below `length` were run and gives back what no later row will see. */
+  /** Records that positions below `length` were run. */
   advance(length: number): void {
     this.#length = Math.max(this.#length, length);
-    for (const state of this.#all()) {
-      if (state.spec.window !== undefined) state.release(Math.max(0, this.#length - state.spec.window + 1));
-    }
   }
 
-  /** Forgets positions from `length` on. Past a sliding window only 0 works, see `KvState.truncate`. */
+  /**
+   * Forgets positions from `length` on. With sliding windows that goes back to where the last pass began, or to 0: see
+   * `KvState.truncate`.
+   */
   truncate(length: number): void {
     for (const state of this.#all()) state.truncate(length);
     this.#length = Math.min(this.#length, length);
@@ -56,6 +60,12 @@ export class Sequence {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #releaseUnseen(): void {
+    for (const state of this.#all()) {
+      if (state.spec.window !== undefined) state.release(Math.max(0, this.#length - state.spec.window + 1));
+    }
   }
 
   #all(): readonly LayerState[] {
