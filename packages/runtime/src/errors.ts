@@ -99,14 +99,14 @@ export class ModelTensorError extends AirllmError {
 
 /** No plan fits the memory that was granted. */
 export class BudgetError extends AirllmError {
-  readonly option: 'memory' | 'weightsMemory';
+  readonly option: 'memory' | 'weightsMemory' | 'vram';
   /** Bytes granted. */
   readonly found: number;
   /** Smallest number of bytes that would work, all else unchanged. */
   readonly floor: number;
 
-  constructor(facts: { option: 'memory' | 'weightsMemory'; found: number; floor: number; contextLength: number }) {
-    const hint = facts.option === 'memory' ? ` or less context than ${facts.contextLength} positions` : '';
+  constructor(facts: { option: BudgetError['option']; found: number; floor: number; contextLength: number }) {
+    const hint = facts.option !== 'weightsMemory' ? ` or less context than ${facts.contextLength} positions` : '';
     super(
       'ERR_BUDGET',
       `${facts.option}: ${facts.found} bytes are too few for this model, at least ${facts.floor} are needed; grant more${hint}`,

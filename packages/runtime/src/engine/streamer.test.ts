@@ -70,6 +70,7 @@ function planOf(count: number, ringSegments: number): Plan {
     expertSlots: { count: 0, bytes: 0 },
     streamedBytes: bytes.weights,
     floor: { memory: 0, weightsMemory: 0 },
+    device: null,
   };
 }
 

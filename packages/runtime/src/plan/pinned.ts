@@ -5,7 +5,7 @@ import type { Segment } from './types';
  * between two segments that must be read there is always about the same amount of computing on ones that need not be.
  * Segments without weights of their own cost nothing and stay.
  */
-export function choosePinned(segments: readonly Segment[], bytes: number): boolean[] {
+export function choosePinned(segments: readonly Pick<Segment, 'bytes'>[], bytes: number): boolean[] {
   const total = segments.reduce((sum, segment) => sum + segment.bytes, 0);
   const share = total === 0 ? 1 : Math.min(1, bytes / total);
   let passed = 0;

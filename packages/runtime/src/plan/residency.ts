@@ -3,6 +3,7 @@ import { BudgetError } from '../errors';
 import type { Model } from '../models/model';
 import { activationBytes, DEFAULT_LOGIT_ROWS } from './activations';
 import { type CutSizes, cutSizes } from './cut-sizes';
+import { planWithDevice } from './device';
 import { ringForDrives } from './drives';
 import { choosePinned } from './pinned';
 import { cutSegments } from './segments';
@@ -50,12 +51,19 @@ interface Layout {
  * Divides memory: activations, state and process first, the rest for weights. If all weights fit, all stay. If not, a
  * ring that is a small share of it streams, and the rest is a fixed pinned set, spread evenly through the cycle so that
  * the drive never pauses (an LRU would hit nothing: the scan is cyclic). Routed experts get least-recently-used slots
- * from what the static weights leave. Pure: the same input gives the same plan.
+ * from what the static weights leave. A device's memory is divided first, the host's for what remains. Pure: the same input gives the same plan.
  *
  * Throws `BudgetError`, which names the option and the smallest value that would work.
  */
 export function planResidency(model: Model, options: PlanOptions): Plan {
   check(options);
+  const { device, maxRows = DEFAULT_MAX_ROWS } = options;
+  return device === undefined
+    ? planHost(model, options)
+    : planWithDevice(model, device, { ...options, maxRows }, planHost);
+}
+
+function planHost(model: Model, options: PlanOptions): Plan {
   const cuts = cutter(model, options.readAlignment);
   const { logitRows = DEFAULT_LOGIT_ROWS } = options;
   const activations = activationBytes(model, options.readAlignment, logitRows);
@@ -238,6 +246,7 @@ function assemble(
     expertSlots: { count: slots, bytes: cut.experts.largest },
     streamedBytes: staticBytes - pinnedBytes + (held ? 0 : expertBytes),
     floor,
+    device: null,
   };
 }
 

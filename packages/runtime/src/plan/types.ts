@@ -1,4 +1,4 @@
-import type { Part } from '@airllm/kernels';
+import type { Graph, Part, StateSpec } from '@airllm/kernels';
 import type { Extent } from '@airllm/loader';
 
 /** Bytes of one weight (or of a slice of it) that a segment needs. */
@@ -28,6 +28,45 @@ export interface ExpertSegment {
   readonly bytes: number;
 }
 
+/**
+ * Which blocks a device computes. `resident`: only those whose weights it can hold for good, the last of the model, so
+ * that values cross the bus once a pass; the host computes the others. `all`: every block; weights that it cannot hold
+ * are uploaded in each pass. A list of block numbers is a placement that was made before.
+ */
+export type DeviceBlocks = 'resident' | 'all' | readonly number[];
+
+/** A device's memory as a plan sees it; sizes are bytes there. */
+export interface DeviceGrant {
+  /** For people: `webgpu: NVIDIA H200`. */
+  readonly name: string;
+  /** Most it may take, everything included. */
+  readonly bytes: number;
+  readonly blocks: DeviceBlocks;
+  uploadBytes(graph: Graph, part: Part): number;
+  stateBytes(spec: StateSpec, length: number): number;
+  activationBytes(graphs: readonly Graph[], maxRows: number): number;
+}
+
+/** The device's share of a plan. */
+export interface DevicePlan {
+  readonly name: string;
+  /** By block of `[...model.layers, model.head]`: the device computes it. */
+  readonly computes: readonly boolean[];
+  /** By block: its weights stay on the device once uploaded. */
+  readonly resident: readonly boolean[];
+  readonly bytes: {
+    readonly weights: number;
+    /** Uploads under way: the part that is computed with and the one after it. */
+    readonly staging: number;
+    readonly state: number;
+    readonly activations: number;
+    readonly total: number;
+    readonly limit: number;
+  };
+  /** Bytes uploaded in every pass. */
+  readonly uploadedBytes: number;
+}
+
 /** What a plan is made from. All sizes are bytes. */
 export interface PlanOptions {
   /** Cap for the whole process. @defaultValue unlimited */
@@ -46,6 +85,8 @@ export interface PlanOptions {
   readonly readAlignment: number;
   /** Which drive a file lies on, by any number; absent, all lie on one. */
   readonly driveOf?: ((file: string) => number) | undefined;
+  /** Memory of an executor of its own; absent, the host computes all. */
+  readonly device?: DeviceGrant | undefined;
 }
 
 /** Where every byte goes; a pure function of model and options, made once. */
@@ -74,4 +115,6 @@ export interface Plan {
   readonly streamedBytes: number;
   /** Smallest `memory` and `weightsMemory` that would still work. */
   readonly floor: { readonly memory: number; readonly weightsMemory: number };
+  /** What a device computes and holds; null where the host does all. */
+  readonly device: DevicePlan | null;
 }

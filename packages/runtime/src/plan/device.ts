@@ -1,0 +1,229 @@
+import type { Block, Graph } from '@airllm/kernels';
+import { BudgetError } from '../errors';
+import type { Model } from '../models/model';
+import { choosePinned } from './pinned';
+import { type CutOptions, cutSegments, graphCutter } from './segments';
+import type { DeviceGrant, DevicePlan, Plan, PlanOptions, Segment } from './types';
+
+/** What one block takes of a device. */
+interface BlockSize {
+  /** Without routed experts, which are brought when they are chosen and never stay. */
+  readonly weights: number;
+  readonly routed: boolean;
+  readonly state: number;
+  /** Of its parts, the largest. */
+  readonly part: number;
+}
+
+/** Uploads in flight. */
+const STAGED_PARTS = 2;
+/** Share of a device's memory that values may take before passes get narrower. */
+const ACTIVATION_SHARE = 1 / 4;
+const LEAST_ROWS = 16;
+/** Parts of what stays on the device, as they are brought there. */
+const LARGEST_PART = 64 * 2 ** 20;
+
+/** Passes of at most so many rows leave a device most of its memory for weights. */
+function deviceRows(model: Model, device: DeviceGrant, maxRows: number): number {
+  const graphs = distinctGraphs(model);
+  let rows = maxRows;
+  while (rows > LEAST_ROWS && device.activationBytes(graphs, rows) > ACTIVATION_SHARE * device.bytes) {
+    rows = Math.max(LEAST_ROWS, Math.floor(rows / 2));
+  }
+  return rows;
+}
+
+/**
+ * Divides a device's memory: values first, states of the blocks it computes, uploads under way, the rest for weights.
+ * Null where `resident` was asked for and not even the head fits. Pure.
+ * Throws `BudgetError` where `all`, or a given placement, does not fit.
+ */
+export function planDevice(
+  model: Model,
+  device: DeviceGrant,
+  options: Pick<PlanOptions, 'contextLength'> & { readonly maxRows: number; readonly cut: CutOptions },
+): DevicePlan | null {
+  const blocks = [...model.layers, model.head];
+  const sizes = blockSizes(blocks, device, options);
+  const activations = device.activationBytes(distinctGraphs(model), options.maxRows);
+  const fixed = (computes: readonly boolean[]) =>
+    activations +
+    sum(
+      sizes.filter((_, b) => computes[b]),
+      'state',
+    );
+  const placed = device.blocks;
+  const computes =
+    placed === 'resident'
+      ? lastThatFit(sizes, device.bytes - activations)
+      : blocks.map((_, b) => placed === 'all' || placed.includes(b));
+  if (!computes.includes(true)) return null;
+  const { resident, staging } = residentBlocks(sizes, computes, device.bytes - fixed(computes));
+  const weights = sum(
+    sizes.filter((_, b) => resident[b]),
+    'weights',
+  );
+  const total = fixed(computes) + staging + weights;
+  if (total > device.bytes) {
+    throw new BudgetError({ option: 'vram', found: device.bytes, floor: total, contextLength: options.contextLength });
+  }
+  return {
+    name: device.name,
+    computes,
+    resident,
+    bytes: {
+      weights,
+      staging,
+      state: total - staging - weights - activations,
+      activations,
+      total,
+      limit: device.bytes,
+    },
+    uploadedBytes: sum(
+      sizes.filter((_, b) => computes[b] && !resident[b]),
+      'weights',
+    ),
+  };
+}
+
+/** The model as its host sees it: without what stays on the device, and without the states of what is computed there. */
+export function hostShare(model: Model, { computes, resident }: DevicePlan): Model {
+  const layers = model.layers
+    .map((layer, b) => (computes[b] ? stateless(layer) : layer))
+    .filter((_, b) => !resident[b]);
+  return { ...model, layers, head: resident.at(-1) ? weightless(model.head) : model.head };
+}
+
+/** Plans what stays on the device first, and the host's memory for the rest. */
+export function planWithDevice(
+  model: Model,
+  grant: DeviceGrant,
+  options: PlanOptions & { readonly maxRows: number },
+  planHost: (model: Model, options: PlanOptions) => Plan,
+): Plan {
+  const { contextLength, readAlignment, processBytes } = options;
+  const cut = { segmentBytes: LARGEST_PART, readAlignment };
+  const maxRows = deviceRows(model, grant, options.maxRows);
+  const device = planDevice(model, grant, { contextLength, maxRows, cut });
+  if (device === null) return planHost(model, options);
+  const share = hostShare(model, device);
+  const host = planHost(share, { ...options, maxRows });
+  const ring = leastRing(model, device, cut);
+  if (host.bytes.ring >= ring) return withDevice(host, model, device, cut);
+  // Where the host streams little, what goes to the device still passes through a ring once.
+  const narrower = planHost(share, { ...options, maxRows, processBytes: processBytes + ring });
+  const { bytes } = narrower;
+  const wider = { ...bytes, ring: Math.max(ring, bytes.ring), process: processBytes };
+  const total = bytes.total - ring - bytes.ring + wider.ring;
+  return withDevice({ ...narrower, bytes: { ...wider, total } }, model, device, cut);
+}
+
+/** A plan of the host's share with the blocks that stay on the device between its own, in the model's order. */
+function withDevice(host: Plan, model: Model, device: DevicePlan, cut: CutOptions): Plan {
+  const kept = device.resident.flatMap((resident, b) => (resident ? [] : [b]));
+  const numbered = (index: number, segment: Segment, block: number): Segment => ({ ...segment, index, block });
+  const own = residentSegments(model, device, cut);
+  const placed = [
+    ...host.segments.map((segment, i) => ({ segment, block: kept[segment.block] ?? -1, pinned: host.pinned[i]! })),
+    // They pass through the ring once.
+    ...own.map((segment) => ({ segment, block: segment.block, pinned: false })),
+  ];
+  placed.sort((a, b) => a.block - b.block || a.segment.index - b.segment.index);
+  const added = own.reduce((all, { bytes }) => all + bytes, 0);
+  return {
+    ...host,
+    segments: placed.map(({ segment, block }, index) => numbered(index, segment, block)),
+    pinned: placed.map(({ pinned }) => pinned),
+    bytes: { ...host.bytes, weights: host.bytes.weights + added },
+    device,
+  };
+}
+
+/** The least ring through which the blocks that stay on the device get there. */
+function leastRing(model: Model, device: DevicePlan, cut: CutOptions): number {
+  return 2 * Math.max(0, ...residentSegments(model, device, cut).map(({ bytes }) => bytes));
+}
+
+/** Segments of the blocks that stay, with the model's block numbers. */
+function residentSegments(model: Model, { resident }: DevicePlan, cut: CutOptions): Segment[] {
+  return cutSegments(model, cut).filter(({ block }) => resident[block]);
+}
+
+function blockSizes(
+  blocks: readonly Block[],
+  device: DeviceGrant,
+  { contextLength, cut }: Pick<PlanOptions, 'contextLength'> & { readonly cut: CutOptions },
+): BlockSize[] {
+  const partsOf = graphCutter(cut);
+  const known = new Map<string, BlockSize>();
+  return blocks.map(({ graph }) => {
+    const size = known.get(graph.key) ?? measure(graph);
+    known.set(graph.key, size);
+    return size;
+  });
+
+  function measure(graph: Graph): BlockSize {
+    const own = partsOf(graph).map((part) => device.uploadBytes(graph, part));
+    const experts = graph.ops.flatMap((op) => {
+      if (op.op !== 'expert') return [];
+      return partsOf(op.graph).map((part) => device.uploadBytes(op.graph, part));
+    });
+    return {
+      weights: own.reduce((all, bytes) => all + bytes, 0),
+      routed: experts.length > 0,
+      state: graph.states.reduce((all, spec) => all + device.stateBytes(spec, contextLength), 0),
+      part: Math.max(0, ...own, ...experts),
+    };
+  }
+}
+
+/** As many blocks from the model's end as fit with weights and states. */
+function lastThatFit(sizes: readonly BlockSize[], bytes: number): boolean[] {
+  let left = bytes;
+  let from = sizes.length;
+  while (from > 0) {
+    const { weights, state, routed } = sizes[from - 1]!;
+    left -= weights + state;
+    if (left < 0 || routed) break;
+    from--;
+  }
+  return sizes.map((_, b) => b >= from);
+}
+
+/** Of the blocks a device computes those that stay there, spread evenly, and what uploading the others takes. */
+function residentBlocks(
+  sizes: readonly BlockSize[],
+  computes: readonly boolean[],
+  bytes: number,
+): { resident: boolean[]; staging: number } {
+  const mayStay = sizes.map(({ routed }, b) => computes[b]! && !routed);
+  const all = sizes.some(({ routed }, b) => computes[b] && routed)
+    ? Number.POSITIVE_INFINITY
+    : sum(
+        sizes.filter((_, b) => computes[b]),
+        'weights',
+      );
+  if (all <= bytes) return { resident: [...computes], staging: 0 };
+  const staging = STAGED_PARTS * Math.max(...sizes.map(({ part }, b) => (computes[b] ? part : 0)));
+  const candidates = sizes.filter((_, b) => mayStay[b]).map(({ weights }) => ({ bytes: weights }));
+  const chosen = choosePinned(candidates, Math.max(0, bytes - staging));
+  return { resident: mayStay.map((may) => may && chosen.shift()!), staging };
+}
+
+function distinctGraphs({ layers, head }: Model): Graph[] {
+  return [...new Map([...layers, head].map(({ graph }) => [graph.key, graph])).values()];
+}
+
+function stateless(block: Block): Block {
+  return { ...block, graph: { ...block.graph, states: [] } };
+}
+
+/** Its values still come back to the host. */
+function weightless(block: Block): Block {
+  const { graph } = block;
+  return { ...block, graph: { ...graph, ops: [], weights: [], key: `${graph.key} on a device` }, weights: [] };
+}
+
+function sum<Key extends string>(items: readonly Readonly<Record<Key, number>>[], key: Key): number {
+  return items.reduce((all, item) => all + item[key], 0);
+}
