@@ -23,14 +23,23 @@ const LEAST_ROWS = 16;
 /** Parts of what stays on the device, as they are brought there. */
 const LARGEST_PART = 64 * 2 ** 20;
 
-/** Passes of at most so many rows leave a device most of its memory for weights. */
-function deviceRows(model: Model, device: DeviceGrant, maxRows: number): number {
+/** Passes as wide as leaves a device most of its memory for weights, narrower ones where nothing else would fit. */
+function planRows(
+  model: Model,
+  device: DeviceGrant,
+  options: Pick<PlanOptions, 'contextLength'> & { readonly maxRows: number; readonly cut: CutOptions },
+): { maxRows: number; device: DevicePlan | null } {
   const graphs = distinctGraphs(model);
-  let rows = maxRows;
-  while (rows > LEAST_ROWS && device.activationBytes(graphs, rows) > ACTIVATION_SHARE * device.bytes) {
-    rows = Math.max(LEAST_ROWS, Math.floor(rows / 2));
+  const roomy = (rows: number) => device.activationBytes(graphs, rows) <= ACTIVATION_SHARE * device.bytes;
+  for (let maxRows = options.maxRows; ; maxRows = Math.max(LEAST_ROWS, Math.floor(maxRows / 2))) {
+    const last = maxRows <= LEAST_ROWS;
+    if (!last && !roomy(maxRows)) continue;
+    try {
+      return { maxRows, device: planDevice(model, device, { ...options, maxRows }) };
+    } catch (error) {
+      if (last || !BudgetError.isInstance(error)) throw error;
+    }
   }
-  return rows;
 }
 
 /**
@@ -38,7 +47,7 @@ function deviceRows(model: Model, device: DeviceGrant, maxRows: number): number 
  * Null where `resident` was asked for and not even the head fits. Pure.
  * Throws `BudgetError` where `all`, or a given placement, does not fit.
  */
-export function planDevice(
+function planDevice(
   model: Model,
   device: DeviceGrant,
   options: Pick<PlanOptions, 'contextLength'> & { readonly maxRows: number; readonly cut: CutOptions },
@@ -103,8 +112,7 @@ export function planWithDevice(
 ): Plan {
   const { contextLength, readAlignment, processBytes } = options;
   const cut = { segmentBytes: LARGEST_PART, readAlignment };
-  const maxRows = deviceRows(model, grant, options.maxRows);
-  const device = planDevice(model, grant, { contextLength, maxRows, cut });
+  const { maxRows, device } = planRows(model, grant, { contextLength, maxRows: options.maxRows, cut });
   if (device === null) return planHost(model, options);
   const share = hostShare(model, device);
   const host = planHost(share, { ...options, maxRows });

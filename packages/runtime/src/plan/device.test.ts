@@ -1,0 +1,149 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { BudgetError } from '../errors';
+import type { Model } from '../models/model';
+import { laidOut } from '../testing/laid-out';
+import { tinyConfig } from '../testing/tiny-configs';
+import { planResidency } from './residency';
+import { worstPartBytes } from './segments';
+import { stateBytes } from './state-bytes';
+import type { DeviceGrant, Plan } from './types';
+
+const HOST = { processBytes: 0, contextLength: 100, readAlignment: 4096 };
+const MIB = 2 ** 20;
+
+/** A device that keeps weights as they are stored. */
+function grant(bytes: number, blocks: DeviceGrant['blocks']): DeviceGrant {
+  return {
+    name: 'test',
+    bytes,
+    blocks,
+    uploadBytes: (graph, part) => worstPartBytes(graph, part, 1),
+    stateBytes: (spec, length) => 4 * length * spec.kvHeads * (spec.keyDim + spec.valueDim),
+    activationBytes: (_, maxRows) => 1000 * maxRows,
+  };
+}
+
+const LLAMA = {
+  model_type: 'llama',
+  hidden_size: 512,
+  num_attention_heads: 8,
+  num_key_value_heads: 8,
+  intermediate_size: 2048,
+  num_hidden_layers: 10,
+  vocab_size: 1000,
+};
+/** q, k, v, o of 512 × 512 and three of 512 × 2048, two norms; bf16. */
+const LAYER = 2 * (4 * 512 * 512 + 3 * 512 * 2048 + 2 * 512);
+const HEAD = 2 * (1000 * 512 + 512);
+const STATE = 4 * 100 * 512 * 2;
+const ROWS = 1000 * 512;
+
+/** Every op of every block, in order, exactly once: slices of one count together. */
+function covers(plan: Plan, model: Model): void {
+  const blocks = [...model.layers, model.head];
+  let next = { block: 0, op: 0 };
+  for (const [i, { index, block, part }] of plan.segments.entries()) {
+    expect(index).toBe(i);
+    if (part.slice !== undefined && part.slice.from > 0) continue;
+    expect({ block, op: part.from }).toEqual(next);
+    next = part.to === blocks[block]!.graph.ops.length ? { block: block + 1, op: 0 } : { block, op: part.to };
+  }
+  expect(next).toEqual({ block: blocks.length, op: 0 });
+}
+
+describe('a plan with a device', () => {
+  const model = laidOut(LLAMA);
+
+  test('gives it the last blocks that fit whole, and the host the rest', () => {
+    const bytes = ROWS + HEAD + 3 * (LAYER + STATE);
+    const plan = planResidency(model, { ...HOST, device: grant(bytes, 'resident') });
+    const { device } = plan;
+    expect(device!.computes).toEqual([...Array(7).fill(false), ...Array(4).fill(true)]);
+    expect(device!.resident).toEqual(device!.computes);
+    expect(device!.bytes).toEqual({
+      weights: HEAD + 3 * LAYER,
+      staging: 0,
+      state: 3 * STATE,
+      activations: ROWS,
+      total: bytes,
+      limit: bytes,
+    });
+    expect(device!.uploadedBytes).toBe(0);
+    covers(plan, model);
+    const alone = planResidency(model, HOST);
+    // What is on the device is neither pinned in memory nor counted there, states included.
+    expect(plan.bytes.pinned).toBeLessThan(0.72 * alone.bytes.pinned);
+    expect(plan.bytes.state).toBe(stateBytes({ layers: model.layers.slice(0, 7) }, 100, 512));
+    const one = planResidency(model, { ...HOST, device: grant(bytes - 1, 'resident') }).device!;
+    expect(one.computes.filter(Boolean)).toHaveLength(3);
+  });
+
+  test('leaves all to the host where not even the head fits', () => {
+    expect(planResidency(model, { ...HOST, device: grant(1000, 'resident') })).toEqual(planResidency(model, HOST));
+  });
+
+  test('computes all on it where that is asked for, uploading what it cannot hold', () => {
+    const bytes = ROWS + 10 * STATE + 2 * LAYER + HEAD + 4 * LAYER + 100;
+    const { device, ...plan } = planResidency(model, { ...HOST, device: grant(bytes, 'all') });
+    expect(device!.computes.every(Boolean)).toBe(true);
+    expect(device!.resident.filter(Boolean).length).toBeGreaterThanOrEqual(4);
+    expect(device!.bytes.total).toBeLessThanOrEqual(bytes);
+    expect(device!.bytes.staging).toBe(2 * LAYER);
+    expect(device!.uploadedBytes).toBe(10 * LAYER + HEAD - device!.bytes.weights);
+    expect(plan.bytes.state).toBe(0);
+  });
+
+  test('says how much it needs where that is not granted', () => {
+    const ask = (bytes: number) => planResidency(model, { ...HOST, device: grant(bytes, 'all') });
+    let floor = 0;
+    try {
+      ask(1 * MIB);
+    } catch (error) {
+      if (!BudgetError.isInstance(error)) throw error;
+      expect(error.option).toBe('vram');
+      floor = error.floor;
+    }
+    expect(floor).toBe(16_000 + 10 * STATE + 2 * LAYER);
+    expect(ask(4 * floor).device).not.toBeNull();
+  });
+
+  test('repeats a placement that was made before', () => {
+    const { device } = planResidency(model, { ...HOST, device: grant(64 * MIB, [3, 4, 10]) });
+    expect(device!.computes.flatMap((on, b) => (on ? [b] : []))).toEqual([3, 4, 10]);
+  });
+
+  test('keeps within both memories, and loses no part of a model', () => {
+    fc.assert(
+      fc.property(
+        tinyConfig.map((config) => laidOut(config)),
+        fc.constantFrom<DeviceGrant['blocks']>('resident', 'all'),
+        fc.integer({ min: 0, max: 4_000_000 }),
+        fc.option(fc.integer({ min: 0, max: 4_000_000 })),
+        (any, blocks, bytes, memory) => {
+          const options = { ...HOST, device: grant(bytes, blocks), ...(memory !== null && { memory }) };
+          let plan: Plan;
+          try {
+            plan = planResidency(any, options);
+          } catch (error) {
+            if (BudgetError.isInstance(error)) return;
+            throw error;
+          }
+          covers(plan, any);
+          if (memory !== null) expect(plan.bytes.total).toBeLessThanOrEqual(memory);
+          const { device } = plan;
+          if (device === null) return;
+          const { weights, staging, state, activations, total } = device.bytes;
+          expect(total).toBe(weights + staging + state + activations);
+          expect(total).toBeLessThanOrEqual(bytes);
+          device.resident.forEach((stays, b) => {
+            if (stays) expect(device.computes[b]).toBe(true);
+          });
+          for (const segment of plan.segments) {
+            if (device.resident[segment.block]) expect(2 * segment.bytes).toBeLessThanOrEqual(plan.bytes.ring);
+          }
+        },
+      ),
+    );
+  });
+});
