@@ -16,6 +16,7 @@ const cjs = JSON.stringify(join(dist, 'index.cjs'));
 test('the public face changes only on purpose', () => {
   expect(Object.keys(face).sort()).toMatchInlineSnapshot(`
     [
+      "AbsentFolder",
       "AirllmError",
       "AllocationError",
       "DTYPES",

@@ -1,5 +1,6 @@
 // For users whose lib is es2022: Symbol.dispose is in our declarations.
 /// <reference lib="esnext.disposable" />
+export { type AbsentFiles, AbsentFolder } from './checkpoint/absent-files';
 export {
   type Checkpoint,
   type OpenCheckpointOptions,

@@ -15,14 +15,15 @@ const WEIGHT_FILE = /\.(safetensors|bin|gguf|pt|pth|ckpt|h5|msgpack|npz|onnx|tfl
 
 /**
  * Finds a checkpoint's layout from a folder, a safetensors file, or an index. As transformers does, `model.safetensors`
- * goes before an index. Throws `MissingFileError`, `UnsupportedCheckpointError`, `FormatError`.
+ * goes before an index. `absent` names files that the folder will have. Throws `MissingFileError`,
+ * `UnsupportedCheckpointError`, `FormatError`.
  */
-export async function findLayout(dirOrFile: string): Promise<CheckpointLayout> {
+export async function findLayout(dirOrFile: string, absent: Iterable<string> = []): Promise<CheckpointLayout> {
   const path = resolve(dirOrFile);
   if (!(await isDirectory(path))) return fileLayout(path);
   const manifest = await readManifest(join(path, MANIFEST_FILE));
   if (manifest !== null) return { layout: 'layered', dir: path, manifest };
-  const names = (await readdir(path)).sort();
+  const names = [...new Set([...(await readdir(path)), ...absent])].sort();
   if (names.includes('model.safetensors')) return single(path, 'model.safetensors');
   const index = theIndex(names);
   if (index !== undefined) return { layout: 'sharded', dir: path, index: await readWeightIndex(join(path, index)) };

@@ -1,8 +1,10 @@
 import { dirname, join } from 'node:path';
 import { FormatError, MissingFileError, MissingTensorError } from '../errors';
 import type { MetaTensor } from '../meta-tensor';
-import { openSafetensors, type SafetensorsFile } from '../safetensors/open-safetensors';
+import { metaFile, openSafetensors, type SafetensorsFile } from '../safetensors/open-safetensors';
 import { isPadding } from '../safetensors/padding';
+import { readAbsentHeader } from '../safetensors/read-header';
+import { type AbsentFiles, AbsentFolder, hereOrAbsent } from './absent-files';
 import { type CheckpointLayout, findLayout } from './layout';
 import { readConfig } from './read-json';
 
@@ -24,6 +26,8 @@ export interface Checkpoint {
 }
 
 export interface OpenCheckpointOptions {
+  /** Files with weights that the folder will have: of these, headers are read from where they are. */
+  absent?: AbsentFiles | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -39,10 +43,12 @@ const PARALLEL_HEADERS = 16;
  */
 export async function openCheckpoint(dirOrFile: string, options: OpenCheckpointOptions = {}): Promise<Checkpoint> {
   options.signal?.throwIfAborted();
-  const layout = await findLayout(dirOrFile);
+  const { signal } = options;
+  const layout = await findLayout(dirOrFile, options.absent?.sizes.keys());
   const config = await readConfig(join(layout.dir, 'config.json'));
   const wanted = filesOf(layout);
-  const opened = await openAll(wanted, options.signal);
+  const absent = options.absent && new AbsentFolder(layout.dir, options.absent);
+  const opened = await openAll(wanted, { absent, signal });
   const tensors = gather(opened);
   checkPromises(layout, opened, tensors);
   let byteLength = 0;
@@ -61,6 +67,8 @@ export async function openCheckpoint(dirOrFile: string, options: OpenCheckpointO
 interface WantedFile {
   readonly file: string;
   readonly neededBy: string;
+  /** Tensors in it, where something tells. */
+  readonly tensors?: number;
 }
 
 function filesOf(layout: CheckpointLayout): WantedFile[] {
@@ -69,8 +77,10 @@ function filesOf(layout: CheckpointLayout): WantedFile[] {
       return [{ file: layout.file, neededBy: layout.file }];
     case 'sharded': {
       const { file: neededBy, weightMap } = layout.index;
-      const names = [...new Set(weightMap.values())].sort();
-      return names.map((name) => ({ file: join(dirname(neededBy), name), neededBy }));
+      const counts = new Map<string, number>();
+      for (const name of weightMap.values()) counts.set(name, (counts.get(name) ?? 0) + 1);
+      const names = [...counts.keys()].sort();
+      return names.map((name) => ({ file: join(dirname(neededBy), name), neededBy, tensors: counts.get(name)! }));
     }
     case 'layered': {
       const { file: neededBy, files } = layout.manifest;
@@ -79,23 +89,40 @@ function filesOf(layout: CheckpointLayout): WantedFile[] {
   }
 }
 
-async function openAll(files: readonly WantedFile[], signal: AbortSignal | undefined): Promise<SafetensorsFile[]> {
+/** Where files are that are not here, and what ends the wait for them. */
+interface Elsewhere {
+  readonly absent: AbsentFolder | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function openAll(files: readonly WantedFile[], elsewhere: Elsewhere): Promise<SafetensorsFile[]> {
   const opened: SafetensorsFile[] = new Array(files.length);
   let next = 0;
   const work = async () => {
     while (next < files.length) {
-      signal?.throwIfAborted();
+      elsewhere.signal?.throwIfAborted();
       const index = next++;
-      opened[index] = await openOne(files[index]!);
+      opened[index] = await openOne(files[index]!, elsewhere);
     }
   };
   await Promise.all(Array.from({ length: Math.min(PARALLEL_HEADERS, files.length) }, work));
   return opened;
 }
 
-async function openOne({ file, neededBy }: WantedFile): Promise<SafetensorsFile> {
+/** Bytes of a header: its braces and metadata, and of each tensor name, dtype, shape and offsets. */
+const HEADER_BYTES = 256;
+const HEADER_BYTES_OF_TENSOR = 160;
+
+async function openOne({ file, neededBy, tensors }: WantedFile, elsewhere: Elsewhere): Promise<SafetensorsFile> {
+  const { absent, signal } = elsewhere;
+  const firstRead = tensors && HEADER_BYTES + tensors * HEADER_BYTES_OF_TENSOR;
   try {
-    return await openSafetensors(file);
+    return await hereOrAbsent(
+      file,
+      absent,
+      () => openSafetensors(file),
+      async (folder) => metaFile(await readAbsentHeader(file, folder, { firstRead, signal })),
+    );
   } catch (error) {
     if (MissingFileError.isInstance(error)) throw new MissingFileError({ file, neededBy, cause: error.cause });
     throw error;

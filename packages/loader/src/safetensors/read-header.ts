@@ -1,5 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { AbsentFolder } from '../checkpoint/absent-files';
 import { errnoName, FormatError, MissingFileError, ReadError } from '../errors';
 import { headerLength, parseHeader, type SafetensorsHeader } from './parse-header';
 
@@ -22,6 +23,26 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
   } finally {
     await handle.close();
   }
+}
+
+export interface AbsentHeaderOptions {
+  /** Bytes of the first read. What is too little costs a second one. @defaultValue 64 KiB */
+  readonly firstRead?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The same for a file that is elsewhere. Throws `FormatError`, and as its files' `read` does. */
+export async function readAbsentHeader(
+  file: string,
+  absent: AbsentFolder,
+  { firstRead = 65_536, signal }: AbsentHeaderOptions = {},
+): Promise<SafetensorsHeader> {
+  const size = absent.size(file) ?? 0;
+  const start = await absent.read({ file, offset: 0, length: Math.min(size, firstRead) }, signal);
+  const end = 8 + headerLength(file, start, size);
+  if (end <= start.byteLength) return parseHeader(file, start.subarray(8, end), size);
+  const rest = await absent.read({ file, offset: start.byteLength, length: end - start.byteLength }, signal);
+  return parseHeader(file, Buffer.concat([start.subarray(8), rest]), size);
 }
 
 async function headerBytes(handle: FileHandle, file: string, start: Uint8Array, length: number): Promise<Uint8Array> {

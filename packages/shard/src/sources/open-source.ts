@@ -1,3 +1,4 @@
+import { type AbsentFiles, AbsentFolder } from '@airllm/loader';
 import { openGgufSource } from './gguf/open-gguf-source';
 import { OWN_METHOD, withoutQuantisation } from './quantisation-config';
 import { rawCheckpoint } from './raw-checkpoint';
@@ -7,6 +8,8 @@ import type { ModelSource } from './source';
 import { findSource, openStored } from './stored-checkpoint';
 
 export interface OpenSourceOptions {
+  /** Safetensors that the folder will have: of these, what describes the tensors is read from where they are. */
+  readonly absent?: AbsentFiles | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -19,12 +22,12 @@ export interface OpenSourceOptions {
  * no sense or are of an unknown kind; `UnsafePickleError`; the signal's reason.
  */
 export async function openSource(dirOrFile: string, options: OpenSourceOptions = {}): Promise<ModelSource> {
-  const { signal } = options;
+  const { absent, signal } = options;
   signal?.throwIfAborted();
-  const found = await findSource(dirOrFile);
+  const found = await findSource(dirOrFile, absent?.sizes.keys());
   if (found.format === 'gguf') return openGgufSource(found.path, { signal });
-  const stored = await openStored(found, { signal });
-  const reads = new SmallReads(signal);
+  const stored = await openStored(found, { absent, signal });
+  const reads = new SmallReads(signal, absent && new AbsentFolder(stored.dir, absent));
   try {
     const raw = await rawCheckpoint(stored, reads);
     const { tensors, formats } = await resolveTensors(stored, raw);

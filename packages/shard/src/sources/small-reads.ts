@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { type Extent, ReadError } from '@airllm/loader';
+import { type AbsentFolder, type Extent, ReadError } from '@airllm/loader';
 import { errnoName } from '../system';
 
 /** Reads in flight: what hides the latency of a network drive or a sleeping disk. */
@@ -20,11 +20,14 @@ interface Request {
  */
 export class SmallReads {
   readonly #signal: AbortSignal | undefined;
+  readonly #absent: AbsentFolder | undefined;
   readonly #handles = new Map<string, Promise<FileHandle>>();
   #waiting: Request[] = [];
 
-  constructor(signal: AbortSignal | undefined) {
+  /** `absent`: ranges of files that are not here are read from there. */
+  constructor(signal: AbortSignal | undefined, absent?: AbsentFolder) {
     this.#signal = signal;
+    this.#absent = absent;
   }
 
   /** Throws `ReadError`, or the signal's reason. */
@@ -64,13 +67,17 @@ export class SmallReads {
     }
   }
 
-  async #bytes({ file, offset, length }: Extent): Promise<Uint8Array> {
+  async #bytes(extent: Extent): Promise<Uint8Array> {
+    const { file, offset, length } = extent;
     const bytes = new Uint8Array(length);
     let done = 0;
     const fail = (cause?: unknown): never => {
       throw new ReadError({ file, offset, expected: length, found: done, errno: errnoName(cause), cause });
     };
-    const handle = await this.#open(file).catch(fail);
+    const handle = await this.#open(file).catch((cause: unknown) => {
+      return errnoName(cause) === 'ENOENT' && this.#absent?.size(file) !== undefined ? null : fail(cause);
+    });
+    if (handle === null) return this.#absent!.read(extent, this.#signal);
     while (done < length) {
       const { bytesRead } = await handle.read(bytes, done, length - done, offset + done).catch(fail);
       if (bytesRead === 0) fail();

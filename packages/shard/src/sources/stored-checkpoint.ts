@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { type MetaTensor, openCheckpoint } from '@airllm/loader';
+import { type AbsentFiles, type MetaTensor, openCheckpoint } from '@airllm/loader';
 import { stridedConversion } from './codecs/strided';
 import { chooseGguf } from './gguf/open-gguf';
 import { openPickleCheckpoint } from './pickle/open-pickle-checkpoint';
@@ -21,7 +21,7 @@ export interface StoredCheckpoint {
   readonly metadata: readonly ReadonlyMap<string, string>[];
 }
 
-type Options = { signal?: AbortSignal | undefined };
+type Options = { absent?: AbsentFiles | undefined; signal?: AbortSignal | undefined };
 
 /** What is to be opened: `path` is a folder only where its safetensors are meant. */
 export interface FoundSource {
@@ -37,14 +37,14 @@ const USUAL_SAFETENSORS = /^model\.safetensors$|\.safetensors\.index\.json$/;
  * Which weights a path means: safetensors go before pickles, and these before GGUF. Throws as `findWeightFiles` and
  * `chooseGguf`.
  */
-export async function findSource(dirOrFile: string): Promise<FoundSource> {
+export async function findSource(dirOrFile: string, absent: Iterable<string> = []): Promise<FoundSource> {
   const found = path.resolve(dirOrFile);
   const isFolder = (await stat(found).catch(() => undefined))?.isDirectory();
   if (!isFolder) {
     if (found.endsWith('.gguf')) return { format: 'gguf', path: found };
     return { format: PICKLE_FILE.test(found) ? 'pickle' : 'safetensors', path: found };
   }
-  const { entries, gguf } = await findWeightFiles(found);
+  const { entries, gguf } = await findWeightFiles(found, absent);
   const usual = entries.safetensors !== undefined && USUAL_SAFETENSORS.test(entries.safetensors);
   if (!usual) {
     if (entries.pickle !== undefined) return { format: 'pickle', path: path.join(found, entries.pickle) };

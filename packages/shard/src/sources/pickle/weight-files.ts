@@ -21,10 +21,13 @@ const FORMATS = ['safetensors', 'pickle', 'gguf'] as const;
 const PICKLE = /^pytorch_model[\w.-]*\.bin$/;
 const PICKLE_INDEX = /^pytorch_model\.bin\.index(?:\.[\w-]+)?\.json$/;
 
-/** Looks which weights a folder has, by names alone. Throws `MissingFileError`, `ReadError`. */
-export async function findWeightFiles(folder: string): Promise<WeightFiles> {
+/**
+ * Looks which weights a folder has, by names alone; `absent` are files that it will have. Throws `MissingFileError`,
+ * `ReadError`.
+ */
+export async function findWeightFiles(folder: string, absent: Iterable<string> = []): Promise<WeightFiles> {
   const dir = path.resolve(folder);
-  const names = (await list(dir)).sort();
+  const names = [...new Set([...(await list(dir)), ...absent])].sort();
   const safetensors = names.filter((name) => name.endsWith('.safetensors'));
   const pickle = names.filter((name) => PICKLE.test(name));
   const gguf = names.filter((name) => name.endsWith('.gguf'));
