@@ -20,7 +20,7 @@ const packageArrows = {
 /** Folders inside packages whose arrows are fixed too. Files beside them (errors.ts, …) may be imported by all. */
 const folderArrows = {
   '@airllm/runtime': {
-    auto: ['generate', 'engine', 'text', 'plan', 'models', 'measure'],
+    auto: ['generate', 'engine', 'text', 'plan', 'models', 'measure', 'hub'],
     generate: ['engine', 'text', 'plan', 'models'],
     engine: ['plan', 'models'],
     // A plan is made of what a built model says about itself.
@@ -29,6 +29,8 @@ const folderArrows = {
     measure: ['plan', 'models'],
     models: [],
     text: [],
+    // Repositories and their files; what is in the files is nothing to it.
+    hub: [],
   },
 };
 

@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+
+/** The bytes of a served file, read piece by piece so that a file of gigabytes needs no memory. */
+export interface HubContent {
+  readonly size: number;
+  read(from: number, to: number): Uint8Array | Promise<Uint8Array>;
+}
+
+export type ContentSource = string | Uint8Array | HubContent;
+
+export function asContent(source: ContentSource): HubContent {
+  if (typeof source === 'string') return asContent(new TextEncoder().encode(source));
+  if (source instanceof Uint8Array) return { size: source.length, read: (from, to) => source.subarray(from, to) };
+  return source;
+}
+
+/** Bytes that look random and differ everywhere, the same for every run with that seed. */
+export function patternContent(size: number, seed = 1): HubContent {
+  // A tile of a length that no range is a multiple of, so that a shifted or swapped range never looks right.
+  const tile = new Uint8Array(1_048_573);
+  let state = seed >>> 0 || 1;
+  for (let i = 0; i < tile.length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    tile[i] = state;
+  }
+  return {
+    size,
+    read(from, to) {
+      const bytes = new Uint8Array(to - from);
+      for (let at = from; at < to; ) {
+        const start = at % tile.length;
+        const length = Math.min(tile.length - start, to - at);
+        bytes.set(tile.subarray(start, start + length), at - from);
+        at += length;
+      }
+      return bytes;
+    },
+  };
+}
+
+/** A file on disk; it must not change while it is served. */
+export async function fileContent(path: string): Promise<HubContent> {
+  const handle = await open(path);
+  const { size } = await handle.stat();
+  await handle.close();
+  return {
+    size,
+    async read(from, to) {
+      const file = await open(path);
+      try {
+        const bytes = Buffer.allocUnsafe(to - from);
+        const { bytesRead } = await file.read(bytes, 0, bytes.length, from);
+        if (bytesRead !== bytes.length) throw new Error(`${path}: ${bytesRead} of ${bytes.length} bytes at ${from}`);
+        return bytes;
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}
+
+const STEP = 2 ** 22;
+
+/** What names the content on the Hub: git's id of a blob, and the sha256 that LFS goes by. */
+export async function contentHashes(content: HubContent): Promise<{ oid: string; sha256: string }> {
+  const git = createHash('sha1').update(`blob ${content.size}\0`);
+  const sha256 = createHash('sha256');
+  for (let at = 0; at < content.size; at += STEP) {
+    const bytes = await content.read(at, Math.min(at + STEP, content.size));
+    git.update(bytes);
+    sha256.update(bytes);
+  }
+  return { oid: git.digest('hex'), sha256: sha256.digest('hex') };
+}

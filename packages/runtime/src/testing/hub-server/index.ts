@@ -1,0 +1,4 @@
+export { type ContentSource, fileContent, type HubContent, patternContent } from './content';
+export type { Fault, FaultRule, Route } from './faults';
+export type { RepoOptions, ServedRepo } from './repos';
+export { HubServer, type HubServerOptions, type RequestRecord } from './server';
