@@ -1,21 +1,25 @@
 import {
   type Block,
   BlockPool,
+  createState,
   type Executor,
   type Graph,
+  type LayerState,
   type PassRows,
   type Program,
   type RunCall,
   type WeightBytes,
 } from '@airllm/kernels';
-import { DisposedError, type HostBuffer, type MetaTensor, type Reader } from '@airllm/loader';
+import { DisposedError, type HostBuffer, type MetaTensor, OptionError, type Reader } from '@airllm/loader';
 import type { Model } from '../models/model';
 import { activationBytes } from '../plan/activations';
+import { hostShare } from '../plan/device';
 import { stateBytes } from '../plan/state-bytes';
 import type { Plan, Segment } from '../plan/types';
 import { keptPinned, widestPass } from '../plan/wide-pass';
 import { Admission } from './admission';
 import { Constants } from './constants';
+import { DeviceSide } from './device-side';
 import { ExpertCache } from './expert-cache';
 import { InOrder } from './in-order';
 import { carryBuffers, PassBuffers } from './pass-buffers';
@@ -32,6 +36,8 @@ export interface EngineOptions {
   readonly executor: Executor;
   /** Stays the caller's: the engine does not close it. */
   readonly reader: Reader;
+  /** What computes the blocks that the plan gives to a device; stays the caller's. */
+  readonly deviceExecutor?: Executor | undefined;
   /** Is told what took how long. */
   readonly observe?: Observer | undefined;
 }
@@ -60,6 +66,7 @@ interface Stage {
   readonly block: Block;
   readonly program: Program;
   readonly layer: number | null;
+  readonly onDevice: boolean;
 }
 
 /** What stays the same for all segments of one pass. */
@@ -80,10 +87,13 @@ export class Engine {
   readonly plan: Plan;
   readonly #observe: Observer;
   readonly #stages: readonly Stage[];
+  /** The model without what a device keeps. */
+  readonly #hostShare: Model;
   readonly #embedding: Program;
   readonly #constants: Constants;
   readonly #reader: Reader;
   readonly #streamer: Streamer;
+  readonly #deviceSide: DeviceSide | null;
   readonly #experts: ExpertCache;
   readonly #pool: BlockPool;
   readonly #admission: Admission;
@@ -100,19 +110,26 @@ export class Engine {
   #computedUntil = 0;
 
   constructor(options: EngineOptions) {
-    const { model, plan, executor, reader, observe = () => {} } = options;
+    const { model, plan, executor, reader, deviceExecutor, observe = () => {} } = options;
+    const onDevice = (block: number) => plan.device?.computes[block] === true;
+    if (plan.device !== null && deviceExecutor === undefined) {
+      throw new OptionError({ option: 'deviceExecutor', expected: `one for ${plan.device.name}`, found: undefined });
+    }
     this.#observe = observe;
     this.model = model;
     this.plan = plan;
     this.#stages = [...model.layers, model.head].map((block, i) => ({
       block,
-      program: executor.compile(block.graph),
+      program: (onDevice(i) ? deviceExecutor! : executor).compile(block.graph),
       layer: i < model.layers.length ? i : null,
+      onDevice: onDevice(i),
     }));
+    this.#hostShare = plan.device === null ? model : hostShare(model, plan.device);
     this.#embedding = executor.compile(model.embedding.graph);
     this.#constants = new Constants(model);
     this.#reader = reader;
     this.#streamer = new Streamer(plan, reader, observe);
+    this.#deviceSide = plan.device && new DeviceSide(deviceExecutor!, plan.device, this.#streamer);
     this.#experts = new ExpertCache(plan.expertSlots, reader);
     this.#pool = new BlockPool({ limitBytes: plan.bytes.state });
     this.#admission = new Admission(plan.bytes.state);
@@ -125,8 +142,17 @@ export class Engine {
    * the others. Dispose it when it is done. Rejects with the signal's reason.
    */
   async openSequence(maxLength: number, options: StepOptions = {}): Promise<Sequence> {
-    const leave = await this.#admission.enter(stateBytes(this.model, maxLength, this.plan.maxRows), options.signal);
-    return new Sequence(this.model, this.#pool, leave);
+    const need = stateBytes(this.#hostShare, maxLength, this.plan.maxRows);
+    const leaveHost = await this.#admission.enter(need, options.signal);
+    const leaveDevice = await this.#deviceSide?.admit(this.model, maxLength, options.signal).catch((error: unknown) => {
+      leaveHost();
+      throw error;
+    });
+    const leave = () => {
+      leaveHost();
+      leaveDevice?.();
+    };
+    return new Sequence(this.#emptyStates(maxLength), { maxRows: this.plan.maxRows, onDispose: leave });
   }
 
   get stats(): EngineStats {
@@ -163,13 +189,26 @@ export class Engine {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#admission.close(new DisposedError('engine'));
+    this.#deviceSide?.close(new DisposedError('engine'));
     await this.#queue;
     await this.#streamer.dispose();
+    this.#deviceSide?.dispose();
     this.#experts.dispose();
     this.#buffers.dispose();
     this.#constants.dispose();
     this.#pool.dispose();
     for (const buffer of this.#headCarry.values()) buffer.dispose();
+  }
+
+  #emptyStates(maxLength: number): LayerState[][] {
+    return this.#stages.flatMap(({ block, layer, onDevice }) => {
+      if (layer === null) return [];
+      return [
+        block.graph.states.map((spec) =>
+          onDevice ? this.#deviceSide!.createState(spec, maxLength) : createState(this.#pool, spec),
+        ),
+      ];
+    });
   }
 
   async #step(rows: readonly Row[], signal: AbortSignal | undefined): Promise<Float32Array[]> {
@@ -190,10 +229,11 @@ export class Engine {
   /** Buffers for wider passes than the plan's, in the place of pinned weights, where that saves reading. */
   async #widen(rows: readonly Row[]): Promise<PassBuffers | undefined> {
     const { model, plan } = this;
-    if (rows.length <= plan.maxRows) return undefined;
+    // A device has room for the plan's passes alone.
+    if (rows.length <= plan.maxRows || plan.device !== null) return undefined;
     const length = 1 + rows.reduce((most, { position }) => Math.max(most, position), 0);
     // Layers with a window keep more of a wide pass.
-    const state = (width: number) => stateBytes(model, length, width);
+    const state = (width: number) => stateBytes(this.#hostShare, length, width);
     const shape = widestPass(plan, {
       count: rows.length,
       passes: (width) => cutPasses(rows, width, plan.logitRows).length,
@@ -234,6 +274,7 @@ export class Engine {
     } catch (error) {
       // What was handed over is computed all the same, on states and buffers that are given back after this.
       await pass.ahead.settle().catch(() => {});
+      await this.#deviceSide?.settle().catch(() => {});
       for (const { sequence } of rows) sequence.truncate(sequence.length);
       throw error;
     }
@@ -269,6 +310,7 @@ export class Engine {
     // Where no row wants logits, the head is neither read nor run.
     const skips = (segment: Segment) => segment.block === head && wanting.length === 0;
     this.#streamer.begin(skips);
+    this.#deviceSide?.begin();
     for (const segment of this.plan.segments) {
       this.#checkGoOn(pass.signal);
       const stage = this.#stages[segment.block]!;
@@ -282,6 +324,7 @@ export class Engine {
       }
       if (!entered) {
         await pass.ahead.settle();
+        await this.#deviceSide?.leave(pass.buffers.carry, rows.length);
         this.#gatherHidden(pass.buffers.carry, wanting);
       }
       entered = true;
@@ -289,6 +332,7 @@ export class Engine {
       await this.#runSegment(segment, stage, call, undefined, pass.ahead);
     }
     await pass.ahead.settle();
+    if (wanting.length > 0) await this.#deviceSide?.leave(this.#headCarry, wanting.length);
     return this.#logits(wanting.length);
   }
 
@@ -300,6 +344,7 @@ export class Engine {
     routes: Int32Array | undefined,
     ahead: InOrder,
   ): Promise<Int32Array | undefined> {
+    await this.#changeSides(stage, call, ahead);
     if (segment.experts !== undefined) {
       const graph = expertGraph(stage.block.graph, segment);
       const tensors = stage.block.experts.get(segment.part.from)!;
@@ -309,8 +354,18 @@ export class Engine {
       });
       return undefined;
     }
-    const weights = await this.#streamer.acquire(segment);
     const { graph, weights: tensors } = stage.block;
+    if (stage.onDevice) {
+      return this.#deviceSide!.run({
+        segment,
+        program: stage.program,
+        call,
+        indexed: (placed) => this.#byIndex(graph, tensors, placed),
+        compute: (run) => this.#compute(segmentName(segment), stage.program, run),
+        awaited: choosesExperts(graph, segment),
+      });
+    }
+    const weights = await this.#streamer.acquire(segment);
     const run = { ...call, part: segment.part, weights: this.#byIndex(graph, tensors, weights) };
     const computed = this.#compute(segmentName(segment), stage.program, run);
     await ahead.take(computed);
@@ -319,6 +374,14 @@ export class Engine {
     const chosen = this.#streamer.holds(segment) && !choosesExperts(graph, segment) ? undefined : await computed;
     this.#streamer.release();
     return chosen;
+  }
+
+  /** Brings values to where the next segment is computed. */
+  async #changeSides(stage: Stage, { carry, rows }: Pick<RunCall, 'carry' | 'rows'>, ahead: InOrder): Promise<void> {
+    if (this.#deviceSide === null) return;
+    if (!stage.onDevice) return this.#deviceSide.leave(carry, rows.count);
+    await ahead.settle();
+    this.#deviceSide.enter(carry);
   }
 
   async #compute(name: string, program: Program, call: RunCall): Promise<Int32Array | undefined> {

@@ -1,18 +1,30 @@
-import { type BlockPool, createState, type LayerState } from '@airllm/kernels';
+import type { LayerState } from '@airllm/kernels';
 import { DisposedError } from '@airllm/loader';
-import type { Model } from '../models/model';
+
+export interface SequenceOptions {
+  /**
+   * Rows that layers with a sliding window have room for beside what the first row of a pass sees. Where a pass has
+   * fewer, they keep older positions that long, and rows can be taken back so far. @defaultValue 0
+   */
+  readonly maxRows?: number | undefined;
+  /** Called once, when the memory was given back. */
+  readonly onDispose?: (() => void) | undefined;
+}
 
 /** One text being read or written: what every layer keeps of it, and how long it is. */
 export class Sequence {
   /** By layer, then by the layer graph's states. */
   readonly states: readonly (readonly LayerState[])[];
   #length = 0;
+  readonly #maxRows: number;
   readonly #onDispose: () => void;
   #disposed = false;
 
-  constructor(model: Model, pool: BlockPool, onDispose: () => void = () => {}) {
+  /** `states` are empty, and the sequence's from now on. */
+  constructor(states: Sequence['states'], { maxRows = 0, onDispose = () => {} }: SequenceOptions = {}) {
+    this.#maxRows = maxRows;
     this.#onDispose = onDispose;
-    this.states = model.layers.map((layer) => layer.graph.states.map((spec) => createState(pool, spec)));
+    this.states = states;
   }
 
   /** Positions that were run. */
@@ -27,7 +39,7 @@ export class Sequence {
   reserve(length: number): void {
     if (this.#disposed) throw new DisposedError('sequence');
     const before = this.#length;
-    this.#releaseUnseen();
+    this.#releaseUnseen(length);
     try {
       for (const state of this.#all()) state.reserve(length);
     } catch (error) {
@@ -42,8 +54,8 @@ export class Sequence {
   }
 
   /**
-   * Forgets positions from `length` on. With sliding windows that goes back to where the last pass began, or to 0: see
-   * `KvState.truncate`.
+   * Forgets positions from `length` on. With sliding windows that goes back to where the last pass began, further where
+   * passes were narrow, or to 0: see `KvState.truncate`.
    */
   truncate(length: number): void {
     for (const state of this.#all()) state.truncate(length);
@@ -62,9 +74,10 @@ export class Sequence {
     this.dispose();
   }
 
-  #releaseUnseen(): void {
+  #releaseUnseen(reserved: number): void {
+    const first = Math.min(this.#length, reserved - this.#maxRows);
     for (const state of this.#all()) {
-      if (state.spec.window !== undefined) state.release(Math.max(0, this.#length - state.spec.window + 1));
+      if (state.spec.window !== undefined) state.release(Math.max(0, first - state.spec.window + 1));
     }
   }
 

@@ -28,6 +28,8 @@ export class Streamer {
   readonly #observe: Observer;
   readonly #cycle: readonly Segment[];
   readonly #pinnedAt: ReadonlyMap<number, number>;
+  /** Segments that are kept elsewhere: never read again. */
+  readonly #moved = new Set<number>();
   /** Segments whose pinned memory is lent. */
   readonly #lent = new Set<number>();
   readonly #pinned: HostBuffer | null;
@@ -114,6 +116,11 @@ export class Streamer {
     return this.#loaded.has(segment.index);
   }
 
+  /** The segment whose turn it is has found a place of its own, for good: later turns of it only `skip`. */
+  moveOut(segment: Segment): void {
+    this.#moved.add(segment.index);
+  }
+
   /** Gives the current segment's place back and goes on to the next turn. */
   release(): void {
     const load = this.#loads.get(this.#turn);
@@ -181,7 +188,7 @@ export class Streamer {
     // Never a whole cycle ahead: a segment must not be in memory twice.
     while (!this.#disposed && !this.#paused && this.#ahead < this.#turn + this.#cycle.length) {
       const segment = this.#segmentAt(this.#ahead);
-      const skipped = this.#ahead < this.#passEnd && this.#skips(segment);
+      const skipped = (this.#ahead < this.#passEnd && this.#skips(segment)) || this.#moved.has(segment.index);
       if (!skipped && !this.#loaded.has(segment.index) && !this.#start(segment)) return;
       this.#ahead++;
     }

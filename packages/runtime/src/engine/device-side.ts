@@ -1,0 +1,130 @@
+import type {
+  Device,
+  DeviceWeights,
+  Executor,
+  LayerState,
+  Program,
+  RunCall,
+  StateSpec,
+  WeightBytes,
+} from '@airllm/kernels';
+import type { HostBuffer } from '@airllm/loader';
+import type { Model } from '../models/model';
+import type { DevicePlan, Segment } from '../plan/types';
+import { Admission } from './admission';
+import { InOrder } from './in-order';
+import type { Streamer } from './streamer';
+
+type Carry = ReadonlyMap<string, HostBuffer>;
+
+/** One segment on the device, with everything but its weights. */
+export interface DeviceRun {
+  readonly segment: Segment;
+  readonly program: Program;
+  readonly call: Omit<RunCall, 'part' | 'weights'>;
+  /** Weights by their index, from where the streamer put them. */
+  readonly indexed: (placed: Awaited<ReturnType<Streamer['acquire']>>) => readonly (WeightBytes | undefined)[];
+  readonly compute: (call: RunCall) => Promise<Int32Array | undefined>;
+  /** What it computes is needed before the next segment: which experts were chosen. */
+  readonly awaited: boolean;
+}
+
+/**
+ * The part of each pass that a device computes. Weights of blocks that stay are uploaded on their first turn and never
+ * read again; those of others are uploaded in each pass, one part while the one before it is computed with. Values cross
+ * the bus where a pass changes sides.
+ */
+export class DeviceSide {
+  readonly #device: Device;
+  readonly #plan: DevicePlan;
+  readonly #streamer: Streamer;
+  readonly #kept = new Map<number, DeviceWeights>();
+  /** The part computed with may be one behind the one being uploaded: the plan's staging. */
+  readonly #ahead = new InOrder(1);
+  readonly #admission: Admission;
+  #holdsValues = false;
+
+  constructor(executor: Executor, plan: DevicePlan, streamer: Streamer) {
+    if (executor.device === undefined) throw new Error(`executor ${executor.info.name} has no device`);
+    this.#device = executor.device;
+    this.#plan = plan;
+    this.#streamer = streamer;
+    this.#admission = new Admission(plan.bytes.state);
+  }
+
+  /** Waits for room for a sequence's states, and resolves to what gives it back. */
+  admit(model: Model, maxLength: number, signal: AbortSignal | undefined): Promise<() => void> {
+    let bytes = 0;
+    model.layers.forEach(({ graph }, b) => {
+      if (!this.#plan.computes[b]) return;
+      for (const spec of graph.states) bytes += this.#device.stateBytes(spec, maxLength);
+    });
+    return this.#admission.enter(bytes, signal);
+  }
+
+  createState(spec: StateSpec, maxLength: number): LayerState {
+    return this.#device.createState(spec, maxLength);
+  }
+
+  /** A pass begins: its values are the host's. */
+  begin(): void {
+    this.#holdsValues = false;
+  }
+
+  /** Before the device computes with values. */
+  enter(carry: Carry): void {
+    if (this.#holdsValues) return;
+    this.#device.receive(carry);
+    this.#holdsValues = true;
+  }
+
+  /** Before the host computes with values, of `rows` rows, or looks at them. */
+  async leave(carry: Carry, rows: number): Promise<void> {
+    await this.#ahead.settle();
+    if (!this.#holdsValues) return;
+    this.#holdsValues = false;
+    await this.#device.send(carry, rows);
+  }
+
+  /** Runs one segment whose turn it is, and returns the experts chosen if it ends at a router. */
+  async run({ segment, program, call, indexed, compute, awaited }: DeviceRun): Promise<Int32Array | undefined> {
+    const kept = this.#kept.get(segment.index);
+    const weights = kept ?? (await this.#upload(segment, program, indexed));
+    if (kept !== undefined) await this.#streamer.skip();
+    const stays = kept !== undefined || this.#keep(segment, weights);
+    const computed = compute({ ...call, part: segment.part, weights }).finally(() => {
+      if (!stays) weights.dispose();
+    });
+    await this.#ahead.take(computed);
+    return awaited ? computed : undefined;
+  }
+
+  /** Waits for what was begun. */
+  async settle(): Promise<void> {
+    await this.#ahead.settle();
+  }
+
+  /** Refuses those who wait to be admitted. */
+  close(reason: unknown): void {
+    this.#admission.close(reason);
+  }
+
+  dispose(): void {
+    for (const weights of this.#kept.values()) weights.dispose();
+    this.#kept.clear();
+  }
+
+  async #upload(segment: Segment, program: Program, indexed: DeviceRun['indexed']): Promise<DeviceWeights> {
+    const placed = await this.#streamer.acquire(segment);
+    const weights = await this.#device.upload(program, segment.part, indexed(placed));
+    if (this.#plan.resident[segment.block]) this.#streamer.moveOut(segment);
+    this.#streamer.release();
+    return weights;
+  }
+
+  #keep(segment: Segment, weights: DeviceWeights): boolean {
+    if (!this.#plan.resident[segment.block]) return false;
+    this.#kept.set(segment.index, weights);
+    return true;
+  }
+}
