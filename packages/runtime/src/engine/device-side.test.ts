@@ -1,0 +1,142 @@
+import { fileURLToPath } from 'node:url';
+import { createExecutor } from '@airllm/kernels';
+import { openCheckpoint, openReader } from '@airllm/loader';
+import { afterEach, describe, expect, test } from 'vitest';
+import { buildModel } from '../models/registry';
+import { planResidency } from '../plan/residency';
+import type { DeviceGrant } from '../plan/types';
+import { type PretendDevice, pretendDevice } from '../testing/pretend-device';
+import { Engine } from './engine';
+
+const fixtures = fileURLToPath(new URL('../../../../apps/conformance/fixtures/', import.meta.url));
+const IDS = [1, 5, 9, 200, 7, 7, 31, 4, 77, 12, 100, 3];
+const closing: (() => Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+interface Placement {
+  readonly bytes: number;
+  readonly blocks: DeviceGrant['blocks'];
+}
+
+async function open(name: string, placement?: Placement, weightsMemory?: number) {
+  const checkpoint = await openCheckpoint(`${fixtures}${name}`);
+  const model = buildModel(checkpoint.config, checkpoint);
+  const reader = await openReader({ kind: 'plain' });
+  const executor = await createExecutor({ executor: 'reference' });
+  const device: PretendDevice | undefined = placement && (await pretendDevice());
+  const plan = planResidency(model, {
+    processBytes: 0,
+    contextLength: 64,
+    readAlignment: reader.alignment,
+    ...(weightsMemory === undefined ? {} : { weightsMemory }),
+    ...(placement && { device: device!.grant(placement.bytes, placement.blocks) }),
+  });
+  const engine = new Engine({ model, plan, executor, reader, deviceExecutor: device?.executor });
+  closing.push(
+    () => reader.close(),
+    () => executor.dispose(),
+    async () => device?.dispose(),
+    () => engine.dispose(),
+  );
+  return { engine, device: device!, plan, reader };
+}
+
+/** Logits of every position: a prefill of all but three tokens, then one token at a time. */
+async function logitsOf(engine: Engine): Promise<Float32Array[]> {
+  using sequence = await engine.openSequence(IDS.length);
+  const rows = IDS.map((input, position) => ({
+    sequence,
+    position,
+    input,
+    ropeLength: Math.max(IDS.length - 3, position + 1),
+    wantsLogits: true,
+  }));
+  const logits = await engine.step(rows.slice(0, -3));
+  for (const row of rows.slice(-3)) logits.push(...(await engine.step([row])));
+  return logits;
+}
+
+const ALL = Number.MAX_SAFE_INTEGER;
+
+describe.each(['llama', 'gemma3_text', 'gpt2', 'mixtral'])('%s', (name) => {
+  test('has the same logits wherever its blocks are computed', async () => {
+    const expected = await logitsOf((await open(name)).engine);
+    const placements: Placement[] = [
+      { bytes: ALL, blocks: 'all' },
+      { bytes: ALL, blocks: 'resident' },
+      { bytes: ALL, blocks: [0] },
+      { bytes: ALL, blocks: [1, 3] },
+    ];
+    for (const placement of placements) {
+      const { engine, plan } = await open(name, placement);
+      expect(plan.device).not.toBeNull();
+      expect(await logitsOf(engine)).toEqual(expected);
+    }
+  });
+
+  test('and whether its weights stay on the device or are uploaded in each pass', async () => {
+    const expected = await logitsOf((await open(name)).engine);
+    const { plan } = await open(name, { bytes: ALL, blocks: 'all' });
+    const { activations, state, weights } = plan.device!.bytes;
+    // The largest part is two in staging: what is left holds some blocks, or none.
+    for (const share of [1.2, 1.6, 2]) {
+      const bytes = activations + state + Math.ceil(share * weights);
+      const { engine, device } = await open(name, { bytes, blocks: 'all' });
+      expect(await logitsOf(engine)).toEqual(expected);
+      await engine.dispose();
+      expect(device.held()).toBe(0);
+    }
+  });
+});
+
+describe('weights on a device', () => {
+  test('are read and uploaded once where they stay, in each pass where they do not', async () => {
+    const whole = await open('llama', { bytes: ALL, blocks: 'all' });
+    await logitsOf(whole.engine);
+    expect(whole.device.uploads()).toBe(whole.plan.segments.length);
+    const read = whole.reader.stats.bytesRead;
+    await logitsOf(whole.engine);
+    expect(whole.device.uploads()).toBe(whole.plan.segments.length);
+    // Embedding rows alone.
+    expect(whole.reader.stats.bytesRead - read).toBe(new Set(IDS).size * 40 * 4);
+
+    const { activations, state } = whole.plan.device!.bytes;
+    const part = 4 * 40 * 301;
+    const { engine, device, plan } = await open('llama', {
+      bytes: activations + state + 3 * part,
+      blocks: 'all',
+    });
+    expect(plan.device!.uploadedBytes).toBeGreaterThan(0);
+    await logitsOf(engine);
+    const first = device.uploads();
+    await logitsOf(engine);
+    expect(device.uploads() - first).toBeGreaterThan(0);
+  });
+
+  test('are given back where a pass breaks off, and the next one works', async () => {
+    const { engine, device, plan } = await open('llama', { bytes: 600_000, blocks: [0, 1] }, 200_000);
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    {
+      using sequence = await engine.openSequence(IDS.length);
+      const rows = IDS.map((input, position) => ({ sequence, position, input, wantsLogits: true }));
+      const step = engine.step(rows, { signal: controller.signal });
+      controller.abort(reason);
+      await expect(step).rejects.toBe(reason);
+    }
+    const expected = await logitsOf((await open('llama')).engine);
+    expect(await logitsOf(engine)).toEqual(expected);
+    const stays = plan.segments.filter(({ block }) => plan.device!.resident[block]).length;
+    expect(device.held()).toBe(stays);
+  });
+
+  test('need an executor', async () => {
+    const { plan, engine, reader } = await open('llama', { bytes: ALL, blocks: 'all' });
+    const executor = await createExecutor({ executor: 'reference' });
+    expect(() => new Engine({ model: engine.model, plan, executor, reader })).toThrow(/deviceExecutor/);
+    await executor.dispose();
+  });
+});
