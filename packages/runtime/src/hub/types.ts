@@ -137,6 +137,12 @@ export interface Pull {
   readonly bytesTotal: number;
   /** Resolves with its path in the snapshot once a file is complete and verified; rejects if the pull fails. */
   ready(path: string): Promise<string>;
+  /**
+   * Resolves once the bytes `[from, to)` of a file have been written, with the path of a file that has them at the same
+   * places: the one in the snapshot, or what there is of it so far, a file of the full length whose other bytes may be
+   * anything. They count as verified when `ready` says so, not before. Rejects if the pull fails.
+   */
+  written(path: string, from: number, to: number): Promise<string>;
   /** Resolves when all files are there. */
   readonly done: Promise<PulledModel>;
 }
