@@ -20,7 +20,7 @@ const packageArrows = {
 /** Folders inside packages whose arrows are fixed too. Files beside them (errors.ts, …) may be imported by all. */
 const folderArrows = {
   '@airllm/runtime': {
-    auto: ['generate', 'engine', 'text', 'plan', 'models', 'measure', 'hub'],
+    auto: ['generate', 'engine', 'text', 'plan', 'models', 'measure', 'hub', 'remote'],
     generate: ['engine', 'text', 'plan', 'models'],
     engine: ['plan', 'models'],
     // A plan is made of what a built model says about itself.
@@ -31,6 +31,9 @@ const folderArrows = {
     text: [],
     // Repositories and their files; what is in the files is nothing to it.
     hub: [],
+    'hub-cache': ['hub'],
+    // Models whose files are still in a repository, or on their way.
+    remote: ['hub', 'plan', 'models'],
   },
 };
 

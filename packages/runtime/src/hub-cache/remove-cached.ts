@@ -1,0 +1,88 @@
+import { readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { CacheLayout } from '../hub/cache-layout';
+import { type CachedModel, type CachedSnapshot, readRefs } from './list-cached';
+
+/** What was removed of a repository, or would be. */
+export interface RemovedModel {
+  readonly repo: string;
+  /** Snapshots that went, by commit. */
+  readonly commits: readonly string[];
+  /** Whether nothing of the repository is left. */
+  readonly whole: boolean;
+  readonly bytesFreed: number;
+  /** Bytes of these snapshots that stay, since another one has the same files. */
+  readonly bytesShared: number;
+}
+
+export interface RemoveOptions {
+  /** Snapshots to remove. @defaultValue all, and with them everything else that is there of the repository */
+  readonly snapshots?: readonly CachedSnapshot[] | undefined;
+  /** Only says what would be removed. */
+  readonly dryRun?: boolean | undefined;
+}
+
+/**
+ * Removes snapshots of a repository, with the files that no other snapshot has. What is interrupted leaves snapshots that
+ * lack files, never blobs that nothing lists: the next removal ends it.
+ */
+export async function removeCached(
+  root: string,
+  model: CachedModel,
+  options: RemoveOptions = {},
+): Promise<RemovedModel> {
+  const going = options.snapshots ?? model.snapshots;
+  const staying = model.snapshots.filter(({ commit }) => !going.some((snapshot) => snapshot.commit === commit));
+  const commits = going.map(({ commit }) => commit);
+  const freed = blobsOf(going);
+  const shared = blobsOf(staying);
+  let bytesShared = 0;
+  for (const [blob, bytes] of [...freed]) {
+    if (!shared.has(blob)) continue;
+    freed.delete(blob);
+    bytesShared += bytes;
+  }
+  const whole = staying.length === 0;
+  const bytesFreed = whole ? model.bytes : [...freed.values()].reduce((sum, bytes) => sum + bytes, 0);
+  if (options.dryRun !== true) await remove(root, model, { whole, going, blobs: [...freed.keys()] });
+  return { repo: model.repo, commits, whole, bytesFreed, bytesShared };
+}
+
+interface Removal {
+  readonly whole: boolean;
+  readonly going: readonly CachedSnapshot[];
+  readonly blobs: readonly string[];
+}
+
+async function remove(root: string, { repo, dir }: CachedModel, { whole, going, blobs }: Removal): Promise<void> {
+  const refs = join(dir, 'refs');
+  if (whole) {
+    // First what makes others believe that the rest is there.
+    await rm(refs, { recursive: true, force: true });
+    await rm(dir, { recursive: true, force: true });
+    await rm(dirname(new CacheLayout(root, repo).lock('')), { recursive: true, force: true });
+    return;
+  }
+  const commits = new Set(going.map(({ commit }) => commit));
+  for (const [name, commit] of await readRefs(refs)) {
+    if (commits.has(commit)) await rm(join(refs, name), { force: true });
+  }
+  await dropEmptyFolders(refs);
+  for (const blob of blobs) await rm(blob, { force: true });
+  for (const snapshot of going) await rm(snapshot.dir, { recursive: true, force: true });
+}
+
+/** `refs/pr`, once its last reference has gone. */
+async function dropEmptyFolders(dir: string): Promise<void> {
+  for (const entry of await readdir(dir, { withFileTypes: true }).catch(() => [])) {
+    if (!entry.isDirectory()) continue;
+    const path = join(dir, entry.name);
+    await dropEmptyFolders(path);
+    if ((await readdir(path)).length === 0) await rm(path, { recursive: true });
+  }
+}
+
+/** Bytes of each file, by where they are. */
+function blobsOf(snapshots: readonly CachedSnapshot[]): Map<string, number> {
+  return new Map(snapshots.flatMap(({ files }) => files.map(({ blob, bytes }) => [blob, bytes])));
+}
