@@ -114,6 +114,8 @@ export interface PullOptions extends HubOptions, HubCallOptions {
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
   /** A file is in its place, verified. Files that were there already are told first. */
   readonly onFile?: ((file: HubFile, path: string) => void) | undefined;
+  /** What was written of a file is thrown away, since it is not what it should be; it is then fetched anew, or given up. */
+  readonly onDiscarded?: ((file: HubFile) => void) | undefined;
 }
 
 export interface PulledModel {
