@@ -12,6 +12,9 @@ const anyOptions = fc.record({
   contextLength: fc.integer({ min: 0, max: 3000 }),
   maxRows: fc.integer({ min: 1, max: 700 }),
   readAlignment: fc.constantFrom(1, 4096),
+  draft: fc.option(fc.record({ weights: fc.nat(50_000), state: fc.nat(50_000), activations: fc.nat(50_000) }), {
+    nil: undefined,
+  }),
 });
 
 const MIB = 2 ** 20;
@@ -19,10 +22,12 @@ const GIB = 2 ** 30;
 
 function checkPlan(plan: Plan, options: PlanOptions): void {
   const { bytes, segments, pinned, expertSlots } = plan;
-  const { memory = Infinity, weightsMemory = Infinity } = options;
+  const { memory = Infinity, weightsMemory = Infinity, draft = { weights: 0, state: 0, activations: 0 } } = options;
+  expect(bytes.draft).toBe(draft.weights + draft.state + draft.activations);
   expect(bytes.total).toBeLessThanOrEqual(memory);
-  expect(bytes.pinned + bytes.ring + bytes.experts).toBeLessThanOrEqual(weightsMemory);
-  expect(bytes.total).toBe(bytes.pinned + bytes.ring + bytes.experts + bytes.state + bytes.activations + bytes.process);
+  expect(bytes.pinned + bytes.ring + bytes.experts + draft.weights).toBeLessThanOrEqual(weightsMemory);
+  const weights = bytes.pinned + bytes.ring + bytes.experts;
+  expect(bytes.total).toBe(weights + bytes.state + bytes.activations + bytes.process + bytes.draft);
   let kept = 0;
   let streamed = 0;
   const parts = segments.flatMap((segment) => segment.experts?.flat() ?? []);

@@ -67,14 +67,18 @@ function planHost(model: Model, options: PlanOptions): Plan {
   const cuts = cutter(model, options.readAlignment);
   const { logitRows = DEFAULT_LOGIT_ROWS } = options;
   const activations = activationBytes(model, options.readAlignment, logitRows);
-  const { processBytes, contextLength, memory = Infinity } = options;
-  const besides = (rows: number) => processBytes + stateBytes(model, contextLength, rows) + activations(rows);
-  const granted = (rows: number) => Math.min(memory - besides(rows), options.weightsMemory ?? Infinity);
+  const { contextLength, memory = Infinity } = options;
+  const { processBytes, draft = { weights: 0, state: 0, activations: 0 } } = options;
+  const draftBytes = draft.weights + draft.state + draft.activations;
+  const others = processBytes + draftBytes;
+  const weightsMemory = (options.weightsMemory ?? Infinity) - draft.weights;
+  const besides = (rows: number) => others + stateBytes(model, contextLength, rows) + activations(rows);
+  const granted = (rows: number) => Math.min(memory - besides(rows), weightsMemory);
 
   const candidates = rowCandidates(options.maxRows ?? DEFAULT_MAX_ROWS);
   const least = candidates.at(-1)!;
   const floorWeights = Math.min(...cuts.sizes.map((size) => leastWeights(cuts.at(size))));
-  const floor = { memory: besides(least) + floorWeights, weightsMemory: floorWeights };
+  const floor = { memory: besides(least) + floorWeights, weightsMemory: floorWeights + draft.weights };
   if (options.weightsMemory !== undefined && options.weightsMemory < floor.weightsMemory) {
     throw new BudgetError({
       option: 'weightsMemory',
@@ -88,7 +92,7 @@ function planHost(model: Model, options: PlanOptions): Plan {
   }
 
   const comfortable = (rows: number) =>
-    activations(rows) <= ACTIVATION_SHARE * (memory - processBytes - stateBytes(model, contextLength, rows));
+    activations(rows) <= ACTIVATION_SHARE * (memory - others - stateBytes(model, contextLength, rows));
   const maxRows =
     candidates.find((rows) => everything(cuts.at(LARGEST_SEGMENT), granted(rows)) !== undefined) ??
     candidates.find((rows) => comfortable(rows) && granted(rows) >= floorWeights) ??
@@ -103,6 +107,7 @@ function planHost(model: Model, options: PlanOptions): Plan {
     state,
     activations: activations(maxRows),
     process: processBytes,
+    draft: draftBytes,
     floor,
   });
 }
@@ -214,6 +219,7 @@ function assemble(
     state: number;
     activations: number;
     process: number;
+    draft: number;
     floor: Plan['floor'];
   },
 ): Plan {
@@ -227,7 +233,7 @@ function assemble(
   const staticBytes = total(segments);
   const pinnedBytes = total(segments.filter((_, i) => pinned[i]));
   const expertBytes = total(segments.flatMap((segment) => segment.experts?.flat() ?? []));
-  const { maxRows, logitRows, state, activations, process, floor } = rest;
+  const { maxRows, logitRows, state, activations, process, draft, floor } = rest;
   return {
     segments,
     pinned,
@@ -241,7 +247,8 @@ function assemble(
       state,
       activations,
       process,
-      total: pinnedBytes + ring + experts + state + activations + process,
+      draft,
+      total: pinnedBytes + ring + experts + state + activations + process + draft,
     },
     expertSlots: { count: slots, bytes: cut.experts.largest },
     streamedBytes: staticBytes - pinnedBytes + (held ? 0 : expertBytes),

@@ -15,6 +15,8 @@ export interface PlanSummary {
   readonly state: number;
   readonly activations: number;
   readonly process: number;
+  /** A model that drafts for this one, with its state and activations. */
+  readonly draft: number;
   readonly total: number;
   /** Rows of the widest pass. */
   readonly maxRows: number;
@@ -37,6 +39,7 @@ export function summarisePlan(plan: Plan): PlanSummary {
     state: bytes.state,
     activations: bytes.activations,
     process: bytes.process,
+    draft: bytes.draft,
     total: bytes.total,
     maxRows: plan.maxRows,
     segments: {

@@ -67,6 +67,14 @@ export interface DevicePlan {
   readonly uploadedBytes: number;
 }
 
+/** Memory of a model that drafts for another one. */
+export interface DraftBytes {
+  /** Counts against `weightsMemory` too. */
+  readonly weights: number;
+  readonly state: number;
+  readonly activations: number;
+}
+
 /** What a plan is made from. All sizes are bytes. */
 export interface PlanOptions {
   /** Cap for the whole process. @defaultValue unlimited */
@@ -75,6 +83,8 @@ export interface PlanOptions {
   readonly weightsMemory?: number;
   /** Node, code, tokenizer and other users of the process; counts against `memory`. */
   readonly processBytes: number;
+  /** A smaller model that drafts tokens for this one; counts against `memory`. @defaultValue none */
+  readonly draft?: DraftBytes | undefined;
   /** Positions of state to hold room for, over all sequences. */
   readonly contextLength: number;
   /** Rows of the widest pass wanted; fewer where memory is short. @defaultValue 512 */
@@ -106,6 +116,8 @@ export interface Plan {
     /** Workspace, carried values, logits, gathered embedding rows, rope tables. */
     readonly activations: number;
     readonly process: number;
+    /** A model that drafts for this one, with its state and activations. */
+    readonly draft: number;
     /** All of the above that count against `memory`. */
     readonly total: number;
   };
