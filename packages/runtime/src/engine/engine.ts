@@ -5,7 +5,6 @@ import {
   type Executor,
   type Graph,
   type LayerState,
-  type PassRows,
   type Program,
   type RunCall,
   type WeightBytes,
@@ -16,11 +15,12 @@ import { activationBytes } from '../plan/activations';
 import { hostShare } from '../plan/device';
 import { stateBytes } from '../plan/state-bytes';
 import type { Plan, Segment } from '../plan/types';
-import { keptPinned, widestPass } from '../plan/wide-pass';
+import { keptPinned, type PassShape, widestPass } from '../plan/wide-pass';
 import { Admission } from './admission';
 import { Constants } from './constants';
 import { DeviceSide } from './device-side';
 import { ExpertCache } from './expert-cache';
+import { HeadPart, mostLogitRows } from './head-part';
 import { InOrder } from './in-order';
 import { carryBuffers, PassBuffers } from './pass-buffers';
 import { cutPasses, type PackedRows, packRows, type Row } from './rows';
@@ -173,6 +173,17 @@ export class Engine {
     this.#streamer.prefetch();
   }
 
+  /** Rows of one pass whose logits may be wanted. A step that wants more of them takes several passes. */
+  get mostLogitRows(): number {
+    const { model, plan } = this;
+    return plan.device === null ? mostLogitRows(plan.logitRows, model.config.vocabSize) : plan.logitRows;
+  }
+
+  /** How a step of `count` rows is run, the longest sequence having `length` positions after it. */
+  passShape(count: number, length: number): PassShape {
+    return this.#shape(count, length, (width) => Math.ceil(count / width));
+  }
+
   /**
    * Runs rows of any number of sequences and returns the logits `[vocabSize]` of those that want them, in order. Takes
    * as many passes as memory asks for: of more rows than the plan has room for, as few as pinned weights can make place
@@ -217,7 +228,7 @@ export class Engine {
     const buffers = wide ?? this.#buffers;
     const logits: Float32Array[] = [];
     try {
-      for (const pass of cutPasses(rows, buffers.maxRows, this.plan.logitRows)) {
+      for (const pass of cutPasses(rows, buffers.maxRows, this.mostLogitRows)) {
         logits.push(...(await this.#pass(pass, buffers, signal)));
       }
       return logits;
@@ -228,18 +239,10 @@ export class Engine {
 
   /** Buffers for wider passes than the plan's, in the place of pinned weights, where that saves reading. */
   async #widen(rows: readonly Row[]): Promise<PassBuffers | undefined> {
-    const { model, plan } = this;
-    // A device has room for the plan's passes alone.
-    if (rows.length <= plan.maxRows || plan.device !== null) return undefined;
+    const { plan } = this;
+    if (rows.length <= plan.maxRows) return undefined;
     const length = 1 + rows.reduce((most, { position }) => Math.max(most, position), 0);
-    // Layers with a window keep more of a wide pass.
-    const state = (width: number) => stateBytes(this.#hostShare, length, width);
-    const shape = widestPass(plan, {
-      count: rows.length,
-      passes: (width) => cutPasses(rows, width, plan.logitRows).length,
-      activations: activationBytes(model, this.#reader.alignment, plan.logitRows),
-      fits: (width) => state(width) <= state(plan.maxRows),
-    });
+    const shape = this.#shape(rows.length, length, (width) => cutPasses(rows, width, this.mostLogitRows).length);
     if (shape.lent === 0) return undefined;
     await this.#streamer.lend(keptPinned(plan, shape.lent));
     try {
@@ -248,6 +251,20 @@ export class Engine {
       this.#streamer.reclaim();
       throw error;
     }
+  }
+
+  #shape(count: number, length: number, passes: (width: number) => number): PassShape {
+    const { model, plan } = this;
+    // A device has room for the plan's passes alone.
+    if (count <= plan.maxRows || plan.device !== null) return { rows: plan.maxRows, lent: 0 };
+    // Layers with a window keep more of a wide pass.
+    const state = (width: number) => stateBytes(this.#hostShare, length, width);
+    return widestPass(plan, {
+      count,
+      passes,
+      activations: activationBytes(model, this.#reader.alignment, plan.logitRows),
+      fits: (width) => state(width) <= state(plan.maxRows),
+    });
   }
 
   #narrow(wide: PassBuffers): void {
@@ -303,47 +320,71 @@ export class Engine {
 
   async #run(rows: readonly Row[], pass: Pass): Promise<Float32Array[]> {
     const head = this.#stages.length - 1;
-    const wanting = rows.flatMap((row, r) => (row.wantsLogits ? [r] : []));
-    const headRows = packRows(wanting.map((r) => rows[r]!)).rows;
+    const { hiddenSize, vocabSize } = this.model.config;
     let routes: Int32Array | undefined;
     let entered = false;
+    const parts = this.#headParts(rows, pass);
     // Where no row wants logits, the head is neither read nor run.
-    const skips = (segment: Segment) => segment.block === head && wanting.length === 0;
+    const skips = (segment: Segment) => segment.block === head && parts.length === 0;
     this.#streamer.begin(skips);
     this.#deviceSide?.begin();
-    for (const segment of this.plan.segments) {
-      this.#checkGoOn(pass.signal);
-      const stage = this.#stages[segment.block]!;
-      if (segment.block !== head) {
-        routes = await this.#runSegment(segment, stage, this.#layerCall(stage, pass), routes, pass.ahead);
-        continue;
+    try {
+      for (const segment of this.plan.segments) {
+        this.#checkGoOn(pass.signal);
+        const stage = this.#stages[segment.block]!;
+        if (segment.block !== head) {
+          routes = await this.#runSegment(segment, stage, [this.#layerCall(stage, pass)], routes, pass.ahead);
+          continue;
+        }
+        if (skips(segment)) {
+          await this.#streamer.skip();
+          continue;
+        }
+        if (!entered) {
+          await pass.ahead.settle();
+          await this.#deviceSide?.leave(pass.buffers.carry, rows.length);
+          for (const part of parts) part.gather(pass.buffers.carry.get('hidden')!, hiddenSize);
+        }
+        entered = true;
+        const calls = parts.map(({ call }) => call);
+        await this.#runSegment(segment, stage, calls, undefined, pass.ahead);
       }
-      if (skips(segment)) {
-        await this.#streamer.skip();
-        continue;
-      }
-      if (!entered) {
-        await pass.ahead.settle();
-        await this.#deviceSide?.leave(pass.buffers.carry, rows.length);
-        this.#gatherHidden(pass.buffers.carry, wanting);
-      }
-      entered = true;
-      const call = { ...this.#headCall(headRows, pass.buffers), states: [] };
-      await this.#runSegment(segment, stage, call, undefined, pass.ahead);
+      await pass.ahead.settle();
+      if (parts.length > 0) await this.#deviceSide?.leave(this.#headCarry, parts[0]!.call.rows.count);
+      return parts.flatMap((part) => {
+        const logits = part.logits(vocabSize);
+        part.dispose();
+        return logits;
+      });
+    } finally {
+      await pass.ahead.settle().catch(() => {});
+      for (const part of parts) part.dispose();
     }
-    await pass.ahead.settle();
-    if (wanting.length > 0) await this.#deviceSide?.leave(this.#headCarry, wanting.length);
-    return this.#logits(wanting.length);
   }
 
-  /** Runs one segment, and returns the experts chosen if it ends at a router. */
+  /** The rows that want logits, as many together as there is always room for. */
+  #headParts(rows: readonly Row[], { buffers }: Pass): HeadPart[] {
+    const { plan, model } = this;
+    const wanting = rows.flatMap((row, r) => (row.wantsLogits ? [r] : []));
+    const count = Math.ceil(wanting.length / plan.logitRows);
+    const first = { carry: this.#headCarry, workspace: buffers.workspace };
+    const workspace = Math.max(64, this.#stages.at(-1)!.program.workspaceBytes(plan.logitRows));
+    return Array.from({ length: count }, (_, i) => {
+      const some = wanting.slice(i * plan.logitRows, (i + 1) * plan.logitRows);
+      return new HeadPart(model.head, rows, some, plan.logitRows, i === 0 ? first : workspace);
+    });
+  }
+
+  /** Runs one segment in each call, and returns the experts chosen if it ends at a router. */
   async #runSegment(
     segment: Segment,
     stage: Stage,
-    call: Omit<RunCall, 'part' | 'weights'>,
+    calls: readonly Omit<RunCall, 'part' | 'weights'>[],
     routes: Int32Array | undefined,
     ahead: InOrder,
   ): Promise<Int32Array | undefined> {
+    // Only the head is run in several, and not on a device.
+    const call = calls[0]!;
     await this.#changeSides(stage, call, ahead);
     if (segment.experts !== undefined) {
       const graph = expertGraph(stage.block.graph, segment);
@@ -366,14 +407,15 @@ export class Engine {
       });
     }
     const weights = await this.#streamer.acquire(segment);
-    const run = { ...call, part: segment.part, weights: this.#byIndex(graph, tensors, weights) };
-    const computed = this.#compute(segmentName(segment), stage.program, run);
-    await ahead.take(computed);
+    const placed = { part: segment.part, weights: this.#byIndex(graph, tensors, weights) };
+    const computed = calls.map((call) => this.#compute(segmentName(segment), stage.program, { ...call, ...placed }));
+    for (const each of computed) await ahead.take(each);
     // Weights that stay where they are need not be waited for: the executor computes calls in order, and goes on to the
     // next without a pause if it has it by then.
-    const chosen = this.#streamer.holds(segment) && !choosesExperts(graph, segment) ? undefined : await computed;
+    const goOn = this.#streamer.holds(segment) && !choosesExperts(graph, segment);
+    const chosen = goOn ? [] : await Promise.all(computed);
     this.#streamer.release();
-    return chosen;
+    return chosen[0];
   }
 
   /** Brings values to where the next segment is computed. */
@@ -406,26 +448,6 @@ export class Engine {
       pass.packed.sequences.map((sequence) => sequence.states[stage.layer!]![s]!),
     );
     return { ...this.#call(pass), states };
-  }
-
-  #headCall(rows: PassRows, { workspace }: PassBuffers): Pick<RunCall, 'rows' | 'carry' | 'workspace' | 'maxRows'> {
-    return { rows, carry: this.#headCarry, workspace, maxRows: this.plan.logitRows };
-  }
-
-  /** Moves the hidden rows that want logits together, at the head's entrance. */
-  #gatherHidden(carry: PassBuffers['carry'], wanting: readonly number[]): void {
-    const width = this.model.config.hiddenSize;
-    const from = carry.get('hidden')!;
-    const to = this.#headCarry.get('hidden')!;
-    wanting.forEach((r, i) => {
-      to.float32(i * width * 4, width).set(from.float32(r * width * 4, width));
-    });
-  }
-
-  #logits(count: number): Float32Array[] {
-    const width = this.model.config.vocabSize;
-    const buffer = this.#headCarry.get('logits')!;
-    return Array.from({ length: count }, (_, i) => buffer.float32(i * width * 4, width).slice());
   }
 
   /** Weights by their index in the graph; the part at hand uses no others. */

@@ -1,0 +1,65 @@
+import type { Block, PassRows, RunCall } from '@airllm/kernels';
+import { HostBuffer } from '@airllm/loader';
+import { carryBuffers } from './pass-buffers';
+import { packRows, type Row } from './rows';
+
+/** Bytes of logits one pass may give: of more rows than the head computes together, some are kept until all are there. */
+const MOST_LOGIT_BYTES = 32 * 1024 * 1024;
+
+/** Rows of one pass whose logits may be wanted, where `together` are computed together. */
+export function mostLogitRows(together: number, vocabSize: number): number {
+  return Math.max(together, Math.floor(MOST_LOGIT_BYTES / (4 * vocabSize)));
+}
+
+/** What the head computes on. */
+export interface HeadBuffers {
+  readonly carry: ReadonlyMap<string, HostBuffer>;
+  readonly workspace: HostBuffer;
+}
+
+/** Rows whose logits are computed together. The head's weights may be there for one part of it after the other. */
+export class HeadPart {
+  readonly call: Omit<RunCall, 'part' | 'weights'>;
+  readonly #buffers: HeadBuffers;
+  readonly #rows: readonly number[];
+  readonly #owned: boolean;
+
+  /** @param rows - Indexes in the pass's rows. */
+  constructor(
+    head: Block,
+    pass: readonly Row[],
+    rows: readonly number[],
+    maxRows: number,
+    given: HeadBuffers | number,
+  ) {
+    this.#owned = typeof given === 'number';
+    this.#buffers =
+      typeof given === 'number'
+        ? { carry: carryBuffers([head], maxRows), workspace: HostBuffer.allocate(given, { label: 'head workspace' }) }
+        : given;
+    this.#rows = rows;
+    const packed: PassRows = packRows(rows.map((r) => pass[r]!)).rows;
+    this.call = { rows: packed, ...this.#buffers, maxRows, states: [] };
+  }
+
+  /** Takes its rows of the hidden values `[rows, width]` that come out of the layers. */
+  gather(from: HostBuffer, width: number): void {
+    const to = this.#buffers.carry.get('hidden')!;
+    this.#rows.forEach((r, i) => {
+      to.float32(i * width * 4, width).set(from.float32(r * width * 4, width));
+    });
+  }
+
+  /** Copies of its rows' logits. */
+  logits(width: number): Float32Array[] {
+    const buffer = this.#buffers.carry.get('logits')!;
+    return this.#rows.map((_, i) => buffer.float32(i * width * 4, width).slice());
+  }
+
+  /** Gives back buffers of its own. Idempotent. */
+  dispose(): void {
+    if (!this.#owned) return;
+    for (const buffer of this.#buffers.carry.values()) buffer.dispose();
+    this.#buffers.workspace.dispose();
+  }
+}
