@@ -4,9 +4,11 @@ import { BudgetError } from '../errors';
 import type { Model } from '../models/model';
 import { laidOut } from '../testing/laid-out';
 import { tinyConfig } from '../testing/tiny-configs';
+import { predictPass } from './predict';
 import { planResidency } from './residency';
 import { worstPartBytes } from './segments';
 import { stateBytes } from './state-bytes';
+import { summarisePlan } from './summary';
 import type { DeviceGrant, Plan } from './types';
 
 const HOST = { processBytes: 0, contextLength: 100, readAlignment: 4096 };
@@ -92,6 +94,32 @@ describe('a plan with a device', () => {
     expect(device!.bytes.staging).toBe(2 * LAYER);
     expect(device!.uploadedBytes).toBe(10 * LAYER + HEAD - device!.bytes.weights);
     expect(plan.bytes.state).toBe(0);
+    const summary = summarisePlan({ ...plan, device });
+    expect(summary.streamedStatic).toBe(summary.streamedPerPass);
+    expect(summary.device!.blocks.computed).toHaveLength(11);
+  });
+
+  test('is predicted to read and upload what does not stay, at the speed of the slower', () => {
+    const bytes = ROWS + 10 * STATE + 6 * LAYER + HEAD;
+    const plan = planResidency(model, { ...HOST, memory: 30 * MIB, device: grant(bytes, 'all') });
+    const speeds = {
+      diskBytesPerSecond: 1e9,
+      readSeconds: 0,
+      dramBytesPerSecond: 1e9,
+      flopsPerSecond: 1e12,
+      callSeconds: 0,
+      opSeconds: 0,
+    };
+    const device = { uploadBytesPerSecond: 1e8, bytesPerSecond: 1e11, flopsPerSecond: 1e13, callSeconds: 0 };
+    const slow = predictPass(plan, model, { ...speeds, device });
+    expect(slow.binds).toBe('bus');
+    expect(slow.terms.bus).toBeCloseTo(plan.device!.uploadedBytes / 1e8, 2);
+    const fast = predictPass(plan, model, { ...speeds, device: { ...device, uploadBytesPerSecond: 1e10 } });
+    expect(fast.binds).toBe('disk');
+    expect(fast.terms.disk).toBeCloseTo(plan.streamedBytes / 1e9, 5);
+    expect(fast.seconds).toBeLessThan(1.3 * fast.terms.disk);
+    const first = predictPass(plan, model, { ...speeds, device }, { first: true });
+    expect(first.terms.bus).toBeCloseTo((10 * LAYER + HEAD) / 1e8, 2);
   });
 
   test('says how much it needs where that is not granted', () => {

@@ -14,6 +14,10 @@ export interface SegmentWork {
   readonly bytes: number;
   /** A multiplication and an addition count as two. */
   readonly flops: number;
+  /** A device computes it. */
+  readonly onDevice: boolean;
+  /** Bytes of weights that are brought to the device for it. */
+  readonly uploadBytes: number;
   /** Parts run, and ops in them. */
   readonly calls: number;
   readonly ops: number;
@@ -27,7 +31,17 @@ export interface PassRowCounts {
   readonly first: boolean;
 }
 
-const NO_WORK: SegmentWork = { readBytes: 0, ringBytes: 0, onDemand: false, bytes: 0, flops: 0, calls: 0, ops: 0 };
+const NO_WORK: SegmentWork = {
+  readBytes: 0,
+  ringBytes: 0,
+  onDemand: false,
+  bytes: 0,
+  flops: 0,
+  onDevice: false,
+  uploadBytes: 0,
+  calls: 0,
+  ops: 0,
+};
 
 /** The work of a plan's segments, in order. Routed experts count as chosen evenly and independently of each other. */
 export function passWork(plan: Plan, model: Model, counts: PassRowCounts): SegmentWork[] {
@@ -36,24 +50,36 @@ export function passWork(plan: Plan, model: Model, counts: PassRowCounts): Segme
   return plan.segments.map((segment) => {
     const { graph } = blocks[segment.block]!;
     const rows = segment.block === model.layers.length ? Math.min(counts.rows, counts.headRows) : counts.rows;
-    if (segment.experts !== undefined) return expertWork(segment, graph, rows, counts.first ? 0 : held);
+    const onDevice = plan.device?.computes[segment.block] === true;
+    if (segment.experts !== undefined) {
+      const work = expertWork(segment, graph, rows, counts.first ? 0 : held);
+      return { ...work, onDevice, uploadBytes: onDevice ? work.bytes : 0 };
+    }
     // The head of a pass whose logits nobody wants.
     if (rows === 0) return NO_WORK;
     const { bytes, elements } = sizeOf(segment.weights, graph);
     const pinned = plan.pinned[segment.index] === true;
+    const stays = plan.device?.resident[segment.block] === true;
     return {
-      readBytes: counts.first || !pinned ? segment.bytes : 0,
+      readBytes: counts.first || !(pinned || stays) ? segment.bytes : 0,
       ringBytes: pinned ? 0 : segment.bytes,
       onDemand: false,
       bytes,
       flops: 2 * elements * rows,
+      onDevice,
+      uploadBytes: onDevice && (counts.first || !stays) ? bytes : 0,
       calls: 1,
       ops: segment.part.to - segment.part.from,
     };
   });
 }
 
-function expertWork(segment: Segment, graph: Graph, rows: number, held: number): SegmentWork {
+function expertWork(
+  segment: Segment,
+  graph: Graph,
+  rows: number,
+  held: number,
+): Omit<SegmentWork, 'onDevice' | 'uploadBytes'> {
   const op = graph.ops[segment.part.from];
   if (op?.op !== 'expert') throw new Error(`segment ${segment.index} is not one of experts`);
   const experts = segment.experts!;

@@ -1,6 +1,7 @@
 import { readAlignment } from '@airllm/loader';
 import type { Model } from '../models/model';
 import { activationBytes } from './activations';
+import { hostShare } from './device';
 import { expertParts, passWork, type SegmentWork } from './pass-work';
 import { type PipelineStep, steadyPassSeconds } from './pipeline';
 import { stateBytes } from './state-bytes';
@@ -20,6 +21,19 @@ export interface PassSpeeds {
   /** Seconds of a call that runs a part of a graph, and of each op in it, beside its bytes and operations. */
   readonly callSeconds: number;
   readonly opSeconds: number;
+  /** Of the device, where the plan has one. */
+  readonly device?: DeviceSpeeds | undefined;
+}
+
+/** What a device does per second. */
+export interface DeviceSpeeds {
+  /** Bytes of weights brought to it: over the bus, and into its memory. */
+  readonly uploadBytesPerSecond: number;
+  /** Bytes of weights on the device that a product with one row goes through. */
+  readonly bytesPerSecond: number;
+  /** Operations of products with many rows. */
+  readonly flopsPerSecond: number;
+  readonly callSeconds: number;
 }
 
 export interface PredictOptions {
@@ -31,8 +45,8 @@ export interface PredictOptions {
   readonly first?: boolean | undefined;
 }
 
-/** What limits a pass: the drive, reading weights from memory, arithmetic, or many small steps. */
-export type Limit = 'disk' | 'dram' | 'flops' | 'steps';
+/** What limits a pass: the drive, the bus to a device, reading weights from memory, arithmetic, or many small steps. */
+export type Limit = 'disk' | 'bus' | 'dram' | 'flops' | 'steps';
 
 /** Times are seconds. */
 export interface PassPrediction {
@@ -53,8 +67,8 @@ const SECONDS_PER_LOGIT = 5e-9;
 const HEAD_ROWS = 1;
 
 /**
- * How long rows take, from a plan and a machine's speeds: by `t ≥ max(streamed / disk, weights / dram, 2 · parameters ·
- * rows / flops)`, taken segment by segment through the ring as the streamer does, and with the time of calls, of small
+ * How long rows take, from a plan and a machine's speeds: by `t ≥ max(streamed / disk, uploaded / bus, weights / memory,
+ * 2 · parameters · rows / flops)`, memory and arithmetic being the host's or the device's, taken segment by segment through the ring as the streamer does, and with the time of calls, of small
  * ops, of reading keys and values, of embedding rows and of sampling. Pure.
  *
  * Assumed: a product takes the longer of reading its weights and of its arithmetic; routed experts are chosen evenly, and
@@ -82,6 +96,7 @@ export function predictPass(
     parts.reduce((total, part) => total + of(part), 0);
   const terms = {
     disk: sum((part) => part.terms.disk),
+    bus: sum((part) => part.terms.bus),
     dram: sum((part) => part.terms.dram),
     flops: sum((part) => part.terms.flops),
     steps: sum((part) => part.terms.steps),
@@ -89,7 +104,7 @@ export function predictPass(
   const seconds = sum((part) => part.seconds);
   const binds = (Object.keys(terms) as Limit[]).reduce((most, term) => (terms[term] > terms[most] ? term : most));
   const streamedBytes = sum((part) => part.streamedBytes);
-  const others = Math.max(terms.dram, terms.flops) + terms.steps;
+  const others = Math.max(terms.bus, terms.dram, terms.flops) + terms.steps;
   const memoryForTenth =
     binds === 'disk' && !first && others <= 0.9 * seconds
       ? Math.ceil((memoryPerByte(plan, streamedBytes / passes) * 0.1 * seconds * speeds.diskBytesPerSecond) / passes)
@@ -99,7 +114,7 @@ export function predictPass(
 
 /** What the engine makes of a step of so many rows. */
 function shapeOf(plan: Plan, model: Model, count: number, positions: number): PassShape {
-  if (count <= plan.maxRows) return { rows: plan.maxRows, lent: 0 };
+  if (count <= plan.maxRows || plan.device !== null) return { rows: plan.maxRows, lent: 0 };
   const state = (rows: number) => stateBytes(model, positions + count, rows);
   return widestPass(plan, {
     count,
@@ -130,21 +145,18 @@ function predictOne(
   options: Resolved,
 ): Omit<PassPrediction, 'binds' | 'memoryForTenth'> {
   const work = passWork(plan, model, options);
-  const stateSeconds = stateBytes(model, options.positions, options.rows) / speeds.dramBytesPerSecond;
+  const share = plan.device === null ? model : hostShare(model, plan.device);
+  const stateSeconds = stateBytes(share, options.positions, options.rows) / speeds.dramBytesPerSecond;
   const between =
     speeds.readSeconds + speeds.callSeconds + model.config.vocabSize * options.headRows * SECONDS_PER_LOGIT;
   // Spread evenly: in which of its segments a layer attends matters little.
   const statePerSegment = stateSeconds / Math.max(1, work.length);
   const steps = work.map(
-    ({ readBytes, ringBytes, onDemand, bytes, flops, calls, ops }): PipelineStep => ({
-      readSeconds: readBytes / speeds.diskBytesPerSecond,
-      ringBytes,
-      onDemand,
-      computeSeconds:
-        Math.max(bytes / speeds.dramBytesPerSecond, flops / speeds.flopsPerSecond) +
-        calls * speeds.callSeconds +
-        ops * speeds.opSeconds +
-        statePerSegment,
+    (each): PipelineStep => ({
+      readSeconds: each.readBytes / speeds.diskBytesPerSecond,
+      ringBytes: each.ringBytes,
+      onDemand: each.onDemand,
+      computeSeconds: computeSeconds(each, speeds) + statePerSegment,
     }),
   );
   const total = (of: (each: SegmentWork) => number) => work.reduce((sum, each) => sum + of(each), 0);
@@ -158,10 +170,37 @@ function predictOne(
     }),
     terms: {
       disk: streamedBytes / speeds.diskBytesPerSecond,
-      dram: total(({ bytes }) => bytes) / speeds.dramBytesPerSecond + stateSeconds,
-      flops: total(({ flops }) => flops) / speeds.flopsPerSecond,
-      steps: total(({ calls }) => calls) * speeds.callSeconds + total(({ ops }) => ops) * speeds.opSeconds + between,
+      bus: total((each) => uploadSeconds(each, speeds)),
+      dram: total((each) => each.bytes / sideOf(each, speeds).bytesPerSecond) + stateSeconds,
+      flops: total((each) => each.flops / sideOf(each, speeds).flopsPerSecond),
+      steps: total((each) => stepSeconds(each, speeds)) + between,
     },
     streamedBytes,
   };
+}
+
+/** Uploads take turns with products: the runtime of the device does one thing at a time. */
+function computeSeconds(work: SegmentWork, speeds: PassSpeeds): number {
+  const { bytesPerSecond, flopsPerSecond } = sideOf(work, speeds);
+  const product = Math.max(work.bytes / bytesPerSecond, work.flops / flopsPerSecond);
+  return product + uploadSeconds(work, speeds) + stepSeconds(work, speeds);
+}
+
+function stepSeconds({ calls, ops, onDevice }: SegmentWork, speeds: PassSpeeds): number {
+  const { device } = speeds;
+  if (onDevice && device !== undefined) return calls * device.callSeconds;
+  return calls * speeds.callSeconds + ops * speeds.opSeconds;
+}
+
+function uploadSeconds({ uploadBytes }: SegmentWork, { device }: PassSpeeds): number {
+  return device === undefined ? 0 : uploadBytes / device.uploadBytesPerSecond;
+}
+
+/** Who goes through the weights; a device that was not measured counts as the host. */
+function sideOf(
+  { onDevice }: SegmentWork,
+  speeds: PassSpeeds,
+): Pick<DeviceSpeeds, 'bytesPerSecond' | 'flopsPerSecond'> {
+  if (onDevice && speeds.device !== undefined) return speeds.device;
+  return { bytesPerSecond: speeds.dramBytesPerSecond, flopsPerSecond: speeds.flopsPerSecond };
 }

@@ -1,4 +1,4 @@
-import type { Plan } from './types';
+import type { DevicePlan, Plan } from './types';
 
 /** A plan in figures, for people and for `--json`; all sizes are bytes. */
 export interface PlanSummary {
@@ -22,18 +22,34 @@ export interface PlanSummary {
   readonly maxRows: number;
   readonly segments: { readonly count: number; readonly pinned: number; readonly largest: number };
   readonly floor: Plan['floor'];
+  /** What a device takes and computes; null where the host does all. */
+  readonly device: DeviceSummary | null;
 }
+
+/** A device's share; sizes are bytes there. */
+export type DeviceSummary = DevicePlan['bytes'] & {
+  readonly name: string;
+  /** Blocks of the model, and of them those that the device computes and that stay there; the head is the last. */
+  readonly blocks: {
+    readonly count: number;
+    readonly computed: readonly number[];
+    readonly resident: readonly number[];
+  };
+  readonly uploadedPerPass: number;
+};
 
 /** Where a plan's bytes go. */
 export function summarisePlan(plan: Plan): PlanSummary {
   const { bytes, segments, pinned, expertSlots } = plan;
   const parts = segments.flatMap((segment) => segment.experts?.flat() ?? []);
   const expertBytes = parts.reduce((sum, part) => sum + part.bytes, 0);
+  const elsewhere = segments.filter(({ block }) => plan.device?.resident[block]);
+  const elsewhereBytes = elsewhere.reduce((sum, segment) => sum + segment.bytes, 0);
   return {
     weights: bytes.weights,
     pinned: bytes.pinned,
     streamedPerPass: plan.streamedBytes,
-    streamedStatic: bytes.weights - expertBytes - bytes.pinned,
+    streamedStatic: bytes.weights - expertBytes - bytes.pinned - elsewhereBytes,
     ring: bytes.ring,
     expertSlots: { ...expertSlots, parts: parts.length },
     state: bytes.state,
@@ -48,5 +64,16 @@ export function summarisePlan(plan: Plan): PlanSummary {
       largest: segments.reduce((most, segment) => Math.max(most, segment.bytes), 0),
     },
     floor: plan.floor,
+    device: plan.device && summariseDevice(plan.device),
+  };
+}
+
+function summariseDevice({ name, bytes, computes, resident, uploadedBytes }: DevicePlan): DeviceSummary {
+  const numbers = (marks: readonly boolean[]) => marks.flatMap((marked, b) => (marked ? [b] : []));
+  return {
+    name,
+    ...bytes,
+    blocks: { count: computes.length, computed: numbers(computes), resident: numbers(resident) },
+    uploadedPerPass: uploadedBytes,
   };
 }
