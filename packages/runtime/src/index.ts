@@ -42,13 +42,19 @@ export {
   UnsupportedConfigError,
 } from './errors';
 export { continuationRows } from './generate/continuation';
+export { NoCandidateError } from './generate/errors';
 export { generate, stream } from './generate/generate';
 export { type GenerationDefaults, loadGenerationDefaults, readGenerationDefaults } from './generate/generation-config';
+export type { ChosenLogprob, TokenLogprob } from './generate/logprobs';
 export {
+  type GenerationOptions,
   type LimitOptions,
+  type LogitsOptions,
+  type LogprobsOptions,
   type ResolvedGeneration,
   resolveGeneration,
   type SamplingOptions,
+  type StoppingCriteria,
 } from './generate/options';
 export {
   type PerplexityOptions,
@@ -57,7 +63,16 @@ export {
   perplexity,
 } from './generate/perplexity';
 export { type RandomSource, seededRandom } from './generate/random';
-export { argmax, type Sampling, sample } from './generate/sampling';
+export {
+  argmax,
+  type Candidate,
+  draw,
+  type LogitsProcessor,
+  processLogits,
+  type Sampling,
+  sample,
+  targetDistribution,
+} from './generate/sampling';
 export type { GenerationSession } from './generate/session';
 export type {
   FinishReason,

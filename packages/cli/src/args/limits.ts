@@ -1,4 +1,4 @@
-import type { GenerateOptions, LimitOptions, SamplingOptions } from '@airllm/runtime';
+import type { GenerateOptions, GenerationOptions, LimitOptions } from '@airllm/runtime';
 import { type Covers, list, number, type OptionGroup, toggle } from './option';
 
 const options = {
@@ -8,6 +8,7 @@ const options = {
   }),
   stop: list({ value: '<text>', help: 'End before this text; may be given several times.' }),
   ignoreEos: toggle({ help: 'Go on past the model’s end tokens.' }),
+  stoppingCriteria: { declined: 'a function; --stop takes texts' },
 } satisfies Covers<LimitOptions>;
 
 /** Where an answer ends. */
@@ -18,4 +19,4 @@ export const declinedCallOptions = {
   chat: { declined: 'tools, documents and template variables need JSON' },
   returnLogits: { declined: 'logits are for programs' },
   signal: { declined: 'Ctrl-C is' },
-} satisfies Covers<Omit<GenerateOptions, keyof SamplingOptions | keyof LimitOptions>>;
+} satisfies Covers<Omit<GenerateOptions, keyof GenerationOptions>>;

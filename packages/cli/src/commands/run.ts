@@ -1,6 +1,7 @@
 import { conversionArgs } from '../args/conversion';
 import { engineArgs } from '../args/engine';
 import { limitArgs } from '../args/limits';
+import { logitsArgs } from '../args/logits';
 import { memoryArgs } from '../args/memory';
 import { modelArgs } from '../args/model';
 import { type OptionGroup, text, toggle } from '../args/option';
@@ -54,6 +55,7 @@ export const run = defineCommand({
     memory: memoryArgs,
     limits: limitArgs,
     sampling: samplingArgs,
+    logits: logitsArgs,
     engine: engineArgs,
     watch: watchArgs,
     conversion: conversionArgs,
@@ -84,7 +86,7 @@ export const run = defineCommand({
       }
       terminal.note(terminal.style.dim(`${planLine(model, values.memory)}\n`));
       const style = { templated: model.chatTemplate !== null && !raw, system };
-      const options = { ...values.limits, ...values.sampling };
+      const options = { ...values.limits, ...values.sampling, ...values.logits };
       const results = await watch.during(model, async () =>
         prompt === undefined
           ? chat(context, model, style, options)

@@ -1,15 +1,14 @@
 import {
   type GenerateRequest,
   type GenerateResult,
+  type GenerationOptions,
   type LanguageModel,
-  type LimitOptions,
-  type SamplingOptions,
   summarisePlan,
 } from '@airllm/runtime';
 import type { Context } from '../command';
 import { type PromptStyle, promptOf } from './prompt';
 
-export type CallOptions = SamplingOptions & LimitOptions;
+export type CallOptions = GenerationOptions;
 
 interface AnswerRequest extends PromptStyle, CallOptions {
   readonly prompt: string;

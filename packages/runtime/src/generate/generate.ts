@@ -1,6 +1,7 @@
 import type { Sequence } from '../engine';
-import { StopStrings, TextStream } from '../text';
+import { StopStrings, TextStream, TokenBytes } from '../text';
 import { continuationRows } from './continuation';
+import { type ChosenLogprob, chosenLogprob } from './logprobs';
 import { type ResolvedGeneration, resolveGeneration } from './options';
 import { newTokenLimit, promptIds } from './prompt';
 import { seededRandom } from './random';
@@ -16,7 +17,7 @@ import type { FinishReason, GenerateRequest, GenerateResult, StreamEvent } from 
 export async function* stream(session: GenerationSession, request: GenerateRequest): AsyncGenerator<StreamEvent, void> {
   const { engine } = session;
   request.signal?.throwIfAborted();
-  const resolved = resolveGeneration(request, session.defaults);
+  const resolved = resolveGeneration(request, session.defaults, engine.model.config);
   const prompt = promptIds(request, session);
   const limit = newTokenLimit(prompt.length, session.contextLength, resolved);
   const watch = new Stopwatch(engine);
@@ -55,24 +56,33 @@ async function* run({ session, request, resolved, prompt, limit, watch, sequence
   const text = new Output(session, prompt, resolved.stop);
   const history = [...prompt];
   const kept: Float32Array[] = [];
+  const logprobOf = logprobTeller(session, resolved);
+  const logprobs: ChosenLogprob[] = [];
   let finishReason: FinishReason | undefined;
   while (finishReason === undefined) {
     const rows = continuationRows(sequence, history, engine.model.config);
     const [logits] = await engine.step(rows, { signal: request.signal });
     const id = sample(logits!, history, resolved.sampling, random);
     if (request.returnLogits) kept.push(logits!);
+    const logprob = logprobOf?.(logits!, id);
+    if (logprob) logprobs.push(logprob);
     history.push(id);
     watch.token();
     const ended = !resolved.ignoreEos && endTokens.has(id);
     const piece = ended ? '' : text.push(id);
     finishReason = ended
       ? 'eos'
-      : text.stopped
+      : text.stopped || resolved.stoppingCriteria.some((stops) => stops(history, text.all))
         ? 'stop'
         : history.length - prompt.length >= limit
           ? 'length'
           : undefined;
-    yield { type: 'text', text: finishReason === undefined ? piece : piece + text.flush(), ids: [id] };
+    yield {
+      type: 'text',
+      text: finishReason === undefined ? piece : piece + text.flush(),
+      ids: [id],
+      ...(logprob && { logprobs: [logprob] }),
+    };
   }
   const ids = history.slice(prompt.length);
   yield {
@@ -83,7 +93,16 @@ async function* run({ session, request, resolved, prompt, limit, watch, sequence
     usage: { promptTokens: prompt.length, newTokens: ids.length },
     stats: watch.stats(resolved.seed),
     ...(request.returnLogits ? { logits: kept } : {}),
+    ...(logprobOf && { logprobs }),
   };
+}
+
+/** Tells a chosen token's log probability, if anybody wants to know. */
+function logprobTeller({ tokenizer }: GenerationSession, { topLogprobs }: ResolvedGeneration) {
+  if (topLogprobs === undefined) return undefined;
+  const tokens = tokenizer && new TokenBytes(tokenizer);
+  const textOf = (id: number) => tokens?.text(id) ?? '';
+  return (logits: Float32Array, id: number) => chosenLogprob(logits, id, topLogprobs, textOf);
 }
 
 /** Text of the tokens so far: decoded as it becomes final, cut at the first stop string. */

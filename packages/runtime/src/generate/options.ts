@@ -1,6 +1,7 @@
 import { OptionError } from '@airllm/loader';
 import type { GenerationDefaults } from './generation-config';
-import type { Sampling } from './sampling';
+import { banSequences, banTokens } from './logits-processors';
+import type { LogitsProcessor, Sampling } from './sampling';
 
 /** Names as in transformers' GenerationConfig, camelCased. */
 export interface SamplingOptions {
@@ -20,6 +21,24 @@ export interface SamplingOptions {
   readonly seed?: number | undefined;
 }
 
+/** What is done to the scores before a token is chosen, greedily or not. None of these implies sampling. */
+export interface LogitsOptions {
+  /** Added to the logits of tokens, by id: a record, a map or pairs. -Infinity bans a token. */
+  readonly logitBias?: Readonly<Record<number, number>> | Iterable<readonly [id: number, bias: number]> | undefined;
+  /** Ids that are never generated. */
+  readonly bannedTokens?: readonly number[] | undefined;
+  /** Sequences of ids that are never completed. */
+  readonly badWordsIds?: readonly (readonly number[])[] | undefined;
+  /** Called with all ids so far and the scores `[vocabSize]`, which it changes in place; several in this order. */
+  readonly logitsProcessor?: LogitsProcessor | readonly LogitsProcessor[] | undefined;
+}
+
+/**
+ * Ends a text when it says true. Called after each token that did not end it, with all ids so far, prompt included, and
+ * the text generated so far, as far as it is final.
+ */
+export type StoppingCriteria = (ids: readonly number[], text: string) => boolean;
+
 export interface LimitOptions {
   /** @defaultValue generation_config.json, else 256, and never past the context */
   readonly maxNewTokens?: number | undefined;
@@ -27,6 +46,17 @@ export interface LimitOptions {
   readonly stop?: string | readonly string[] | undefined;
   /** Goes on past end tokens, which then count as text. @defaultValue false */
   readonly ignoreEos?: boolean | undefined;
+  /** Any of them may end the text; what was generated until then is kept, and `finishReason` is `stop`. */
+  readonly stoppingCriteria?: StoppingCriteria | readonly StoppingCriteria[] | undefined;
+}
+
+/** What is told about each token. */
+export interface LogprobsOptions {
+  /**
+   * Tells log probabilities: of each generated token, and of this many of the most likely ones at its place; 0 for the
+   * generated ones alone. Of the model's own distribution: before bias, penalties, processors and temperature.
+   */
+  readonly topLogprobs?: number | undefined;
 }
 
 /** What {@link resolveGeneration} made of options, generation_config.json and defaults. */
@@ -38,16 +68,23 @@ export interface ResolvedGeneration {
   readonly exactLength: boolean;
   readonly stop: readonly string[];
   readonly ignoreEos: boolean;
+  readonly stoppingCriteria: readonly StoppingCriteria[];
+  /** Undefined: nobody asked for log probabilities. */
+  readonly topLogprobs: number | undefined;
 }
+
+/** Everything that decides which tokens are generated. */
+export type GenerationOptions = SamplingOptions & LogitsOptions & LimitOptions & LogprobsOptions;
 
 const DEFAULT_NEW_TOKENS = 256;
 /** transformers' default when sampling. */
 const DEFAULT_TOP_K = 50;
 
-/** Throws `OptionError` naming the option. */
+/** Throws `OptionError` naming the option. With `vocabSize`, token ids are checked too. */
 export function resolveGeneration(
-  options: SamplingOptions & LimitOptions,
+  options: GenerationOptions,
   defaults: GenerationDefaults,
+  { vocabSize = Number.MAX_SAFE_INTEGER }: { vocabSize?: number } = {},
 ): ResolvedGeneration {
   const temperature = number('temperature', options.temperature, 0) ?? defaults.temperature ?? 1;
   const stop = typeof options.stop === 'string' ? [options.stop] : [...(options.stop ?? [])];
@@ -55,6 +92,8 @@ export function resolveGeneration(
   return {
     sampling: {
       method: temperature > 0 && wantsSampling(options, defaults) ? 'random' : 'greedy',
+      logitBias: biases(options.logitBias, vocabSize),
+      processors: processors(options, vocabSize),
       temperature,
       topK: whole('topK', options.topK, 0) ?? defaults.topK ?? DEFAULT_TOP_K,
       topP: number('topP', options.topP, Number.MIN_VALUE, 1) ?? defaults.topP ?? 1,
@@ -67,7 +106,53 @@ export function resolveGeneration(
     exactLength: options.maxNewTokens !== undefined,
     stop,
     ignoreEos: options.ignoreEos ?? false,
+    stoppingCriteria: functions('stoppingCriteria', options.stoppingCriteria),
+    topLogprobs: whole('topLogprobs', options.topLogprobs, 0),
   };
+}
+
+/** In transformers' order: bad words, suppressed tokens, custom ones. */
+function processors(options: LogitsOptions, vocabSize: number): readonly LogitsProcessor[] {
+  const { badWordsIds: sequences = [], bannedTokens: banned = [] } = options;
+  for (const sequence of sequences) {
+    if (sequence.length === 0) {
+      throw new OptionError({ option: 'badWordsIds', expected: 'sequences of at least one id', found: '[]' });
+    }
+    checkIds('badWordsIds', sequence, vocabSize);
+  }
+  checkIds('bannedTokens', banned, vocabSize);
+  return [
+    ...(sequences.length > 0 ? [banSequences(sequences)] : []),
+    ...(banned.length > 0 ? [banTokens(banned)] : []),
+    ...functions('logitsProcessor', options.logitsProcessor),
+  ];
+}
+
+function biases(given: LogitsOptions['logitBias'], vocabSize: number): ReadonlyMap<number, number> | undefined {
+  if (given === undefined) return undefined;
+  const pairs = Symbol.iterator in given ? [...given] : Object.entries(given).map(([id, bias]) => [Number(id), bias]);
+  const bias = new Map(pairs as readonly (readonly [number, number])[]);
+  checkIds('logitBias', bias.keys(), vocabSize);
+  for (const value of bias.values()) {
+    if (typeof value !== 'number' || Number.isNaN(value) || value === Number.POSITIVE_INFINITY) {
+      throw new OptionError({ option: 'logitBias', expected: 'numbers or -Infinity', found: value });
+    }
+  }
+  return bias;
+}
+
+function checkIds(option: string, ids: Iterable<number>, vocabSize: number): void {
+  for (const id of ids) {
+    if (Number.isSafeInteger(id) && id >= 0 && id < vocabSize) continue;
+    throw new OptionError({ option, expected: `token ids from 0 to ${vocabSize - 1}`, found: id });
+  }
+}
+
+function functions<F extends (...args: never[]) => unknown>(option: string, given: F | readonly F[] | undefined) {
+  const list: readonly F[] = given === undefined ? [] : typeof given === 'function' ? [given] : given;
+  const odd = list.find((each) => typeof each !== 'function');
+  if (odd !== undefined) throw new OptionError({ option, expected: 'a function or a list of functions', found: odd });
+  return list;
 }
 
 function wantsSampling(options: SamplingOptions, defaults: GenerationDefaults): boolean {

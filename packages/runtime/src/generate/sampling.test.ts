@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { seededRandom } from './random';
-import { argmax, candidates, type Sampling, sample } from './sampling';
+import { argmax, type Sampling, sample, targetDistribution } from './sampling';
 
 const off: Sampling = { method: 'random', repetitionPenalty: 1, temperature: 1, topK: 0, topP: 1, minP: 0 };
 const ids = (scores: number[], sampling: Partial<Sampling>) =>
-  candidates(Float32Array.from(scores), { ...off, ...sampling }).map(({ id }) => id);
+  targetDistribution(Float32Array.from(scores), [], { ...off, ...sampling }).map(({ id }) => id);
 
 describe('filters', () => {
   test('top-k keeps the k largest and what equals the k-th', () => {

@@ -1,5 +1,6 @@
 import type { ChatMessage, RenderChatOptions } from '../text';
-import type { LimitOptions, SamplingOptions } from './options';
+import type { ChosenLogprob } from './logprobs';
+import type { GenerationOptions } from './options';
 
 /** What to go on from: exactly one of `prompt`, `messages` and `ids`. */
 export type Prompt =
@@ -10,7 +11,7 @@ export type Prompt =
   /** Token ids, taken as they are. */
   | { readonly ids: readonly number[]; readonly prompt?: never; readonly messages?: never };
 
-export interface GenerateOptions extends SamplingOptions, LimitOptions {
+export interface GenerateOptions extends GenerationOptions {
   /** For `messages`: tools, documents, further variables of the template. */
   readonly chat?: Pick<RenderChatOptions, 'tools' | 'documents' | 'continueFinalMessage' | 'template' | 'variables'>;
   /** Keeps the logits `[vocabSize]` each token was chosen from. @defaultValue false */
@@ -21,7 +22,7 @@ export interface GenerateOptions extends SamplingOptions, LimitOptions {
 
 export type GenerateRequest = Prompt & GenerateOptions;
 
-/** `eos`: the model ended the text. `stop`: a stop string did. `length`: the token limit or the context did. */
+/** `eos`: the model ended the text. `stop`: a stop string or criterion did. `length`: the token limit or the context did. */
 export type FinishReason = 'eos' | 'stop' | 'length';
 
 export interface Usage {
@@ -56,9 +57,17 @@ export interface GenerateResult {
   readonly stats: GenerateStats;
   /** With `returnLogits`: parallel to `ids`. */
   readonly logits?: readonly Float32Array[];
+  /** With `topLogprobs`: parallel to `ids`. */
+  readonly logprobs?: readonly ChosenLogprob[];
 }
 
 /** What a stream brings: text that is final (possibly none yet) with the tokens that made it, then one `finish`. */
 export type StreamEvent =
-  | { readonly type: 'text'; readonly text: string; readonly ids: readonly number[] }
+  | {
+      readonly type: 'text';
+      readonly text: string;
+      readonly ids: readonly number[];
+      /** With `topLogprobs`: parallel to `ids`. */
+      readonly logprobs?: readonly ChosenLogprob[];
+    }
   | ({ readonly type: 'finish' } & GenerateResult);

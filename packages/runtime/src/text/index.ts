@@ -11,5 +11,6 @@ export { namedSpecialTokens } from './special-tokens';
 export { StopStrings } from './stop-strings';
 export type { TextStreamOptions } from './text-stream';
 export { TextStream } from './text-stream';
+export { TokenBytes } from './token-bytes';
 export type { DecodeOptions, EncodeOptions, TokenizerFiles } from './tokenizer';
 export { createTokenizer, loadTokenizer, Tokenizer } from './tokenizer';

@@ -1,0 +1,21 @@
+import { AirllmError, isMarked, mark } from '@airllm/loader';
+
+/** Bans, biases, processors or a grammar leave no token to go on with. */
+export class NoCandidateError extends AirllmError {
+  /** Tokens of the sequence so far, prompt included. */
+  readonly position: number;
+
+  constructor(position: number) {
+    super(
+      'ERR_NO_CANDIDATE',
+      `every token is ruled out at position ${position}: logitBias, bannedTokens, badWordsIds, logitsProcessor and ` +
+        'responseFormat together must leave one with a score above -Infinity',
+    );
+    mark(this, 'NoCandidateError');
+    this.position = position;
+  }
+
+  static override isInstance(error: unknown): error is NoCandidateError {
+    return isMarked(error, 'NoCandidateError');
+  }
+}
