@@ -54,3 +54,14 @@ test('closing rejects those who wait and those who come later', async () => {
   await expect(admission.enter(1)).rejects.toBe(reason);
   leave();
 });
+
+test('who does not want to wait gets in only where there is room and nobody waits', async () => {
+  const admission = new Admission(10);
+  const leave = admission.tryEnter(6)!;
+  expect(admission.tryEnter(5)).toBeNull();
+  const waiting = admission.enter(8);
+  expect(admission.tryEnter(1)).toBeNull();
+  leave();
+  (await waiting)();
+  expect(admission.tryEnter(10)).not.toBeNull();
+});

@@ -16,10 +16,29 @@ export class Admission {
    */
   async enter(need: number, signal?: AbortSignal): Promise<() => void> {
     signal?.throwIfAborted();
+    const leave = this.tryEnter(need);
+    if (leave !== null) return leave;
+    const bytes = Math.min(need, this.#limit);
+    await this.#wait(bytes, signal);
+    return this.#leaving(bytes);
+  }
+
+  /** The same without waiting: null where there is no room now, or others wait for it. */
+  tryEnter(need: number): (() => void) | null {
     if (this.#closed) throw this.#closed.reason;
     const bytes = Math.min(need, this.#limit);
-    if (this.#queue.length > 0 || this.#used + bytes > this.#limit) await this.#wait(bytes, signal);
-    else this.#used += bytes;
+    if (this.#queue.length > 0 || this.#used + bytes > this.#limit) return null;
+    this.#used += bytes;
+    return this.#leaving(bytes);
+  }
+
+  /** Rejects those who wait and those who come later. */
+  close(reason: unknown): void {
+    this.#closed = { reason };
+    for (const { refuse } of this.#queue.splice(0)) refuse(reason);
+  }
+
+  #leaving(bytes: number): () => void {
     let open = true;
     return () => {
       if (!open) return;
@@ -27,12 +46,6 @@ export class Admission {
       this.#used -= bytes;
       this.#admit();
     };
-  }
-
-  /** Rejects those who wait and those who come later. */
-  close(reason: unknown): void {
-    this.#closed = { reason };
-    for (const { refuse } of this.#queue.splice(0)) refuse(reason);
   }
 
   #wait(need: number, signal?: AbortSignal): Promise<void> {

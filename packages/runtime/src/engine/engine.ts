@@ -17,6 +17,7 @@ import { stateBytes } from '../plan/state-bytes';
 import type { Plan, Segment } from '../plan/types';
 import { keptPinned, type PassShape, widestPass } from '../plan/wide-pass';
 import { Admission } from './admission';
+import { type Arrival, giveUpOn } from './arrival';
 import { Constants } from './constants';
 import { DeviceSide } from './device-side';
 import { ExpertCache } from './expert-cache';
@@ -38,6 +39,8 @@ export interface EngineOptions {
   readonly reader: Reader;
   /** What computes the blocks that the plan gives to a device; stays the caller's. */
   readonly deviceExecutor?: Executor | undefined;
+  /** Where weights are still being downloaded: `reader` waits for them, and no logits leave before they are verified. */
+  readonly arrival?: Arrival | undefined;
   /** Is told what took how long. */
   readonly observe?: Observer | undefined;
 }
@@ -92,6 +95,7 @@ export class Engine {
   readonly #embedding: Program;
   readonly #constants: Constants;
   readonly #reader: Reader;
+  readonly #arrival: Arrival | undefined;
   readonly #streamer: Streamer;
   readonly #deviceSide: DeviceSide | null;
   readonly #experts: ExpertCache;
@@ -128,6 +132,7 @@ export class Engine {
     this.#embedding = executor.compile(model.embedding.graph);
     this.#constants = new Constants(model);
     this.#reader = reader;
+    this.#arrival = options.arrival;
     this.#streamer = new Streamer(plan, reader, observe);
     this.#deviceSide = plan.device && new DeviceSide(deviceExecutor!, plan.device, this.#streamer);
     this.#experts = new ExpertCache(plan.expertSlots, reader);
@@ -153,6 +158,22 @@ export class Engine {
       leaveDevice?.();
     };
     return new Sequence(this.#emptyStates(maxLength), { maxRows: this.plan.maxRows, onDispose: leave });
+  }
+
+  /**
+   * A copy of a sequence that may grow to `maxLength` positions; null where there is no room for it now, or others wait
+   * for it. States on a device are not copied.
+   */
+  forkSequence(sequence: Sequence, maxLength: number): Sequence | null {
+    if (this.#deviceSide !== null) return null;
+    const leave = this.#admission.tryEnter(stateBytes(this.#hostShare, maxLength, this.plan.maxRows));
+    if (leave === null) return null;
+    try {
+      return sequence.fork(leave);
+    } catch (error) {
+      leave();
+      throw error;
+    }
   }
 
   get stats(): EngineStats {
@@ -201,6 +222,7 @@ export class Engine {
     this.#disposed = true;
     this.#admission.close(new DisposedError('engine'));
     this.#deviceSide?.close(new DisposedError('engine'));
+    this.#arrival?.end(new DisposedError('engine'));
     await this.#queue;
     await this.#streamer.dispose();
     this.#deviceSide?.dispose();
@@ -277,11 +299,13 @@ export class Engine {
     const pass: Pass = { packed: packRows(rows), buffers, signal, ahead: new InOrder(AHEAD) };
     this.#reserve(rows);
     const start = performance.now();
+    const waitOn = giveUpOn(signal, this.#arrival);
     try {
       if (this.#broken) await this.#streamer.restart();
       this.#broken = true;
       await this.#embed(rows, pass);
       const logits = await this.#run(rows, pass);
+      if (logits.length > 0) await this.#arrival?.settled(signal);
       this.#broken = false;
       this.#passes++;
       this.#rows += rows.length;
@@ -294,6 +318,8 @@ export class Engine {
       await this.#deviceSide?.settle().catch(() => {});
       for (const { sequence } of rows) sequence.truncate(sequence.length);
       throw error;
+    } finally {
+      waitOn();
     }
   }
 

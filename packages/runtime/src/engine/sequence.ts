@@ -62,6 +62,25 @@ export class Sequence {
     this.#length = Math.min(this.#length, length);
   }
 
+  /** An independent copy, of its states too. */
+  fork(onDispose?: () => void): Sequence {
+    if (this.#disposed) throw new DisposedError('sequence');
+    const states: LayerState[][] = [];
+    try {
+      for (const layer of this.states) {
+        const copies: LayerState[] = [];
+        states.push(copies);
+        for (const state of layer) copies.push(state.fork());
+      }
+    } catch (error) {
+      for (const state of states.flat()) state.dispose();
+      throw error;
+    }
+    const copy = new Sequence(states, { maxRows: this.#maxRows, onDispose });
+    copy.#length = this.#length;
+    return copy;
+  }
+
   /** Gives the memory back. Idempotent. */
   dispose(): void {
     if (this.#disposed) return;
