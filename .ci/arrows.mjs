@@ -33,7 +33,7 @@ const folderArrows = {
     hub: [],
     'hub-cache': ['hub'],
     // Models whose files are still in a repository, or on their way.
-    remote: ['hub', 'plan', 'models'],
+    remote: ['hub', 'engine', 'plan', 'models'],
   },
 };
 

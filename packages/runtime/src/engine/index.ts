@@ -1,3 +1,4 @@
+export type { Arrival } from './arrival';
 export { Engine, type EngineOptions, type EngineStats, type StepOptions } from './engine';
 export type { Row } from './rows';
 export { Sequence } from './sequence';
