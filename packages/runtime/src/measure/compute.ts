@@ -1,8 +1,7 @@
-import { type Executor, GraphBuilder, type PassRows, type Program } from '@airllm/kernels';
-import { HostBuffer, MetaTensor } from '@airllm/loader';
-
-export const MEASURED_DTYPES = ['BF16', 'F16', 'F32'] as const;
-export type MeasuredDType = (typeof MEASURED_DTYPES)[number];
+import type { Executor } from '@airllm/kernels';
+import { HostBuffer } from '@airllm/loader';
+import { Chain, type MeasuredDType, MOST_ROWS, prefillRows } from './chain';
+import { meanSeconds } from './mean-seconds';
 
 /** What an executor does with weights of one dtype. */
 export interface ComputeSpeed {
@@ -31,7 +30,6 @@ const WEIGHT_BYTES = 512 * MIB;
 /** Bytes of one matrix: as large as the plan's segments. */
 const MATRIX_BYTES = 64 * MIB;
 const INPUTS = 4096;
-const MOST_ROWS = 256;
 const BUDGET_MS = 600;
 const SMALL_WIDTH = 64;
 const CHAIN = 64;
@@ -69,7 +67,7 @@ async function measureDType(
   let at = 0;
   const run = (rows: number) => product.run(rows, weights, (at++ % matrices) * MATRIX_BYTES);
   const decode = await meanSeconds(() => run(1), BUDGET_MS, signal);
-  const rows = prefillRows(decode);
+  const rows = prefillRows(decode, BUDGET_MS);
   const prefill = await meanSeconds(() => run(rows), BUDGET_MS, signal);
   return {
     dtype,
@@ -83,12 +81,6 @@ function without(seconds: number, step: number): number {
   return step < seconds / 2 ? seconds - step : seconds;
 }
 
-/** As many as show what arithmetic can do, but no more than a slow executor gets done. */
-function prefillRows(secondsOfOne: number): number {
-  const affordable = BUDGET_MS / 1000 / secondsOfOne;
-  return Math.max(1, Math.min(MOST_ROWS, 2 ** Math.floor(Math.log2(Math.max(1, affordable)))));
-}
-
 async function measureSteps(
   executor: Executor,
   weights: HostBuffer,
@@ -99,84 +91,4 @@ async function measureSteps(
   const all = await meanSeconds(() => chain.run(1, weights, 0), BUDGET_MS / 4, signal, SMALL_RUNS);
   const opSeconds = Math.max(0, (all - one) / (CHAIN - 1));
   return { callSeconds: Math.max(0, one - opSeconds), opSeconds };
-}
-
-/**
- * Seconds of a run, by all that fit a time after one that warms up. The mean: a pass is a sum of such runs, and pays for
- * what else goes on on the machine.
- */
-async function meanSeconds(
-  run: () => Promise<void>,
-  ms: number,
-  signal: AbortSignal | undefined,
-  most = Number.POSITIVE_INFINITY,
-): Promise<number> {
-  await run();
-  const begin = performance.now();
-  let runs = 0;
-  do {
-    signal?.throwIfAborted();
-    await run();
-    runs++;
-  } while (runs < most && performance.now() - begin < ms);
-  return (performance.now() - begin) / 1000 / runs;
-}
-
-/** Products one after the other, from `widths[0]` inputs to the last width. */
-class Chain {
-  readonly #program: Program;
-  readonly #workspace: HostBuffer;
-  readonly #carry: ReadonlyMap<string, HostBuffer>;
-  readonly #maxRows: number;
-
-  constructor(executor: Executor, dtype: MeasuredDType, options: { widths: readonly number[]; maxRows: number }) {
-    const { widths, maxRows } = options;
-    const b = new GraphBuilder((name, shape) => new MetaTensor({ name, dtype, shape }));
-    let value = b.input('hidden', widths[0]!);
-    widths.slice(1).forEach((width, i) => {
-      value = b.linear(value, `linear${i}`, width);
-    });
-    b.output('result', value);
-    this.#program = executor.compile(b.build('measured').graph);
-    this.#maxRows = maxRows;
-    this.#workspace = HostBuffer.allocate(Math.max(64, this.#program.workspaceBytes(maxRows)));
-    const floats = (width: number) => HostBuffer.allocate(4 * maxRows * width);
-    this.#carry = new Map([
-      ['hidden', floats(widths[0]!)],
-      ['result', floats(widths.at(-1)!)],
-    ]);
-    this.#carry
-      .get('hidden')!
-      .float32(0, maxRows * widths[0]!)
-      .fill(0.5);
-  }
-
-  /** Runs the first `ops` products (all of them, by default), each with the weights that start at `offset`. */
-  async run(count: number, buffer: HostBuffer, offset: number, ops?: number): Promise<void> {
-    const { graph } = this.#program;
-    await this.#program.run({
-      part: { from: 0, to: ops ?? graph.ops.length },
-      rows: rowsOf(count),
-      weights: graph.weights.map(() => ({ buffer, offset })),
-      states: [],
-      carry: this.#carry,
-      workspace: this.#workspace,
-      maxRows: this.#maxRows,
-    });
-  }
-
-  [Symbol.dispose](): void {
-    this.#workspace.dispose();
-    for (const buffer of this.#carry.values()) buffer.dispose();
-  }
-}
-
-function rowsOf(count: number): PassRows {
-  return {
-    count,
-    sequence: new Int32Array(count),
-    position: Int32Array.from({ length: count }, (_, i) => i),
-    visibleFrom: new Int32Array(count),
-    ropeLength: new Int32Array(count).fill(count),
-  };
 }

@@ -3,7 +3,8 @@ import { OptionError } from '@airllm/loader';
 import { dtypeShares } from '../models/description';
 import type { Model } from '../models/model';
 import type { PassSpeeds } from '../plan/predict';
-import { type ComputeSpeed, MEASURED_DTYPES, type MeasuredDType, measureCompute, type StepCosts } from './compute';
+import { MEASURED_DTYPES, type MeasuredDType } from './chain';
+import { type ComputeSpeed, measureCompute, type StepCosts } from './compute';
 import { type DriveSpeed, measureDrive } from './drive';
 import { type MemoryLimits, memoryLimits } from './memory-limits';
 
