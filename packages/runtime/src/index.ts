@@ -84,7 +84,9 @@ export type {
   StreamEvent,
   Usage,
 } from './generate/types';
-export type { ComputeSpeed, MeasuredDType, StepCosts } from './measure/compute';
+export type { MeasuredDType } from './measure/chain';
+export type { ComputeSpeed, StepCosts } from './measure/compute';
+export { measureDevice } from './measure/device';
 export type { DriveSpeed } from './measure/drive';
 export {
   type MachineSpeeds,

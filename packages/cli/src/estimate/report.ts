@@ -48,11 +48,30 @@ export function estimateText(report: EstimateReport): string {
     ['activations', `${formatBytes(report.activations)} (up to ${report.maxRows} tokens at once)`],
     ['process', `${formatBytes(report.process)} for Node, code and tokenizer`],
     ['total', formatBytes(report.total)],
+    ...deviceRows(report.device),
     ['streamed', streamed(report)],
     ['least memory', `${formatBytes(floor.memory)} (--memory ${roomyMemory(floor.memory)})`],
     ['least weights', `${formatBytes(floor.weightsMemory)} (--weights-memory ${floor.weightsMemory})`],
     ...speedRows(report.speed),
   ]);
+}
+
+/** What a device computes, and what that takes there. */
+export function deviceRows(device: PlanSummary['device']): [string, string][] {
+  if (device === null) return [];
+  const { blocks, weights, state, activations, staging, total, limit, uploadedPerPass } = device;
+  const computed = blocks.computed.includes(blocks.count - 1) ? 'head and ' : '';
+  const layers = blocks.computed.filter((block) => block < blocks.count - 1).length;
+  const uploaded =
+    uploadedPerPass === 0 ? 'all of it stays there' : `${formatBytes(uploadedPerPass)} uploaded per token`;
+  return [
+    ['device', `${device.name}: computes ${computed}${layers} of ${blocks.count - 1} layers, ${uploaded}`],
+    [
+      '  its memory',
+      `${formatBytes(total)} of ${formatBytes(limit)}: ${formatBytes(weights)} weights, ${formatBytes(state)} state, ` +
+        `${formatBytes(activations)} activations, ${formatBytes(staging)} uploads`,
+    ],
+  ];
 }
 
 function stateText({ state, contextLength, kvCacheDtype }: EstimateReport): string {

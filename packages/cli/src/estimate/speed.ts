@@ -85,6 +85,7 @@ function diskAlone(diskBytesPerSecond: number): PassSpeeds {
 
 const LIMIT_NAMES: Readonly<Record<PassPrediction['binds'], string>> = {
   disk: 'the drive',
+  bus: 'uploading weights to the device',
   dram: 'reading weights from memory',
   flops: 'arithmetic',
   steps: 'many small steps',
@@ -103,11 +104,15 @@ export function speedRows(report: SpeedReport | null): [string, string][] {
     ['  arithmetic', `${duration(terms.flops)} at ${significant(speeds.flopsPerSecond / 1e9)} GFLOP/s`],
     ['  steps', duration(terms.steps)],
   ];
+  const { device } = speeds;
+  const bus: [string, string][] =
+    device === undefined ? [] : [['  upload', `${duration(terms.bus)} at ${gigabytes(device.uploadBytesPerSecond)}`]];
   const more: [string, string][] =
     token.memoryForTenth === null ? [] : [['a tenth less', `with ${formatBytes(token.memoryForTenth)} more memory`]];
   return [
     ['a token', `${about} ${duration(token.seconds)}, limited by ${LIMIT_NAMES[token.binds]}`],
     ['  drive', `${duration(terms.disk)} for ${formatBytes(streamedBytes)} at ${gigabytes(speeds.diskBytesPerSecond)}`],
+    ...bus,
     ...(isMeasured ? computing : []),
     ['the first', `${about} ${duration(first.seconds)} after the start, for ${PROMPT} tokens of prompt`],
     ...more,

@@ -1,4 +1,5 @@
-import type { GenerateResult, LanguageModel } from '@airllm/runtime';
+import { type GenerateResult, type LanguageModel, summarisePlan } from '@airllm/runtime';
+import { deviceRows } from '../estimate/report';
 import { table } from '../output/table';
 import { formatBytes, formatCount, formatSeconds, significant } from '../output/units';
 import { peakMemory } from './answer';
@@ -20,10 +21,18 @@ export function planLine({ info }: LanguageModel, granted: Granted): string {
       : `${formatBytes(held)} of ${formatBytes(bytes.weights)} of weights stay in memory, ` +
         `${formatBytes(plan.streamedBytes)} streamed per token`;
   const grant = grantOf(granted);
+  const { device } = summarisePlan(plan);
+  const placed =
+    device === null
+      ? []
+      : [
+          `${device.name}: ${device.blocks.computed.length} of ${device.blocks.count} blocks in ${formatBytes(device.total)}`,
+        ];
   return [
     `${info.modelType} ${formatCount(info.parameterCount)}`,
     `${info.executor} ${info.isa}, ${info.computeDtype}, ${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`,
     `context ${info.contextLength}${info.kvCacheDtype === 'float32' ? '' : ` in ${info.kvCacheDtype}`}`,
+    ...placed,
     weights + (grant === '' ? '' : ` (${grant} granted)`),
   ].join(' · ');
 }
@@ -44,6 +53,7 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
     ['memory granted', grantOf(granted) || `no limit given; ${formatBytes(bytes.total)} planned`],
     ['peak used', `${formatBytes(peakMemory())} by the whole process`],
     ['pinned', `${formatBytes(bytes.pinned)}${experts}, ${formatBytes(bytes.ring)} ring`],
+    ...deviceRows(summarisePlan(info.plan).device),
     ['streamed', `${formatBytes(streamedBytes)} per token`],
     [
       results.length === 1 ? 'first token' : 'mean first token',
