@@ -61,11 +61,16 @@ export class ArrivingReader implements Reader, Arrival {
   async read(extent: Extent, into: HostBuffer, at: number, options: ReadOptions = {}): Promise<number> {
     const name = this.#complete ? undefined : this.#nameOf(extent.file);
     if (name === undefined) return this.#reader.read(extent, into, at, options);
-    const { offset, length } = extent;
-    const written = this.#pull.written(name, offset, offset + length);
-    const file = await this.#waiting.for(written, options.signal);
+    const file = await this.#written(name, extent, options);
     if (!this.#complete) this.#handedOut.add(name);
-    return this.#reader.read({ file, offset, length }, into, at, options);
+    try {
+      return await this.#reader.read({ ...extent, file }, into, at, options);
+    } catch (error) {
+      const now = await this.#written(name, extent, options);
+      // It was completed, and so renamed, in between.
+      if (now === file) throw error;
+      return this.#reader.read({ ...extent, file: now }, into, at, options);
+    }
   }
 
   kindOf(file: string): Promise<ReaderKind> {
@@ -95,6 +100,10 @@ export class ArrivingReader implements Reader, Arrival {
     this.end(new DisposedError('reader'));
     await this.#pull.done.catch(() => {});
     await this.#reader.close();
+  }
+
+  #written(name: string, { offset, length }: Extent, { signal }: ReadOptions): Promise<string> {
+    return this.#waiting.for(this.#pull.written(name, offset, offset + length), signal);
   }
 
   #nameOf(path: string): string | undefined {
