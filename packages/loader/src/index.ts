@@ -9,6 +9,7 @@ export {
 export { type CheckpointIndex, openCheckpointIndex } from './checkpoint/open-checkpoint-index';
 export { readConfig as readConfigFile } from './checkpoint/read-json';
 export { readWeightIndex, type WeightIndex } from './checkpoint/weight-index';
+export { crc32 } from './crc32';
 export { decodeToFloat32, type ElementArray } from './decode';
 export { DTYPES, type DType, dtypeBits, elementCount, isDType, tensorBytes } from './dtype';
 export {
@@ -59,3 +60,4 @@ export {
   type WriterOptions,
   writeSafetensors,
 } from './safetensors/safetensors-writer';
+export { ScratchFile, type ScratchFileOptions, type ScratchRun, type ScratchStats } from './scratch/scratch-file';

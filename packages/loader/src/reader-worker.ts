@@ -1,6 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { closeFile, copyFile, openFile, readFile } from './readers/file-io';
-import type { Failure, HostMessage, OpenReply, ReadReply, Request, ThreadMessage } from './readers/protocol';
+import type { Failure, HostMessage, Reply, Request, ThreadMessage } from './readers/protocol';
+import { createFile, truncateFile, writeFile } from './readers/scratch-io';
 
 // A reader thread: blocking calls, one after the other. Kept free of imports, since every thread holds its own copy.
 parentPort?.on('message', ({ id, request }: HostMessage) => parentPort?.postMessage(answer(id, request)));
@@ -15,7 +16,7 @@ function answer(id: number, request: Request): ThreadMessage {
   }
 }
 
-function perform(request: Request): OpenReply | ReadReply | undefined {
+function perform(request: Request): Reply {
   switch (request.op) {
     case 'open':
       return openFile(request);
@@ -23,6 +24,13 @@ function perform(request: Request): OpenReply | ReadReply | undefined {
       return readFile(request);
     case 'copy':
       return copyFile(request);
+    case 'create':
+      return createFile(request);
+    case 'write':
+      return writeFile(request);
+    case 'truncate':
+      truncateFile(request);
+      return undefined;
     case 'close':
       closeFile(request);
       return undefined;

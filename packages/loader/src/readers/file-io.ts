@@ -1,7 +1,8 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { BLOCK } from '../extent';
-import { foreignAvailable, viewMemory } from '../foreign';
+import { foreignAvailable } from '../foreign';
 import { pageAllocator } from '../memory';
+import { checksumsAt, viewOf } from './checksums';
 import { nativeIo } from './native-io';
 import { closeCache, isCached, viewCache } from './page-cache';
 import type {
@@ -90,7 +91,10 @@ function openDirect(path: string): number | IoFailure {
 
 /** Reads until `needed` bytes are there, from memory if the page cache has all of them. */
 export function readFile(request: ReadRequest): ReadReply {
-  const { cache, offset, needed } = request;
+  const { cache, offset, needed, length, target, checksumBytes } = request;
+  if (checksumBytes !== undefined) {
+    return { bytes: readThrough(request), cached: false, checksums: checksumsAt(target, length, checksumBytes) };
+  }
   if (cache === undefined || !isCached(cache, offset, needed)) return { bytes: readThrough(request), cached: false };
   const bytes = readThrough({ ...request, fd: cache.fd, direct: false, dropCache: false });
   return { bytes, cached: true };
@@ -126,10 +130,7 @@ function readerInto(fd: number, target: Target, length: number): ReadPart {
 
 /** Windows, and memory that has no address: Node's own read, synchronous in this thread. */
 export function viewReader(fd: number, target: Target, length: number): ReadPart {
-  const view =
-    'address' in target
-      ? new Uint8Array(viewMemory(target.address, length))
-      : new Uint8Array(target.buffer, target.start, length);
+  const view = viewOf(target, length);
   return (done, offset) => readSync(fd, view, done, length - done, offset);
 }
 

@@ -6,6 +6,7 @@ type Address = number | bigint;
 /** libc's blocking calls on descriptors and addresses. Errors are thrown with the system's name in `errno`. */
 export interface NativeIo {
   read(fd: number, address: bigint, length: number, offset: number): number;
+  write(fd: number, address: bigint, length: number, offset: number): number;
   dropCache(fd: number, offset: number, length: number): void;
   noCache(fd: number): void;
   map(fd: number, length: number): bigint;
@@ -38,6 +39,12 @@ function open(): NativeIo {
     'size_t',
     'int64_t',
   ]);
+  const pwrite = libc.function<[number, Address, number, number], number>('pwrite', 'int64_t', [
+    'int',
+    'uintptr_t',
+    'size_t',
+    'int64_t',
+  ]);
   const mmap = libc.function<[Address, number, number, number, number, number], Address>('mmap', 'uintptr_t', [
     'uintptr_t',
     'size_t',
@@ -56,6 +63,11 @@ function open(): NativeIo {
     read(fd, address, length, offset) {
       const count = pread(fd, address, length, offset);
       if (count < 0) throw systemError('pread');
+      return count;
+    },
+    write(fd, address, length, offset) {
+      const count = pwrite(fd, address, length, offset);
+      if (count < 0) throw systemError('pwrite');
       return count;
     },
     map(fd, length) {

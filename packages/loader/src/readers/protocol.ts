@@ -46,6 +46,8 @@ export interface ReadRequest {
   readonly dropCache: boolean;
   /** Where to look first. */
   readonly cache?: CacheView | undefined;
+  /** Bytes of each run whose CRC-32 is wanted; `length` is a multiple of it. */
+  readonly checksumBytes?: number | undefined;
 }
 
 export interface ReadReply {
@@ -53,6 +55,8 @@ export interface ReadReply {
   readonly bytes: number;
   /** They came from the page cache. */
   readonly cached: boolean;
+  /** One for every `checksumBytes`, in order. */
+  readonly checksums?: Uint32Array | undefined;
 }
 
 export interface CopyRequest {
@@ -65,6 +69,41 @@ export interface CopyRequest {
   readonly target: Target;
 }
 
+/** Makes a file that nobody else shall see. */
+export interface CreateRequest {
+  readonly op: 'create';
+  readonly path: string;
+}
+
+export interface CreateReply {
+  readonly fd: number;
+  readonly direct: boolean;
+  /** It still has its name, since the system does not part an open file from it. */
+  readonly named: boolean;
+}
+
+export interface WriteRequest {
+  readonly op: 'write';
+  readonly fd: number;
+  readonly direct: boolean;
+  readonly offset: number;
+  readonly length: number;
+  readonly source: Target;
+  /** As of a read; taken before the bytes are written. */
+  readonly checksumBytes: number;
+}
+
+export interface WriteReply {
+  readonly checksums: Uint32Array;
+}
+
+/** Cuts a file off, so that the drive has room for others. */
+export interface TruncateRequest {
+  readonly op: 'truncate';
+  readonly fd: number;
+  readonly length: number;
+}
+
 export interface CloseRequest {
   readonly op: 'close';
   readonly fd: number;
@@ -73,7 +112,16 @@ export interface CloseRequest {
   readonly cache: CacheView | undefined;
 }
 
-export type Request = OpenRequest | ReadRequest | CopyRequest | CloseRequest;
+export type Request =
+  | OpenRequest
+  | ReadRequest
+  | CopyRequest
+  | CreateRequest
+  | WriteRequest
+  | TruncateRequest
+  | CloseRequest;
+
+export type Reply = OpenReply | ReadReply | CreateReply | WriteReply | undefined;
 
 export interface Failure {
   /** The system's name; undefined where the file simply ended. */
@@ -89,5 +137,5 @@ export interface HostMessage {
 }
 
 export type ThreadMessage =
-  | { readonly id: number; readonly value: OpenReply | ReadReply | undefined; readonly failure?: undefined }
+  | { readonly id: number; readonly value: Reply; readonly failure?: undefined }
   | { readonly id: number; readonly failure: Failure };

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { DisposedError, errnoName, OptionError, WriteError } from '../errors';
+import { DisposedError, OptionError, writeFailure } from '../errors';
 import {
   type HeaderLayout,
   type LayoutOptions,
@@ -59,7 +59,7 @@ export class SafetensorsWriter {
     const file = resolve(path);
     const temporary = join(dirname(file), `.${basename(file)}.${randomBytes(6).toString('hex')}.tmp`);
     const handle = await open(temporary, 'wx').catch((cause: unknown) => {
-      throw writeError(file, cause);
+      throw writeFailure(file, cause);
     });
     const writer = new SafetensorsWriter(file, temporary, handle, layout, options.fsync ?? true);
     await writer.#guard(() => writeFully(handle, layout.bytes, 0));
@@ -131,7 +131,7 @@ export class SafetensorsWriter {
       await work();
     } catch (error) {
       await this.abort();
-      throw isSystemError(error) ? writeError(this.file, error) : error;
+      throw isSystemError(error) ? writeFailure(this.file, error) : error;
     }
   }
 }
@@ -182,15 +182,4 @@ function sizeError(tensor: PlacedTensor, found: number | string): OptionError {
 /** What Node's fs throws: it has `errno` and `syscall`, unlike our own errors, whose codes begin with ERR_. */
 function isSystemError(error: unknown): boolean {
   return typeof (error as { syscall?: unknown } | null)?.syscall === 'string';
-}
-
-function writeError(file: string, cause: unknown): WriteError {
-  const errno = errnoName(cause);
-  const advice: Readonly<Record<string, string>> = {
-    ENOSPC: ': the drive is full; free some space or choose another',
-    EDQUOT: ': the quota is used up',
-    EROFS: ': the drive is read-only',
-  };
-  const reason = `cannot be written: ${errno ?? (cause as Error).message}${advice[errno ?? ''] ?? ''}`;
-  return new WriteError({ file, errno, reason, cause });
 }
