@@ -25,7 +25,8 @@ export function openModel(
   );
 }
 
-function introduction({ quantisation, bytesTotal, dir }: ConversionProgress): string {
+function introduction({ quantisation, bytesTotal, dir, purpose }: ConversionProgress): string {
+  if (purpose === 'draft') return `a 4-bit copy that drafts is made once, ${formatBytes(bytesTotal)} into ${dir}\n`;
   const what = quantisation === null ? 'these weights are' : `weights quantised by ${quantisation} are`;
   return `${what} converted once, ${formatBytes(bytesTotal)} into ${dir}\n`;
 }

@@ -20,6 +20,7 @@ test('the public face changes only on purpose', () => {
     'TargetLockedError',
     'UnsafePickleError',
     'VerifyError',
+    'compressTensors',
     'convertedTensor',
     'findWeightFiles',
     'isConversion',

@@ -40,6 +40,13 @@ test('a copy is removed by its name or by its source, and nothing else is', asyn
   expect((await stat(weights)).size).toBe(7);
 });
 
+test('the source’s other copies go with it', async () => {
+  const { cacheDir, source } = await sourceAndCopy();
+  await mkdir(await conversionDir(source, { cacheDir }, '4bit'));
+  expect(await removeConverted(source, { cacheDir })).toHaveLength(2);
+  expect(await listConverted({ cacheDir })).toEqual([]);
+});
+
 test('two sources of one name have copies of their own', async () => {
   const [a, b] = [await sourceAndCopy(), await sourceAndCopy()];
   const options = { cacheDir: a.cacheDir };

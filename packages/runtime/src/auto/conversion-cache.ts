@@ -34,11 +34,14 @@ interface SourceRecord {
   readonly files: readonly { readonly file: string; readonly bytes: number; readonly mtimeMs: number }[];
 }
 
-/** Folder for the copy of a source: its name, and a digest of where it lies. */
-export async function conversionDir(source: string, options: ConversionCacheOptions): Promise<string> {
+/** Folder for a copy of a source: its name, a digest of where it lies, and of several copies which one. */
+export async function conversionDir(source: string, options: ConversionCacheOptions, variant = ''): Promise<string> {
   const path = await realpath(source);
   const digest = createHash('sha256').update(path).digest('hex').slice(0, 12);
-  return join(conversionRoot(options), `${basename(path).replace(/[^\w.-]+/g, '_')}-${digest}`);
+  return join(
+    conversionRoot(options),
+    `${basename(path).replace(/[^\w.-]+/g, '_')}-${digest}${variant && `-${variant}`}`,
+  );
 }
 
 /** Whether a folder holds the finished copy of a source that has not changed since. */
@@ -74,7 +77,8 @@ export async function listConverted(options: ConversionCacheOptions = {}): Promi
 export async function removeConverted(which: string, options: ConversionCacheOptions = {}): Promise<ConvertedCopy[]> {
   const path = await realpath(which).catch(() => null);
   const own = path && (await conversionDir(path, options));
-  const copies = (await listConverted(options)).filter(({ name, dir }) => name === which || dir === own);
+  const isOwn = (dir: string) => own !== null && (dir === own || dir.startsWith(`${own}-`));
+  const copies = (await listConverted(options)).filter(({ name, dir }) => name === which || isOwn(dir));
   for (const { dir } of copies) await rm(dir, { recursive: true, force: true });
   return copies;
 }

@@ -1,5 +1,6 @@
 import { OptionError } from '@airllm/loader';
 import {
+  type Compression,
   convertedTensor,
   isConversion,
   type ModelSource,
@@ -17,6 +18,8 @@ export interface ConversionProgress extends ShardProgress {
   readonly dir: string;
   /** How the source is quantised: `gptq`, `gguf`, … */
   readonly quantisation: string | null;
+  /** What is made: the model in another layout, or a compressed copy that drafts for it. */
+  readonly purpose: 'run' | 'draft';
 }
 
 export interface OpenWeightsOptions extends ConversionCacheOptions {
@@ -53,7 +56,25 @@ export async function openWeights(path: string, options: OpenWeightsOptions): Pr
       found: false,
     });
   }
-  await convert(path, copy, source, options);
+  await convert(path, copy, source, { ...options, purpose: 'run' });
+  return runnable(await openSource(copy, { signal }));
+}
+
+/**
+ * Opens a compressed copy of a model's weights, which is made first where the cache has none. Throws as `openSource` and
+ * `splitCheckpoint` do; `OptionError` for a model that is quantised already.
+ */
+export async function openCompressed(
+  path: string,
+  compress: Compression,
+  options: OpenWeightsOptions,
+): Promise<RunnableWeights> {
+  const { signal } = options;
+  const copy = await conversionDir(path, options, compress);
+  if (!(await isConverted(copy))) {
+    const source = await openSource(path, { signal });
+    await convert(path, copy, source, { ...options, compress, purpose: 'draft' });
+  }
   return runnable(await openSource(copy, { signal }));
 }
 
@@ -62,12 +83,17 @@ export function needsConversion(source: ModelSource): boolean {
   return source.extras.size > 0 || [...source.tensors.values()].some(isConversion);
 }
 
-async function convert(path: string, copy: string, source: ModelSource, options: OpenWeightsOptions): Promise<void> {
-  const { onConversion, signal } = options;
+interface ConvertOptions extends OpenWeightsOptions {
+  readonly compress?: Compression | undefined;
+  readonly purpose: ConversionProgress['purpose'];
+}
+
+async function convert(path: string, copy: string, source: ModelSource, options: ConvertOptions): Promise<void> {
+  const { compress, onConversion, purpose, signal } = options;
   const { quantisation } = source;
   const onProgress =
-    onConversion && ((progress: ShardProgress) => onConversion({ ...progress, dir: copy, quantisation }));
-  const split = (restart: boolean) => splitCheckpoint(path, copy, { signal, onProgress, restart });
+    onConversion && ((progress: ShardProgress) => onConversion({ ...progress, dir: copy, quantisation, purpose }));
+  const split = (restart: boolean) => splitCheckpoint(path, copy, { signal, onProgress, restart, compress });
   try {
     await split(false);
   } catch (error) {
