@@ -87,10 +87,11 @@ export {
   type PackedTensorFields,
 } from './packed/packed-tensor';
 export { ropeAngles } from './rope/angles';
+export { inverseFrequencies } from './rope/frequencies';
 export type { RopeScaling, RopeSpec } from './rope/spec';
 export type { PassRows } from './rows';
-export { BlockPool, type BlockPoolOptions } from './state/block-pool';
+export { BlockPool, type BlockPoolOptions, type BlockSource, type PoolBlock } from './state/block-pool';
 export { createState } from './state/create-state';
-export { BLOCK_POSITIONS, kvBlockBytes } from './state/kv-layout';
+export { BLOCK_POSITIONS, kvBlockBytes, kvContentBytes } from './state/kv-layout';
 export { KvState } from './state/kv-state';
 export type { LayerState } from './state/layer-state';

@@ -25,6 +25,13 @@ export interface PoolBlock {
   readonly floats: Float32Array;
 }
 
+/** What gives states their memory: a pool, or a region that somebody else fills. */
+export interface BlockSource {
+  /** A block of at least so many bytes. Throws `StateFullError` where there is none. */
+  allocate(byteLength: number): PoolBlock;
+  free(block: PoolBlock): void;
+}
+
 interface Slab {
   readonly buffer: HostBuffer;
   readonly floats: Float32Array;
@@ -43,7 +50,7 @@ interface Block extends PoolBlock {
  * Memory for states, in blocks of equal size per kind of state, so that sequences come and go without fragmentation.
  * Blocks given back are handed out again first.
  */
-export class BlockPool {
+export class BlockPool implements BlockSource {
   readonly limitBytes: number;
   readonly #slabBytes: number;
   /** By block size. */

@@ -39,3 +39,8 @@ export function kvLayout(spec: KvStateSpec): KvLayout {
 export function kvBlockBytes(spec: KvStateSpec): number {
   return Math.ceil(kvLayout(spec).bytes / BLOCK_ALIGNMENT) * BLOCK_ALIGNMENT;
 }
+
+/** Bytes of a block that hold something: what `KvState.block` gives. */
+export function kvContentBytes(spec: KvStateSpec): number {
+  return kvLayout(spec).bytes;
+}

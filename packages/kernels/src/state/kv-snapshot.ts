@@ -65,7 +65,7 @@ function specWords(spec: KvStateSpec): number[] {
 }
 
 /** Zeros for the positions of a block from `filled` on. */
-function clearFrom(block: Uint8Array, spec: KvStateSpec, filled: number): void {
+export function clearFrom(block: Uint8Array, spec: KvStateSpec, filled: number): void {
   if (filled >= BLOCK_POSITIONS) return;
   const { itemBytes, keyItems, valueItems, scales } = kvLayout(spec);
   const clear = (from: number, length: number, positionBytes: number) => {

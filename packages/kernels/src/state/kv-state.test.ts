@@ -258,6 +258,33 @@ describe('what is stored', () => {
   });
 });
 
+describe('blocks that travel', () => {
+  it('come back where they were, without what was never stored', () => {
+    const source = filled(70);
+    source.release(40);
+    const [second, last] = [source.cleanBlock(1), source.cleanBlock(2)];
+    expect(second).toEqual(source.block(1));
+    source.block(2).fill(1, 4 * 20, 4 * 21);
+    expect(source.cleanBlock(2)).toEqual(last);
+    const copy = new KvState(pool, spec);
+    copy.place(32, 70);
+    copy.block(1).set(second);
+    copy.block(2).set(last);
+    for (const position of [32, 69]) expect(at(copy, position)).toEqual(expectedAt(position));
+    expect([copy.start, copy.length, copy.byteLength]).toEqual([32, 70, 2 * kvBlockBytes(spec)]);
+    expect(copy.snapshot()).toEqual(source.snapshot());
+    expect(() => copy.block(0)).toThrow(expect.toSatisfy(StateError.isInstance));
+    expect(() => copy.place(0, 5)).toThrow(expect.toSatisfy(StateError.isInstance));
+  });
+
+  it('need their places, all or none', () => {
+    const state = new KvState(pool, spec);
+    expect(() => state.place(31, 40)).toThrow(expect.toSatisfy(StateError.isInstance));
+    expect(() => state.place(0, 32 * 11)).toThrow(expect.toSatisfy(StateFullError.isInstance));
+    expect([state.length, blocksInUse()]).toEqual([0, 0]);
+  });
+});
+
 /** The first block, as bytes. */
 function memoryOf(state: KvState): Uint8Array {
   return state.snapshot().slice(36);

@@ -1,19 +1,19 @@
 import { DisposedError } from '@airllm/loader';
 import { StateError } from '../errors';
 import type { KvStateSpec } from '../graph/graph';
-import type { BlockPool, PoolBlock } from './block-pool';
+import type { BlockSource, PoolBlock } from './block-pool';
 import { decodeVector, encodeVector, type KvItems, viewItems } from './kv-codec';
 import { BLOCK_POSITIONS, type KvLayout, kvLayout } from './kv-layout';
-import { decodeSnapshot, encodeSnapshot } from './kv-snapshot';
+import { clearFrom, decodeSnapshot, encodeSnapshot } from './kv-snapshot';
 import type { LayerState } from './layer-state';
 
 /** Marks the class across copies of this package (ESM and CJS meet). */
 const HOST_STATE = Symbol.for('@airllm/kernels.KvState');
 
-/** A block and what is in it, made once because executors ask for it row after row. */
+/** A block and what is in it, made once where somebody asks: the reference executor does so row after row. */
 interface KvBlock {
   readonly memory: PoolBlock;
-  readonly items: KvItems;
+  items: KvItems | undefined;
 }
 
 /**
@@ -25,7 +25,7 @@ export class KvState implements LayerState {
   readonly [HOST_STATE] = true;
   readonly kind = 'kv';
   readonly spec: KvStateSpec;
-  readonly #pool: BlockPool;
+  readonly #pool: BlockSource;
   readonly #layout: KvLayout;
   /** By logical block index, position >> 5. */
   #blocks: (KvBlock | undefined)[] = [];
@@ -39,7 +39,7 @@ export class KvState implements LayerState {
     return HOST_STATE in state;
   }
 
-  constructor(pool: BlockPool, spec: KvStateSpec) {
+  constructor(pool: BlockSource, spec: KvStateSpec) {
     this.#pool = pool;
     this.spec = spec;
     this.#layout = kvLayout(spec);
@@ -68,6 +68,44 @@ export class KvState implements LayerState {
     this.#blocks.push(...blocks);
     this.#length = length;
     this.#addresses = undefined;
+  }
+
+  /**
+   * Makes an empty state one that keeps positions from `start`, a multiple of 32, to below `length`, for somebody who
+   * brings their blocks ({@link block}). Throws {@link StateError} where something is kept, `StateFullError` without memory.
+   */
+  place(start: number, length: number): void {
+    this.#check();
+    if (this.#length > 0) throw new StateError(`cannot place ${length} positions: ${this.#length} are kept already`);
+    if (start % BLOCK_POSITIONS !== 0 || start > length) {
+      throw new StateError(
+        `cannot keep positions from ${start}: expected a multiple of ${BLOCK_POSITIONS}, at most ${length}`,
+      );
+    }
+    const first = start / BLOCK_POSITIONS;
+    const fresh = this.#allocate(Math.ceil(length / BLOCK_POSITIONS) - first);
+    this.#blocks = [...Array.from({ length: first }, () => undefined), ...fresh];
+    this.#start = start;
+    this.#length = length;
+    this.#addresses = undefined;
+  }
+
+  /**
+   * The bytes of a block by its logical index, position >> 5, as `kvLayout` has them: not a copy. Throws
+   * {@link StateError} where there is none.
+   */
+  block(index: number): Uint8Array {
+    return bytesOf(this.#block(index).memory).subarray(0, this.#layout.bytes);
+  }
+
+  /** The same, with zeros at positions nothing was stored at: what may leave the process. */
+  cleanBlock(index: number): Uint8Array {
+    const filled = this.#length - index * BLOCK_POSITIONS;
+    const bytes = this.block(index);
+    if (filled >= BLOCK_POSITIONS) return bytes;
+    const copy = bytes.slice();
+    clearFrom(copy, this.spec, filled);
+    return copy;
   }
 
   /** Gives back the blocks that hold only positions before `beforePosition`. */
@@ -181,10 +219,13 @@ export class KvState implements LayerState {
 
   /** Where a vector lies in its block, and its scale where there is one. */
   #place(position: number, what: 'key' | 'value', head: number) {
-    const { memory, items } = this.#block(Math.floor(position / BLOCK_POSITIONS));
+    const block = this.#block(Math.floor(position / BLOCK_POSITIONS));
     const slot = position % BLOCK_POSITIONS;
     const { keyDim, valueDim } = this.spec;
-    const { keyItems, scales } = this.#layout;
+    const { keyItems, valueItems, scales } = this.#layout;
+    const { memory } = block;
+    block.items ??= viewItems(this.spec.dtype, memory.floats, keyItems + valueItems);
+    const { items } = block;
     const place =
       what === 'key'
         ? { at: head * keyDim * BLOCK_POSITIONS + slot, stride: BLOCK_POSITIONS }
@@ -209,13 +250,10 @@ export class KvState implements LayerState {
 
   /** All or nothing. */
   #allocate(count: number): KvBlock[] {
-    const { bytes, keyItems, valueItems } = this.#layout;
+    const { bytes } = this.#layout;
     const blocks: KvBlock[] = [];
     try {
-      for (let i = 0; i < count; i++) {
-        const memory = this.#pool.allocate(bytes);
-        blocks.push({ memory, items: viewItems(this.spec.dtype, memory.floats, keyItems + valueItems) });
-      }
+      for (let i = 0; i < count; i++) blocks.push({ memory: this.#pool.allocate(bytes), items: undefined });
     } catch (error) {
       for (const { memory } of blocks) this.#pool.free(memory);
       throw error;
