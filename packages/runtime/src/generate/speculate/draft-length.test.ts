@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest';
+import { PassTimes } from '../../engine/pass-times';
+import { DraftLength } from './draft-length';
+
+const lookup = { name: 'lookup', costly: false } as const;
+const model = { name: 'model', costly: true } as const;
+const room = { trust: 4, room: 15, rows: 1 };
+
+/** Passes whose rows cost so much each, beside a second for any number of them. */
+function resident(rowSeconds: number): PassTimes {
+  const times = new PassTimes();
+  for (const rows of [1, 4, 16]) times.add({ rows, seconds: 1 + rowSeconds * (rows - 1), waitSeconds: 0 });
+  return times;
+}
+
+test('drafts long where rows are cheap, short where they are not, and not at all where they cost a pass', () => {
+  const lengths = [0.001, 0.1, 0.3, 1].map((rowSeconds) => new DraftLength(resident(rowSeconds), lookup).next(room));
+  expect(lengths).toEqual([...lengths].sort((a, b) => b - a));
+  expect(lengths[0]).toBe(15);
+  expect(lengths[2]).toBeGreaterThan(0);
+  expect(lengths[3]).toBe(0);
+});
+
+test('what a pass takes without a draft is learned first, unless the drive sets the time anyway', () => {
+  const times = new PassTimes();
+  const length = new DraftLength(times, lookup);
+  expect(length.next(room)).toBe(0);
+  times.add({ rows: 300, seconds: 5, waitSeconds: 4 });
+  expect(length.next(room)).toBe(15);
+});
+
+test('falls to nothing when guesses are wrong, per kind of guess', () => {
+  const length = new DraftLength(resident(0.1), lookup);
+  for (let i = 0; i < 50; i++) length.recordRight(4, 10, 0);
+  expect(length.next(room)).toBe(0);
+  expect(length.next({ ...room, trust: 6 })).toBeGreaterThan(0);
+  for (let i = 0; i < 50; i++) length.recordRight(4, 10, 10);
+  expect(length.next(room)).toBe(15);
+});
+
+test('a costly drafter that does not pay is asked again now and then, ever more rarely', () => {
+  const length = new DraftLength(resident(0.1), model);
+  for (let i = 0; i < 50; i++) length.recordRight(0, 10, 0);
+  const asked: number[] = [];
+  for (let pass = 0; pass < 500; pass++) if (length.next({ ...room, trust: 0 }) > 0) asked.push(pass);
+  expect(asked.length).toBeGreaterThan(3);
+  expect(asked.length).toBeLessThan(8);
+});
+
+test('no room, no draft; and what drafting costs counts', () => {
+  const length = new DraftLength(resident(0.001), model);
+  expect(length.next({ ...room, room: 0 })).toBe(0);
+  expect(length.next({ ...room, room: 3 })).toBe(3);
+  length.recordCost(0.9);
+  expect(length.next(room)).toBe(0);
+});
+
+test('where every pass drafts, one without comes by now and then', () => {
+  const length = new DraftLength(resident(0.001), lookup);
+  const plain = Array.from({ length: 200 }, () => length.next(room)).filter((drafted) => drafted === 0);
+  expect(plain.length).toBeGreaterThan(1);
+  expect(plain.length).toBeLessThan(5);
+});
