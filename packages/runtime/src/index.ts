@@ -17,7 +17,9 @@ export {
 } from './auto/open-weights';
 export { type MemoryOptions, resolvePlanOptions } from './auto/plan-options';
 export { type ResolvedModel, type ResolveModelOptions, resolveModel } from './auto/resolve-model';
+export { listSharded, recordSharded, removeSharded, type ShardedCopy } from './auto/sharded-copies';
 export {
+  type Arrival,
   chromeTrace,
   Engine,
   type EngineOptions,
@@ -41,6 +43,13 @@ export {
   type TensorMismatch,
   UnsupportedConfigError,
 } from './errors';
+export {
+  Batch,
+  type BatchOptions,
+  type BatchOutcome,
+  type BatchRequests,
+  type BatchStats,
+} from './generate/batch';
 export { continuationRows } from './generate/continuation';
 export { NoCandidateError } from './generate/errors';
 export { generate, stream } from './generate/generate';
@@ -56,6 +65,7 @@ export {
   type SamplingOptions,
   type StoppingCriteria,
 } from './generate/options';
+export type { MeasuredPass, PassCosts } from './generate/pass-costs';
 export {
   type PerplexityOptions,
   type PerplexityProgress,
@@ -63,6 +73,7 @@ export {
   perplexity,
 } from './generate/perplexity';
 export { type RandomSource, seededRandom } from './generate/random';
+export type { RowLimit } from './generate/row-limit';
 export {
   argmax,
   type Candidate,
@@ -73,6 +84,7 @@ export {
   sample,
   targetDistribution,
 } from './generate/sampling';
+export { Scheduler, type SchedulerStats } from './generate/scheduler';
 export type { GenerationSession } from './generate/session';
 export type {
   FinishReason,
@@ -84,6 +96,18 @@ export type {
   StreamEvent,
   Usage,
 } from './generate/types';
+export {
+  type CachedFile,
+  type CachedFormat,
+  type CachedModel,
+  type CachedSnapshot,
+  type FilesDescription,
+  type HubCacheOptions,
+  listCached,
+  type RemovedModel,
+  type RemoveOptions,
+  removeCached,
+} from './hub-cache';
 export type { MeasuredDType } from './measure/chain';
 export type { ComputeSpeed, StepCosts } from './measure/compute';
 export { measureDevice } from './measure/device';

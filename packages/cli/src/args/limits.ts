@@ -18,5 +18,6 @@ export const limitArgs: OptionGroup<typeof options> = { title: 'Length', options
 export const declinedCallOptions = {
   chat: { declined: 'tools, documents and template variables need JSON' },
   returnLogits: { declined: 'logits are for programs' },
+  numReturnSequences: { declined: 'one answer is shown' },
   signal: { declined: 'Ctrl-C is' },
 } satisfies Covers<Omit<GenerateOptions, keyof GenerationOptions>>;

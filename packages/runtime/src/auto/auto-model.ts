@@ -8,6 +8,7 @@ import {
 import { type DType, openReader, type Reader } from '@airllm/loader';
 import { Engine, type Observer } from '../engine';
 import { loadGenerationConfig, readGenerationDefaults } from '../generate/generation-config';
+import { Scheduler } from '../generate/scheduler';
 import type { Model } from '../models/model';
 import { type BuildModelOptions, buildModel } from '../models/registry';
 import { planResidency } from '../plan/residency';
@@ -69,7 +70,7 @@ export class AutoModel {
       engine.prefetch();
       const { contextLength } = planOptions;
       const text = await loadText(dir, config, options.signal);
-      const session = { engine, contextLength, ...text };
+      const session = { engine, scheduler: new Scheduler(engine), contextLength, ...text };
       return new LanguageModel({
         info: {
           ...infoOf(dir, engine, executor, reader),

@@ -1,9 +1,11 @@
 import type { ComputeDType, Executor, ExecutorName, KvCacheDType } from '@airllm/kernels';
 import { DisposedError, type Reader } from '@airllm/loader';
 import type { Engine } from '../engine';
+import { Batch, type BatchOptions, type BatchRequests } from '../generate/batch';
 import { continuationRows } from '../generate/continuation';
 import { generate, stream } from '../generate/generate';
 import { type PerplexityOptions, type PerplexityResult, perplexity } from '../generate/perplexity';
+import type { RowLimit } from '../generate/row-limit';
 import type { GenerationSession } from '../generate/session';
 import type { GenerateRequest, GenerateResult, StreamEvent } from '../generate/types';
 import type { Plan } from '../plan/types';
@@ -79,6 +81,23 @@ export class LanguageModel {
    */
   stream(request: GenerateRequest): AsyncGenerator<StreamEvent, void> {
     return stream(this.#live(), request);
+  }
+
+  /**
+   * Generates from many requests in the same passes, at about the time of one where weights stream. Takes requests as it
+   * needs them; iterate over it for the outcomes, in the order they complete. A request that fails is an outcome too; only
+   * the batch's own signal and a source of requests that throws end the iteration with an error.
+   */
+  generateBatch<Request extends GenerateRequest>(
+    requests: BatchRequests<Request>,
+    options?: BatchOptions,
+  ): Batch<Request> {
+    return new Batch(this.#live(), requests, options);
+  }
+
+  /** Rows that passes get while several texts are generated, from the speeds measured so far. */
+  get rowLimit(): RowLimit {
+    return this.#live().scheduler.rowLimit;
   }
 
   /** Logits after every token of a fresh sequence, row-major `[ids.length, vocabSize]`. */

@@ -16,6 +16,11 @@ export interface GenerateOptions extends GenerationOptions {
   readonly chat?: Pick<RenderChatOptions, 'tools' | 'documents' | 'continueFinalMessage' | 'template' | 'variables'>;
   /** Keeps the logits `[vocabSize]` each token was chosen from. @defaultValue false */
   readonly returnLogits?: boolean | undefined;
+  /**
+   * Texts drawn from the prompt, which is run once for all, with the seeds `seed`, `seed + 1`, … More than one only where
+   * tokens are drawn, and not for streams. @defaultValue 1
+   */
+  readonly numReturnSequences?: number | undefined;
   /** Ends the work between two segments; the call rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -59,6 +64,8 @@ export interface GenerateResult {
   readonly logits?: readonly Float32Array[];
   /** With `topLogprobs`: parallel to `ids`. */
   readonly logprobs?: readonly ChosenLogprob[];
+  /** With `numReturnSequences`: all texts, this first one included. */
+  readonly sequences?: readonly GenerateResult[];
 }
 
 /** What a stream brings: text that is final (possibly none yet) with the tokens that made it, then one `finish`. */

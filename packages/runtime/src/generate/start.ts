@@ -1,0 +1,71 @@
+import type { Sequence } from '../engine';
+import { Generation } from './generation';
+import { type ResolvedGeneration, resolveGeneration } from './options';
+import { newTokenLimit, promptIds } from './prompt';
+import type { GenerationSession } from './session';
+import { Stopwatch } from './stopwatch';
+import type { GenerateRequest } from './types';
+
+/** A request whose options and prompt were found good. */
+export interface PreparedRequest {
+  readonly request: GenerateRequest;
+  readonly resolved: ResolvedGeneration;
+  readonly prompt: readonly number[];
+  /** Tokens that may be generated. */
+  readonly limit: number;
+  readonly watch: Stopwatch;
+}
+
+/** Throws the signal's reason, `OptionError`, `ContextLengthError`, `MissingTokenizerError`, `ChatTemplateError`. */
+export function prepareRequest(session: GenerationSession, request: GenerateRequest): PreparedRequest {
+  request.signal?.throwIfAborted();
+  const resolved = resolveGeneration(request, session.defaults, session.engine.model.config);
+  const prompt = promptIds(request, session);
+  const limit = newTokenLimit(prompt.length, session.contextLength, resolved);
+  return { request, resolved, prompt, limit, watch: new Stopwatch(session.engine) };
+}
+
+/** A sequence with room for all of it, as soon as there is memory for that. */
+export function openSequenceFor(session: GenerationSession, prepared: PreparedRequest): Promise<Sequence> {
+  const { prompt, limit, request } = prepared;
+  return session.engine.openSequence(prompt.length + limit, { signal: request.signal });
+}
+
+export interface StartOptions {
+  readonly sequence: Sequence;
+  /** Of this text, where several are generated from one request. */
+  readonly seed?: number;
+  /** Told the logits of the prompt's last token, before a token is chosen from them. */
+  readonly onPrompt?: ((logits: Float32Array) => void) | undefined;
+}
+
+export function openGeneration(
+  session: GenerationSession,
+  { request, resolved, ...prepared }: PreparedRequest,
+  { sequence, seed = resolved.seed, onPrompt }: StartOptions,
+): Generation {
+  const { tokenizer, endTokens, engine } = session;
+  return new Generation({
+    tokenizer,
+    endTokens,
+    ropeSwitchLength: engine.model.config.ropeSwitchLength,
+    ...prepared,
+    resolved: { ...resolved, seed },
+    returnLogits: request.returnLogits ?? false,
+    sequence,
+    onPrompt,
+  });
+}
+
+/** Runs a generation with all others of the model; it is given up when the signal is aborted. Resolves when it has left. */
+export async function runGeneration(
+  session: GenerationSession,
+  generation: Generation,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const abort = () => generation.cancel(signal!.reason);
+  if (signal?.aborted) abort();
+  signal?.addEventListener('abort', abort, { once: true });
+  await session.scheduler.run(generation);
+  signal?.removeEventListener('abort', abort);
+}
