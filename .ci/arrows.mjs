@@ -93,8 +93,9 @@ function checkImport(root, member, found, report) {
   if (found.specifier.startsWith('.')) {
     const target = resolveRelative(found);
     if (!target) return say(`'${found.specifier}' is not there`);
-    // Tests may run READMEs and read fixtures of the repository's tooling; nothing published may.
-    if (found.test && isInside(path.join(root, '.ci'), target)) return;
+    // Tests and apps may run READMEs and read fixtures of the repository's tooling; nothing published may.
+    const unpublished = found.test || member.kind === 'apps';
+    if (unpublished && isInside(path.join(root, '.ci'), target)) return;
     if (!isInside(member.dir, target)) return say(`'${found.specifier}' leaves the package; import it by its name`);
     if (found.test) return;
     if (testFile.test(target)) return say(`'${found.specifier}' is for tests`);

@@ -84,7 +84,7 @@ export async function removeConverted(which: string, options: ConversionCacheOpt
 }
 
 /** The environment is read when a copy is looked for. */
-function conversionRoot({ cacheDir }: ConversionCacheOptions): string {
+export function conversionRoot({ cacheDir }: ConversionCacheOptions): string {
   const { AIRLLM_CACHE, XDG_CACHE_HOME } = process.env;
   const home = AIRLLM_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'airllm');
   return resolve(cacheDir === undefined ? home : join(cacheDir, 'airllm'), FOLDER);

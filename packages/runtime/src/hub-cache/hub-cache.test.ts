@@ -55,7 +55,7 @@ function cache() {
 
 test('a cache tells repositories, commits, formats and sizes; shared files count once', async () => {
   const { root, dir } = cache();
-  const [model, ...others] = await listCached(root);
+  const [model, ...others] = await listCached({ cacheDir: root });
   expect(others).toEqual([]);
   expect(model).toMatchObject({ repo: 'org/name', dir, bytes: 6000 + SMALL + 5000, partialBytes: 5000 });
   expect(model!.lastUsed!.getTime()).toBeGreaterThan(Date.now() - 60_000);
@@ -66,25 +66,25 @@ test('a cache tells repositories, commits, formats and sizes; shared files count
   const facts = { format: 'safetensors', quantisation: 'gptq', modelType: 'llama', missing: [] };
   expect(model!.snapshots[1]).toMatchObject({ ...facts, bytes: 4000 + SMALL + CONFIG.length });
   expect(model!.snapshots[1]!.files.map(({ name }) => name)).toContain('extra/card.json');
-  expect(await listCached(path.join(root, 'nowhere'))).toEqual([]);
+  expect(await listCached({ cacheDir: path.join(root, 'nowhere') })).toEqual([]);
 });
 
 test('a snapshot that lacks a shard says which', async () => {
   const { root, dir } = cache();
   rmSync(path.join(dir, 'blobs', digest('3')));
-  const [model] = await listCached(root);
+  const [model] = await listCached({ cacheDir: root });
   expect(model!.snapshots.map(({ missing }) => missing)).toEqual([[], ['two.safetensors']]);
 });
 
 test('what another snapshot needs stays', async () => {
   const { root, dir } = cache();
-  const [model] = await listCached(root);
+  const [model] = await listCached({ cacheDir: root });
   const [old] = model!.snapshots;
   const expected = { repo: 'org/name', commits: [OLD], whole: false, bytesFreed: 2000, bytesShared: 1000 + SMALL };
-  expect(await removeCached(root, model!, { snapshots: [old!], dryRun: true })).toEqual(expected);
+  expect(await removeCached(model!, { snapshots: [old!], dryRun: true })).toEqual(expected);
   expect(existsSync(old!.dir)).toBe(true);
-  expect(await removeCached(root, model!, { snapshots: [old!] })).toEqual(expected);
-  const [left] = await listCached(root);
+  expect(await removeCached(model!, { snapshots: [old!] })).toEqual(expected);
+  const [left] = await listCached({ cacheDir: root });
   const kept = model!.snapshots[1]!;
   const names = kept.files.map(({ name, blob }) => ({ name, blob }));
   expect(left!.snapshots).toMatchObject([
@@ -96,8 +96,8 @@ test('what another snapshot needs stays', async () => {
 
 test('the last snapshot takes everything with it', async () => {
   const { root, dir } = cache();
-  const [model] = await listCached(root);
-  const removed = await removeCached(root, model!);
+  const [model] = await listCached({ cacheDir: root });
+  const removed = await removeCached(model!);
   expect(removed).toMatchObject({ commits: [OLD, NEW], whole: true, bytesFreed: model!.bytes, bytesShared: 0 });
   expect(existsSync(dir)).toBe(false);
   expect(readdirSync(path.join(root, '.locks'))).toEqual([]);

@@ -1,3 +1,9 @@
 export type { CachedFormat, FilesDescription } from './describe-files';
-export { type CachedFile, type CachedModel, type CachedSnapshot, listCached } from './list-cached';
+export {
+  type CachedFile,
+  type CachedModel,
+  type CachedSnapshot,
+  type HubCacheOptions,
+  listCached,
+} from './list-cached';
 export { type RemovedModel, type RemoveOptions, removeCached } from './remove-cached';

@@ -1,6 +1,7 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+import { join, relative, resolve, sep } from 'node:path';
 import { CacheLayout, cachedRepos } from '../hub/cache-layout';
+import { hubCache } from '../hub/settings';
 import { describeFiles, type FilesDescription } from './describe-files';
 
 /** A file of a snapshot. */
@@ -38,8 +39,14 @@ export interface CachedModel {
   readonly lastUsed: Date | null;
 }
 
+export interface HubCacheOptions {
+  /** The Hugging Face hub cache. @defaultValue HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub */
+  readonly cacheDir?: string | undefined;
+}
+
 /** All models of a hub cache, by name; whoever downloaded them. A cache that is not there is empty. */
-export async function listCached(root: string): Promise<CachedModel[]> {
+export async function listCached(options: HubCacheOptions = {}): Promise<CachedModel[]> {
+  const root = resolve(options.cacheDir ?? hubCache());
   const repos = await cachedRepos(root);
   return Promise.all(repos.map((repo) => describeRepo(repo, new CacheLayout(root, repo).root)));
 }

@@ -26,11 +26,7 @@ export interface RemoveOptions {
  * Removes snapshots of a repository, with the files that no other snapshot has. What is interrupted leaves snapshots that
  * lack files, never blobs that nothing lists: the next removal ends it.
  */
-export async function removeCached(
-  root: string,
-  model: CachedModel,
-  options: RemoveOptions = {},
-): Promise<RemovedModel> {
+export async function removeCached(model: CachedModel, options: RemoveOptions = {}): Promise<RemovedModel> {
   const going = options.snapshots ?? model.snapshots;
   const staying = model.snapshots.filter(({ commit }) => !going.some((snapshot) => snapshot.commit === commit));
   const commits = going.map(({ commit }) => commit);
@@ -44,7 +40,7 @@ export async function removeCached(
   }
   const whole = staying.length === 0;
   const bytesFreed = whole ? model.bytes : [...freed.values()].reduce((sum, bytes) => sum + bytes, 0);
-  if (options.dryRun !== true) await remove(root, model, { whole, going, blobs: [...freed.keys()] });
+  if (options.dryRun !== true) await remove(model, { whole, going, blobs: [...freed.keys()] });
   return { repo: model.repo, commits, whole, bytesFreed, bytesShared };
 }
 
@@ -54,13 +50,13 @@ interface Removal {
   readonly blobs: readonly string[];
 }
 
-async function remove(root: string, { repo, dir }: CachedModel, { whole, going, blobs }: Removal): Promise<void> {
+async function remove({ repo, dir }: CachedModel, { whole, going, blobs }: Removal): Promise<void> {
   const refs = join(dir, 'refs');
   if (whole) {
     // First what makes others believe that the rest is there.
     await rm(refs, { recursive: true, force: true });
     await rm(dir, { recursive: true, force: true });
-    await rm(dirname(new CacheLayout(root, repo).lock('')), { recursive: true, force: true });
+    await rm(dirname(new CacheLayout(dirname(dir), repo).lock('')), { recursive: true, force: true });
     return;
   }
   const commits = new Set(going.map(({ commit }) => commit));
