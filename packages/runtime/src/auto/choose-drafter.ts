@@ -1,5 +1,4 @@
-import type { Executor } from '@airllm/kernels';
-import { OptionError, type Reader } from '@airllm/loader';
+import { OptionError } from '@airllm/loader';
 import { Engine } from '../engine';
 import { BudgetError } from '../errors';
 import type { Drafter } from '../generate/speculate/drafter';
@@ -10,42 +9,15 @@ import type { Model } from '../models/model';
 import type { PassSpeeds } from '../plan/predict';
 import { planResidency } from '../plan/residency';
 import type { Plan, PlanOptions } from '../plan/types';
+import type { ChooseDrafterOptions, DraftTarget, SpeculationOptions } from './draft-target';
 import { type DraftWeights, otherModel, selfCopy } from './draft-weights';
-import type { OpenWeightsOptions } from './open-weights';
 import { sampleReadRate } from './read-rate';
-import type { ResolveModelOptions } from './resolve-model';
-
-export interface SpeculationOptions {
-  /**
-   * Who guesses tokens that are then verified several to a pass; the text is the same to the byte. `lookup`: the text
-   * itself, whatever it repeats. `self`: a 4-bit copy of the model, made once in the cache and held in memory. `auto`:
-   * `draftModel` if there is one, else `lookup`. Nobody guesses where that does not pay. @defaultValue 'auto'
-   */
-  readonly speculate?: 'auto' | 'off' | 'lookup' | 'self' | undefined;
-  /** A smaller model with the same tokenizer, found as the model is and held in memory, to guess tokens. */
-  readonly draftModel?: string | undefined;
-}
-
-/** The model that is drafted for. */
-export interface DraftTarget {
-  /** Folder or file its weights were opened by, and the folder of its tokenizer. */
-  readonly path: string;
-  readonly dir: string;
-  readonly model: Model;
-  readonly planOptions: PlanOptions;
-  readonly executor: Executor;
-  readonly reader: Reader;
-}
 
 export interface ChosenDrafter {
   /** Of the target, with what the drafter holds taken off its memory. */
   readonly plan: Plan;
   readonly drafter: Drafter | null;
 }
-
-export type ChooseDrafterOptions = SpeculationOptions &
-  ResolveModelOptions &
-  OpenWeightsOptions & { readonly onWarning: (message: string) => void };
 
 /** Rows of a draft model's passes: texts are read so many tokens at a time. */
 const DRAFT_ROWS = 128;

@@ -2,7 +2,7 @@ import { OptionError } from '@airllm/loader';
 import { compressTensors, convertedTensor, openSource } from '@airllm/shard';
 import type { Model } from '../models/model';
 import { buildModel } from '../models/registry';
-import type { ChooseDrafterOptions, DraftTarget } from './choose-drafter';
+import type { ChooseDrafterOptions, DraftTarget } from './draft-target';
 import { openCompressed, openWeights, type RunnableWeights } from './open-weights';
 import { resolveModel } from './resolve-model';
 import { checkSameTokenizer } from './same-tokenizer';
