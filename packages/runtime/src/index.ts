@@ -101,6 +101,7 @@ export {
   type CachedFormat,
   type CachedModel,
   type CachedSnapshot,
+  CacheInUseError,
   type FilesDescription,
   type HubCacheOptions,
   listCached,

@@ -2,6 +2,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, w
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { acquireLock } from '../hub/lock';
+import { CacheInUseError } from './errors';
 import { listCached } from './list-cached';
 import { removeCached } from './remove-cached';
 
@@ -102,4 +104,14 @@ test('the last snapshot takes everything with it', async () => {
   expect(existsSync(dir)).toBe(false);
   expect(readdirSync(path.join(root, '.locks'))).toEqual([]);
   expect(readdirSync(root)).toContain('datasets--org--name');
+});
+
+test('what is being downloaded is not removed', async () => {
+  const { root, dir } = cache();
+  const [model] = await listCached({ cacheDir: root });
+  const lock = await acquireLock(path.join(root, '.locks', 'models--org--name', `${digest('4')}.lock`));
+  await expect(removeCached(model!)).rejects.toSatisfy(CacheInUseError.isInstance);
+  expect(existsSync(path.join(dir, 'refs', 'main'))).toBe(true);
+  await lock.release();
+  expect(await removeCached(model!)).toMatchObject({ whole: true });
 });

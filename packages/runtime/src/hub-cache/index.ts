@@ -1,4 +1,5 @@
 export type { CachedFormat, FilesDescription } from './describe-files';
+export { CacheInUseError } from './errors';
 export {
   type CachedFile,
   type CachedModel,

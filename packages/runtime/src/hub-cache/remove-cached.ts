@@ -2,6 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CacheLayout } from '../hub/cache-layout';
 import { type CachedModel, type CachedSnapshot, readRefs } from './list-cached';
+import { withLocks } from './with-locks';
 
 /** What was removed of a repository, or would be. */
 export interface RemovedModel {
@@ -24,7 +25,7 @@ export interface RemoveOptions {
 
 /**
  * Removes snapshots of a repository, with the files that no other snapshot has. What is interrupted leaves snapshots that
- * lack files, never blobs that nothing lists: the next removal ends it.
+ * lack files, never blobs that nothing lists: the next removal ends it. Throws `CacheInUseError`.
  */
 export async function removeCached(model: CachedModel, options: RemoveOptions = {}): Promise<RemovedModel> {
   const going = options.snapshots ?? model.snapshots;
@@ -40,7 +41,10 @@ export async function removeCached(model: CachedModel, options: RemoveOptions = 
   }
   const whole = staying.length === 0;
   const bytesFreed = whole ? model.bytes : [...freed.values()].reduce((sum, bytes) => sum + bytes, 0);
-  if (options.dryRun !== true) await remove(model, { whole, going, blobs: [...freed.keys()] });
+  if (options.dryRun !== true) {
+    const locks = dirname(new CacheLayout(dirname(model.dir), model.repo).lock(''));
+    await withLocks(locks, model.repo, () => remove(model, { whole, going, blobs: [...freed.keys()], locks }));
+  }
   return { repo: model.repo, commits, whole, bytesFreed, bytesShared };
 }
 
@@ -48,15 +52,17 @@ interface Removal {
   readonly whole: boolean;
   readonly going: readonly CachedSnapshot[];
   readonly blobs: readonly string[];
+  /** Folder of the repository's locks. */
+  readonly locks: string;
 }
 
-async function remove({ repo, dir }: CachedModel, { whole, going, blobs }: Removal): Promise<void> {
+async function remove({ dir }: CachedModel, { whole, going, blobs, locks }: Removal): Promise<void> {
   const refs = join(dir, 'refs');
   if (whole) {
     // First what makes others believe that the rest is there.
     await rm(refs, { recursive: true, force: true });
     await rm(dir, { recursive: true, force: true });
-    await rm(dirname(new CacheLayout(dirname(dir), repo).lock('')), { recursive: true, force: true });
+    await rm(locks, { recursive: true, force: true });
     return;
   }
   const commits = new Set(going.map(({ commit }) => commit));
