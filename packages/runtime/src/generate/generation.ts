@@ -1,8 +1,10 @@
 import type { Row, Sequence } from '../engine';
 import { EventQueue } from './event-queue';
-import { type RandomSource, seededRandom } from './random';
+import { seededRandom } from './random';
 import { sample } from './sampling';
 import type { WantedRows } from './share-rows';
+import { LookaheadRandom } from './speculate/lookahead-random';
+import type { SpeculationStats } from './speculate/speculation';
 import type { Stopwatch } from './stopwatch';
 import { Transcript, type TranscriptOptions } from './transcript';
 import type { StreamEvent } from './types';
@@ -18,9 +20,12 @@ export interface DraftRoom {
 /** Guesses how one text goes on; `generate/speculate` has those that do. What is guessed changes nothing but the time. */
 export interface TextDrafter {
   /** Tokens that may follow `ids` (prompt included); none where it has no idea, or where drafting does not pay. */
-  draft(ids: readonly number[], options: DraftRoom & { readonly random: RandomSource }): Promise<readonly number[]>;
+  draft(ids: readonly number[], options: DraftRoom & { readonly random: LookaheadRandom }): Promise<readonly number[]>;
   /** Is told how many of the last draft's tokens were right. */
   verified(drafted: number, right: number): void;
+  /** The text has ended. */
+  stop(): void;
+  readonly stats: SpeculationStats;
 }
 
 export interface GenerationParts extends TranscriptOptions {
@@ -46,7 +51,7 @@ export class Generation {
   readonly events: EventQueue<StreamEvent>;
   readonly #transcript: Transcript;
   readonly #parts: GenerationParts;
-  readonly #random: RandomSource;
+  readonly #random: LookaheadRandom;
   /** Rows of positions below this one were run as a prompt of this length: it decides their length-dependent RoPE. */
   #promptLength: number;
   #drafts: readonly number[] = [];
@@ -57,7 +62,7 @@ export class Generation {
     this.#parts = parts;
     this.sequence = parts.sequence;
     this.#transcript = new Transcript(parts);
-    this.#random = seededRandom(parts.resolved.seed);
+    this.#random = new LookaheadRandom(seededRandom(parts.resolved.seed));
     this.#promptLength = parts.prompt.length;
     this.events = new EventQueue(() => this.#onChange());
   }
@@ -124,16 +129,20 @@ export class Generation {
   /** Takes the logits of the rows that wanted them, in order: each row's token, as long as the next row's was drafted right. */
   take(logits: readonly Float32Array[]): void {
     if (this.#ended || logits.length === 0) return;
-    const { prompt, onPrompt } = this.#parts;
+    const { prompt, onPrompt, watch } = this.#parts;
+    watch.pass();
     if (this.#transcript.history.length === prompt.length) onPrompt?.(logits[0]!);
-    const drafts = this.#drafts;
+    const verified = { drafts: this.#drafts, right: 0 };
     this.#drafts = [];
     for (const [i, row] of logits.entries()) {
       const id = sample(row, this.#transcript.history, this.#parts.resolved.sampling, this.#random);
+      const guessed = id === verified.drafts[i];
+      if (guessed) verified.right++;
       this.#append(id, row);
-      if (this.#ended || id !== drafts[i]) break;
+      if (this.#transcript.finishReason !== undefined || !guessed) break;
     }
-    this.#forgetRefused(drafts);
+    this.#forgetRefused(verified);
+    if (this.#transcript.finishReason !== undefined) this.#finish();
   }
 
   /** Ends it with an error of its own, told after what was generated. */
@@ -161,15 +170,8 @@ export class Generation {
   }
 
   #append(id: number, logits: Float32Array): void {
-    const { watch, resolved } = this.#parts;
-    watch.token();
+    this.#parts.watch.token();
     this.events.push(this.#transcript.append(id, logits));
-    if (this.#transcript.finishReason !== undefined) {
-      this.#end();
-      this.events.push(this.#transcript.finish(watch.stats(resolved.seed)));
-      this.events.close();
-      return;
-    }
     const { length } = this.#transcript.history;
     if (length !== this.#switchLength + 1) return;
     // Keys so far were rotated for short texts: as transformers does, the sequence is run again as a long prompt.
@@ -177,16 +179,23 @@ export class Generation {
     this.#promptLength = length;
   }
 
-  #forgetRefused(drafts: readonly number[]): void {
+  #forgetRefused({ drafts, right }: { readonly drafts: readonly number[]; readonly right: number }): void {
     if (drafts.length === 0) return;
     const run = this.#transcript.history.length - 1;
-    const refused = this.sequence.length - run;
-    if (refused > 0) this.sequence.truncate(run);
-    this.#parts.drafter?.verified(drafts.length, drafts.length - Math.max(0, refused));
+    if (this.sequence.length > run) this.sequence.truncate(run);
+    this.#parts.drafter?.verified(drafts.length, right);
+  }
+
+  #finish(): void {
+    const { watch, resolved, drafter } = this.#parts;
+    this.#end();
+    this.events.push(this.#transcript.finish(watch.stats(resolved.seed, drafter?.stats ?? null)));
+    this.events.close();
   }
 
   #end(): void {
     this.#ended = true;
     this.#drafts = [];
+    this.#parts.drafter?.stop();
   }
 }

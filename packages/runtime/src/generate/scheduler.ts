@@ -4,6 +4,7 @@ import type { Generation } from './generation';
 import { PassCosts } from './pass-costs';
 import { type RowLimit, rowLimit } from './row-limit';
 import { type ShareLimits, shareRows } from './share-rows';
+import { PassTimes } from './speculate/pass-times';
 
 /** What the passes of a model were used for, since it was opened. */
 export interface SchedulerStats {
@@ -33,6 +34,8 @@ interface Place {
  */
 export class Scheduler {
   readonly costs = new PassCosts();
+  /** Of passes that only decode. */
+  readonly times = new PassTimes();
   readonly #engine: Engine;
   /** In the order they came. */
   readonly #active = new Map<Generation, Place>();
@@ -158,12 +161,13 @@ export class Scheduler {
     }
     // A model's first pass also reads what then stays in memory.
     if (before.passes === 0 || count === 0) return;
-    this.costs.record({
+    const pass = {
       rows: (rows - before.rows) / count,
       seconds: milliseconds / 1000 / count,
       waitSeconds: (waitMs - before.waitMs) / 1000 / count,
-      computeSeconds: (computeMs - before.computeMs) / 1000 / count,
-    });
+    };
+    this.costs.record({ ...pass, computeSeconds: (computeMs - before.computeMs) / 1000 / count });
+    if (logitRows === rows - before.rows) this.times.add(pass);
   }
 
   /** A generation was given up, or its reader has read. */

@@ -2,12 +2,15 @@ import type { Engine } from '../engine/engine';
 import type { ChatTemplate, Tokenizer } from '../text';
 import type { GenerationDefaults } from './generation-config';
 import type { Scheduler } from './scheduler';
+import type { Speculator } from './speculate/speculation';
 
 /** Everything a generation works with; what a loaded model consists of. */
 export interface GenerationSession {
   readonly engine: Engine;
   /** Of this engine; shared by all that generate with it, so that they share its passes. */
   readonly scheduler: Scheduler;
+  /** Guesses tokens for all that generate. @defaultValue nobody does */
+  readonly speculator?: Speculator | undefined;
   /** Positions one sequence may have. */
   readonly contextLength: number;
   /** Absent for a folder without one: then only `ids` can be given, and no text comes back. */

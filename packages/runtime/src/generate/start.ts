@@ -3,6 +3,7 @@ import { Generation } from './generation';
 import { type ResolvedGeneration, resolveGeneration } from './options';
 import { newTokenLimit, promptIds } from './prompt';
 import type { GenerationSession } from './session';
+import { speculate } from './speculate/speculation';
 import { Stopwatch } from './stopwatch';
 import type { GenerateRequest } from './types';
 
@@ -44,7 +45,8 @@ export function openGeneration(
   { request, resolved, ...prepared }: PreparedRequest,
   { sequence, seed = resolved.seed, onPrompt }: StartOptions,
 ): Generation {
-  const { tokenizer, endTokens, engine } = session;
+  const { tokenizer, endTokens, engine, speculator } = session;
+  const { sampling } = resolved;
   return new Generation({
     tokenizer,
     endTokens,
@@ -54,6 +56,7 @@ export function openGeneration(
     returnLogits: request.returnLogits ?? false,
     sequence,
     onPrompt,
+    drafter: speculator && speculate(speculator, prepared.prompt.length + prepared.limit, sampling),
   });
 }
 

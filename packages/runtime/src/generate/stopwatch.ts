@@ -1,4 +1,5 @@
 import type { Engine } from '../engine';
+import type { SpeculationStats } from './speculate/speculation';
 import type { GenerateStats } from './types';
 
 /** Times one generation, and counts what the drive brought meanwhile. */
@@ -11,11 +12,17 @@ export class Stopwatch {
   #cpuAtFirst = 0;
   #cpuAtLast = 0;
   #tokens = 0;
+  #passes = 0;
 
   constructor(engine: Engine) {
     this.#engine = engine;
     // Opening a model begins to read what its first call needs.
     this.#before = engine.stats.passes === 0 ? { bytesRead: 0, bytesCached: 0 } : engine.stats;
+  }
+
+  /** A pass brought logits to choose from. */
+  pass(): void {
+    this.#passes++;
   }
 
   token(): void {
@@ -26,7 +33,7 @@ export class Stopwatch {
     this.#cpuAtFirst = this.#cpuAtLast;
   }
 
-  stats(seed: number): GenerateStats {
+  stats(seed: number, speculation: SpeculationStats | null): GenerateStats {
     const first = this.#first ?? this.#start;
     const after = this.#last - first;
     const { bytesRead, bytesCached } = this.#engine.stats;
@@ -37,6 +44,9 @@ export class Stopwatch {
       cpuSecondsPerToken: this.#tokens > 1 ? (this.#cpuAtLast - this.#cpuAtFirst) / (this.#tokens - 1) : 0,
       bytesRead: bytesRead - this.#before.bytesRead,
       bytesCached: bytesCached - this.#before.bytesCached,
+      passes: this.#passes,
+      tokensPerPass: this.#tokens / Math.max(1, this.#passes),
+      speculation,
       seed,
     };
   }

@@ -1,6 +1,7 @@
 import type { ChatMessage, RenderChatOptions } from '../text';
 import type { ChosenLogprob } from './logprobs';
 import type { GenerationOptions } from './options';
+import type { SpeculationStats } from './speculate/speculation';
 
 /** What to go on from: exactly one of `prompt`, `messages` and `ids`. */
 export type Prompt =
@@ -48,6 +49,11 @@ export interface GenerateStats {
   readonly bytesRead: number;
   /** Of these, bytes that the page cache held. */
   readonly bytesCached: number;
+  /** Passes that brought tokens; without drafts each brings one. */
+  readonly passes: number;
+  readonly tokensPerPass: number;
+  /** What guessing tokens ahead did; null where nobody did. */
+  readonly speculation: SpeculationStats | null;
   /** The seed the tokens were drawn with. */
   readonly seed: number;
 }

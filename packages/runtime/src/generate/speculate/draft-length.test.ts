@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { PassTimes } from '../../engine/pass-times';
 import { DraftLength } from './draft-length';
+import { PassTimes } from './pass-times';
 
 const lookup = { name: 'lookup', costly: false } as const;
 const model = { name: 'model', costly: true } as const;

@@ -1,7 +1,7 @@
-import type { PassTimes } from '../../engine/pass-times';
 import { Acceptance } from './acceptance';
 import { bestLength } from './best-length';
 import type { Drafter } from './drafter';
+import type { PassTimes } from './pass-times';
 
 export interface LengthRequest {
   readonly trust: number;

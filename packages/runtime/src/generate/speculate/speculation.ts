@@ -21,6 +21,11 @@ export interface SpeculationStats {
   readonly savedSeconds: number;
 }
 
+/** Speculation for a text of at most `maxLength` tokens. */
+export function speculate(speculator: Speculator, maxLength: number, sampling: Sampling): Speculation {
+  return new Speculation({ ...speculator, session: speculator.drafter.open(maxLength), sampling });
+}
+
 export interface SpeculationOptions extends Speculator {
   readonly session: DraftSession;
   readonly sampling: Sampling;
