@@ -7,6 +7,7 @@ export {
   listConverted,
   removeConverted,
 } from './auto/conversion-cache';
+export type { SpeculationOptions } from './auto/draft-target';
 export { LanguageModel, type ModelInfo } from './auto/language-model';
 export {
   type ConversionProgress,
@@ -86,6 +87,8 @@ export {
 } from './generate/sampling';
 export { Scheduler, type SchedulerStats } from './generate/scheduler';
 export type { GenerationSession } from './generate/session';
+export type { DrafterName } from './generate/speculate/drafter';
+export type { SpeculationStats } from './generate/speculate/speculation';
 export type {
   FinishReason,
   GenerateOptions,
@@ -139,7 +142,7 @@ export { type Limit, type PassPrediction, type PassSpeeds, type PredictOptions, 
 export { planResidency } from './plan/residency';
 export { stateBytes } from './plan/state-bytes';
 export { type PlanSummary, summarisePlan } from './plan/summary';
-export type { ExpertSegment, Plan, PlanOptions, Segment, WeightExtent } from './plan/types';
+export type { DiskStatePlan, ExpertSegment, Plan, PlanOptions, Segment, StatePlace, WeightExtent } from './plan/types';
 export {
   type ChatMessage,
   ChatTemplate,

@@ -70,6 +70,7 @@ function planOf(count: number, ringSegments: number): Plan {
     bytes,
     expertSlots: { count: 0, bytes: 0 },
     streamedBytes: bytes.weights,
+    diskState: null,
     floor: { memory: 0, weightsMemory: 0 },
     device: null,
   };

@@ -5,6 +5,7 @@ import { hostShare } from './device';
 import { expertParts, passWork, type SegmentWork } from './pass-work';
 import { type PipelineStep, steadyPassSeconds } from './pipeline';
 import { stateBytes } from './state-bytes';
+import { diskBytesByLayer, streamedState } from './state-place';
 import type { Plan } from './types';
 import { keptPinned, type PassShape, widestPass } from './wide-pass';
 
@@ -55,7 +56,7 @@ export interface PassPrediction {
   readonly terms: Readonly<Record<Limit, number>>;
   /** The largest term. */
   readonly binds: Limit;
-  /** Expected to be read from the drive; of routed experts those that no slot holds. */
+  /** Expected to be read from the drive, states on disk included; of routed experts those that no slot holds. */
   readonly streamedBytes: number;
   /** Bytes of memory that would take a tenth off `seconds`; null where memory does not help. */
   readonly memoryForTenth: number | null;
@@ -89,6 +90,7 @@ export function predictPass(
       rows: Math.min(shape.rows, rows - i * shape.rows),
       headRows: i === passes - 1 ? HEAD_ROWS : 0,
       positions,
+      stored: positions + i * shape.rows,
       first: first && i === 0,
     }),
   );
@@ -107,7 +109,10 @@ export function predictPass(
   const others = Math.max(terms.bus, terms.dram, terms.flops) + terms.steps;
   const memoryForTenth =
     binds === 'disk' && !first && others <= 0.9 * seconds
-      ? Math.ceil((memoryPerByte(plan, streamedBytes / passes) * 0.1 * seconds * speeds.diskBytesPerSecond) / passes)
+      ? plan.diskState !== null && plan.bytes.ring === 0
+        ? // All there is to gain is to have the states in memory.
+          Math.max(0, stateBytes(model, positions + rows, plan.maxRows) - plan.bytes.state)
+        : Math.ceil((memoryPerByte(plan, streamedBytes / passes) * 0.1 * seconds * speeds.diskBytesPerSecond) / passes)
       : null;
   return { seconds, terms, binds, streamedBytes, memoryForTenth };
 }
@@ -115,11 +120,13 @@ export function predictPass(
 /** What the engine makes of a step of so many rows. */
 function shapeOf(plan: Plan, model: Model, count: number, positions: number): PassShape {
   if (count <= plan.maxRows || plan.device !== null) return { rows: plan.maxRows, lent: 0 };
-  const state = (rows: number) => stateBytes(model, positions + count, rows);
+  const length = positions + count;
+  const state = (rows: number) => stateBytes(model, length, rows);
   return widestPass(plan, {
     count,
     passes: (rows) => Math.ceil(count / rows),
     activations: activationBytes(model, readAlignment('direct')),
+    streamedState: (rows) => (plan.diskState === null ? 0 : streamedState(model, length, count, rows)),
     fits: (rows) => state(rows) <= state(plan.maxRows),
   });
 }
@@ -135,6 +142,8 @@ function memoryPerByte(plan: Plan, expected: number): number {
 
 type Resolved = Required<{ readonly [Key in keyof PredictOptions]: NonNullable<PredictOptions[Key]> }> & {
   readonly headRows: number;
+  /** Positions whose states a pass finds: it reads them where they are on disk. */
+  readonly stored: number;
 };
 
 /** One pass of at most the plan's rows. */
@@ -151,16 +160,17 @@ function predictOne(
     speeds.readSeconds + speeds.callSeconds + model.config.vocabSize * options.headRows * SECONDS_PER_LOGIT;
   // Spread evenly: in which of its segments a layer attends matters little.
   const statePerSegment = stateSeconds / Math.max(1, work.length);
+  const streamed = streamedStates(plan, model, options.stored);
   const steps = work.map(
-    (each): PipelineStep => ({
-      readSeconds: each.readBytes / speeds.diskBytesPerSecond,
+    (each, i): PipelineStep => ({
+      readSeconds: (each.readBytes + streamed[i]!) / speeds.diskBytesPerSecond,
       ringBytes: each.ringBytes,
       onDemand: each.onDemand,
       computeSeconds: computeSeconds(each, speeds) + statePerSegment,
     }),
   );
   const total = (of: (each: SegmentWork) => number) => work.reduce((sum, each) => sum + of(each), 0);
-  const streamedBytes = total(({ readBytes }) => readBytes);
+  const streamedBytes = total(({ readBytes }) => readBytes) + streamed.reduce((sum, bytes) => sum + bytes, 0);
   return {
     seconds: steadyPassSeconds(steps, {
       ringBytes: plan.bytes.ring,
@@ -177,6 +187,15 @@ function predictOne(
     },
     streamedBytes,
   };
+}
+
+/** Bytes of states that come from disk, by segment: a layer's with its first one. */
+function streamedStates({ segments, diskState, device }: Plan, model: Model, stored: number): number[] {
+  const layers = diskState === null ? [] : diskBytesByLayer(model, stored);
+  return segments.map(({ block }, i) => {
+    const first = block !== segments[i - 1]?.block;
+    return first && device?.computes[block] !== true ? (layers[block] ?? 0) : 0;
+  });
 }
 
 /** Uploads take turns with products: the runtime of the device does one thing at a time. */

@@ -7,8 +7,8 @@ import { planWithDevice } from './device';
 import { ringForDrives } from './drives';
 import { choosePinned } from './pinned';
 import { cutSegments } from './segments';
-import { stateBytes } from './state-bytes';
-import type { Plan, PlanOptions, Segment } from './types';
+import { planDiskState, stateMemory } from './state-place';
+import type { DiskStatePlan, Plan, PlanOptions, Segment } from './types';
 
 const MIB = 1024 * 1024;
 
@@ -24,6 +24,8 @@ const LEAST_SEGMENT = 64 * 1024;
 const DEFAULT_MAX_ROWS = 512;
 /** Passes get narrower before a plan fails, but not below this. */
 const LEAST_ROWS = 16;
+/** States leave memory rather than passes getting narrower than this: a long prompt would take too many of them. */
+const ROOMY_ROWS = 64;
 /** Share of what state and process leave that activations may take before passes get narrower. */
 const ACTIVATION_SHARE = 1 / 4;
 
@@ -63,7 +65,31 @@ export function planResidency(model: Model, options: PlanOptions): Plan {
     : planWithDevice(model, device, { ...options, maxRows }, planHost);
 }
 
+/** With states in memory or on disk, as asked for or as memory allows. */
 function planHost(model: Model, options: PlanOptions): Plan {
+  const { statePlace = 'memory', stateDir, contextLength, maxRows = DEFAULT_MAX_ROWS } = options;
+  const disk = statePlace === 'memory' ? null : planDiskState(model, contextLength, stateDir ?? '');
+  if (disk === null) return planStates(model, options, null);
+  if (statePlace === 'disk') return planStates(model, options, disk);
+  const inMemory = attempt(() => planStates(model, options, null));
+  if ('plan' in inMemory && inMemory.plan.maxRows >= Math.min(ROOMY_ROWS, maxRows)) return inMemory.plan;
+  const onDisk = attempt(() => planStates(model, options, disk));
+  // Of a model of few layers, regions may take as much as all states do.
+  if ('plan' in inMemory && ('error' in onDisk || onDisk.plan.maxRows <= inMemory.plan.maxRows)) return inMemory.plan;
+  if ('plan' in onDisk) return onDisk.plan;
+  throw 'error' in inMemory && inMemory.error.floor < onDisk.error.floor ? inMemory.error : onDisk.error;
+}
+
+function attempt(plan: () => Plan): { readonly plan: Plan } | { readonly error: BudgetError } {
+  try {
+    return { plan: plan() };
+  } catch (error) {
+    if (BudgetError.isInstance(error)) return { error };
+    throw error;
+  }
+}
+
+function planStates(model: Model, options: PlanOptions, disk: DiskStatePlan | null): Plan {
   const cuts = cutter(model, options.readAlignment);
   const { logitRows = DEFAULT_LOGIT_ROWS } = options;
   const activations = activationBytes(model, options.readAlignment, logitRows);
@@ -72,7 +98,8 @@ function planHost(model: Model, options: PlanOptions): Plan {
   const draftBytes = draft.weights + draft.state + draft.activations;
   const others = processBytes + draftBytes;
   const weightsMemory = (options.weightsMemory ?? Infinity) - draft.weights;
-  const besides = (rows: number) => others + stateBytes(model, contextLength, rows) + activations(rows);
+  const states = (rows: number) => stateMemory(model, contextLength, rows, disk);
+  const besides = (rows: number) => others + states(rows) + activations(rows);
   const granted = (rows: number) => Math.min(memory - besides(rows), weightsMemory);
 
   const candidates = rowCandidates(options.maxRows ?? DEFAULT_MAX_ROWS);
@@ -91,20 +118,19 @@ function planHost(model: Model, options: PlanOptions): Plan {
     throw new BudgetError({ option: 'memory', found: memory, floor: floor.memory, contextLength });
   }
 
-  const comfortable = (rows: number) =>
-    activations(rows) <= ACTIVATION_SHARE * (memory - others - stateBytes(model, contextLength, rows));
+  const comfortable = (rows: number) => activations(rows) <= ACTIVATION_SHARE * (memory - others - states(rows));
   const maxRows =
     candidates.find((rows) => everything(cuts.at(LARGEST_SEGMENT), granted(rows)) !== undefined) ??
     candidates.find((rows) => comfortable(rows) && granted(rows) >= floorWeights) ??
     candidates.find((rows) => granted(rows) >= floorWeights)!;
   const narrow = layOut(cuts, granted(maxRows));
-  const state = stateBytes(model, contextLength, maxRows);
   const segments = cutSegments(model, { segmentBytes: narrow.cut.segmentBytes, readAlignment: options.readAlignment });
   const layout = forDrives(narrow, segments, granted(maxRows), options.driveOf);
   return assemble(segments, layout, granted(maxRows), {
     maxRows,
     logitRows: Math.min(maxRows, logitRows),
-    state,
+    state: states(maxRows),
+    disk,
     activations: activations(maxRows),
     process: processBytes,
     draft: draftBytes,
@@ -120,6 +146,13 @@ function check(options: PlanOptions): void {
   for (const [option, found] of Object.entries({ maxRows, logitRows })) {
     if (Number.isSafeInteger(found) && found >= 1) continue;
     throw new OptionError({ option, expected: 'a whole number of at least 1', found });
+  }
+  const { statePlace = 'memory', stateDir } = options;
+  if (!['auto', 'memory', 'disk'].includes(statePlace)) {
+    throw new OptionError({ option: 'statePlace', expected: 'auto, memory or disk', found: statePlace });
+  }
+  if (statePlace !== 'memory' && stateDir === undefined) {
+    throw new OptionError({ option: 'stateDir', expected: `a folder for statePlace ${statePlace}`, found: stateDir });
   }
   for (const option of ['memory', 'weightsMemory', 'processBytes', 'contextLength'] as const) {
     const found = options[option];
@@ -217,6 +250,7 @@ function assemble(
     maxRows: number;
     logitRows: number;
     state: number;
+    disk: DiskStatePlan | null;
     activations: number;
     process: number;
     draft: number;
@@ -233,7 +267,7 @@ function assemble(
   const staticBytes = total(segments);
   const pinnedBytes = total(segments.filter((_, i) => pinned[i]));
   const expertBytes = total(segments.flatMap((segment) => segment.experts?.flat() ?? []));
-  const { maxRows, logitRows, state, activations, process, draft, floor } = rest;
+  const { maxRows, logitRows, state, disk, activations, process, draft, floor } = rest;
   return {
     segments,
     pinned,
@@ -252,6 +286,7 @@ function assemble(
     },
     expertSlots: { count: slots, bytes: cut.experts.largest },
     streamedBytes: staticBytes - pinnedBytes + (held ? 0 : expertBytes),
+    diskState: disk,
     floor,
     device: null,
   };

@@ -1,15 +1,20 @@
-import { BLOCK_POSITIONS, type KvStateSpec, kvBlockBytes } from '@airllm/kernels';
+import { BLOCK_POSITIONS, type KvStateSpec, kvBlockBytes, type StateSpec } from '@airllm/kernels';
 import type { Model } from '../models/model';
 
 /**
  * Bytes of all layers' states for one sequence of `length` positions: in float32 2 · length · layers · kv heads · head
  * dim · 4, rounded up to blocks of 32 positions. A layer with a window keeps what the oldest row of a pass of `maxRows` rows
- * still sees, and a block at either end that is partly used.
+ * still sees, and a block at either end that is partly used. `counts` leaves states out.
  */
-export function stateBytes(model: Pick<Model, 'layers'>, length: number, maxRows: number): number {
+export function stateBytes(
+  model: Pick<Model, 'layers'>,
+  length: number,
+  maxRows: number,
+  counts: (spec: StateSpec) => boolean = () => true,
+): number {
   let bytes = 0;
   for (const { graph } of model.layers) {
-    for (const state of graph.states) bytes += stateBlocks(state, length, maxRows) * kvBlockBytes(state);
+    for (const state of graph.states.filter(counts)) bytes += stateBlocks(state, length, maxRows) * kvBlockBytes(state);
   }
   return bytes;
 }

@@ -1,4 +1,4 @@
-import type { DevicePlan, Plan } from './types';
+import type { DevicePlan, DiskStatePlan, Plan } from './types';
 
 /** A plan in figures, for people and for `--json`; all sizes are bytes. */
 export interface PlanSummary {
@@ -13,6 +13,8 @@ export interface PlanSummary {
   readonly ring: number;
   readonly expertSlots: { readonly count: number; readonly bytes: number; readonly parts: number };
   readonly state: number;
+  /** Keys and values in a file, of which a pass reads what is filled; null where all are in memory. */
+  readonly diskState: DiskStatePlan | null;
   readonly activations: number;
   readonly process: number;
   /** A model that drafts for this one, with its state and activations. */
@@ -53,6 +55,7 @@ export function summarisePlan(plan: Plan): PlanSummary {
     ring: bytes.ring,
     expertSlots: { ...expertSlots, parts: parts.length },
     state: bytes.state,
+    diskState: plan.diskState,
     activations: bytes.activations,
     process: bytes.process,
     draft: bytes.draft,

@@ -75,6 +75,25 @@ export interface DraftBytes {
   readonly activations: number;
 }
 
+/**
+ * Where keys and values are kept between passes: in memory, or in a file whose parts come in with their layer's turn.
+ * `auto`: in memory, as long as it has room for them beside passes that are not all too narrow.
+ */
+export type StatePlace = 'auto' | 'memory' | 'disk';
+
+/** States in a file; sizes are bytes. Those of layers with a sliding window stay in memory. */
+export interface DiskStatePlan {
+  /** Folder of the file. */
+  readonly dir: string;
+  /** Of the states in the file at the plan's context length: what a pass then reads. */
+  readonly bytes: number;
+  /** Of one region, which holds the states of the layer whose turn it is, and how many there are. */
+  readonly regionBytes: number;
+  readonly regions: number;
+  /** Of the threads that read and write the file. */
+  readonly threadBytes: number;
+}
+
 /** What a plan is made from. All sizes are bytes. */
 export interface PlanOptions {
   /** Cap for the whole process. @defaultValue unlimited */
@@ -97,6 +116,10 @@ export interface PlanOptions {
   readonly driveOf?: ((file: string) => number) | undefined;
   /** Memory of an executor of its own; absent, the host computes all. */
   readonly device?: DeviceGrant | undefined;
+  /** Anything but `memory` needs `stateDir`. @defaultValue 'memory' */
+  readonly statePlace?: StatePlace | undefined;
+  /** Folder for states that do not stay in memory. */
+  readonly stateDir?: string | undefined;
 }
 
 /** Where every byte goes; a pure function of model and options, made once. */
@@ -112,6 +135,7 @@ export interface Plan {
     readonly pinned: number;
     readonly ring: number;
     readonly experts: number;
+    /** Where states are on disk: their regions, the threads that bring them, and the states that stay. */
     readonly state: number;
     /** Workspace, carried values, logits, gathered embedding rows, rope tables. */
     readonly activations: number;
@@ -123,8 +147,10 @@ export interface Plan {
   };
   /** LRU slots for routed experts: how many, and bytes of each. */
   readonly expertSlots: { readonly count: number; readonly bytes: number };
-  /** Bytes read from disk in one pass of a dense model (upper bound with every expert chosen for MoE). */
+  /** Bytes of weights read from disk in one pass of a dense model (upper bound with every expert chosen for MoE). */
   readonly streamedBytes: number;
+  /** States that are kept on disk; null where all stay in memory. */
+  readonly diskState: DiskStatePlan | null;
   /** Smallest `memory` and `weightsMemory` that would still work. */
   readonly floor: { readonly memory: number; readonly weightsMemory: number };
   /** What a device computes and holds; null where the host does all. */

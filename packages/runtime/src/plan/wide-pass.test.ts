@@ -28,6 +28,7 @@ function plan(changes: Partial<Plan['bytes']> = {}): Plan {
     bytes: { ...bytes, ...changes },
     expertSlots: { count: 0, bytes: 0 },
     streamedBytes: 5 * GB,
+    diskState: null,
     floor: { memory: 0, weightsMemory: 0 },
     device: null,
   };

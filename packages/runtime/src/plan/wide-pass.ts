@@ -14,6 +14,8 @@ export interface StepFacts {
   readonly passes: (rows: number) => number;
   /** Bytes beside the weights that a pass of a width needs. */
   readonly activations: (rows: number) => number;
+  /** Bytes of states on disk that passes of a width read, all together. @defaultValue none */
+  readonly streamedState?: ((rows: number) => number) | undefined;
   /** Whether states have room for a pass of a width. */
   readonly fits: (rows: number) => boolean;
 }
@@ -28,11 +30,12 @@ export function widestPass({ maxRows, streamedBytes, bytes }: Plan, step: StepFa
   const narrow = step.passes(maxRows);
   // Without a ring there is nothing that lent segments could pass through.
   if (narrow === 1 || streamedBytes === 0 || bytes.ring === 0) return best;
-  let least = narrow * streamedBytes;
+  const state = step.streamedState ?? (() => 0);
+  let least = narrow * streamedBytes + state(maxRows);
   for (let passes = 1; passes < narrow; passes++) {
     const rows = Math.ceil(step.count / passes);
     const lent = step.activations(rows);
-    const read = step.passes(rows) * (streamedBytes + lent) + lent;
+    const read = step.passes(rows) * (streamedBytes + lent) + lent + state(rows);
     if (lent > bytes.pinned || read >= least || !step.fits(rows)) continue;
     least = read;
     best = { rows, lent };
