@@ -1,3 +1,22 @@
+export { CacheLayout, cachedRepos } from './cache-layout';
+export { type ChooseOptions, chooseFiles } from './choose-files';
+export { openHub, REPO_ID } from './client';
+export {
+  ChecksumError,
+  FileChangedError,
+  GatedRepositoryError,
+  HubAccessError,
+  HubError,
+  HubUnavailableError,
+  OfflineError,
+  RateLimitError,
+  RepositoryFileError,
+  RepositoryNotFoundError,
+  RevisionNotFoundError,
+} from './errors';
+export { nearestNames } from './nearest';
+export { openPull, pullModel } from './pull-model';
+export { hubCache, isOffline } from './settings';
 export type {
   Hub,
   HubCallOptions,

@@ -1,0 +1,293 @@
+import { gunzipSync } from 'node:zlib';
+import { OptionError } from '@airllm/loader';
+import { cachedRepos } from './cache-layout';
+import { HubError, OfflineError, shownUrl } from './errors';
+import { nearestNames } from './nearest';
+import { type Asked, refusal } from './refusals';
+import { Passing, Patience } from './retry';
+import { type HubSettings, resolveHubSettings } from './settings';
+import { type HubRequest, type HubResponse, Transport } from './transport';
+import type { Hub, HubCallOptions, HubFile, HubFileAddress, HubModelInfo, HubOptions } from './types';
+
+/** `org/name`, or `name` for the oldest models. */
+export const REPO_ID = /^(?!.*(--|\.\.))(?:[\w.-]+\/)?[\w.-]+$/;
+const MAX_SMALL_FILE = 64 * 2 ** 20;
+const MAX_REDIRECTS = 5;
+
+/** A client of the Hub that the options or the environment name. It holds connections until closed. */
+export async function openHub(options: HubOptions = {}): Promise<Hub> {
+  return openClient(options);
+}
+
+/** The same with what the downloads of this folder use. */
+export async function openClient(options: HubOptions = {}): Promise<HubClient> {
+  return new HubClient(await resolveHubSettings(options));
+}
+
+export class HubClient implements Hub {
+  readonly #transport: Transport;
+
+  constructor(readonly settings: HubSettings) {
+    this.#transport = new Transport(settings);
+  }
+
+  get endpoint(): string {
+    return this.settings.endpoint;
+  }
+
+  get cacheDir(): string {
+    return this.settings.cacheDir;
+  }
+
+  get offline(): boolean {
+    return this.settings.offline;
+  }
+
+  async modelInfo(repo: string, revision = 'main', { signal }: HubCallOptions = {}): Promise<HubModelInfo> {
+    this.#check(repo, `the revision ${revision} of ${repo}`);
+    const { modelInfo } = await import('@huggingface/hub');
+    const info = await modelInfo({
+      name: repo,
+      revision,
+      additionalFields: ['sha'],
+      hubUrl: this.endpoint,
+      fetch: this.#fetch({ repo, revision }, signal),
+    });
+    if (!/^[0-9a-f]{40}$/.test(String(info.sha))) {
+      throw new HubError('ERR_HUB', `${this.endpoint} names no commit for ${repo}@${revision}; is it a Hub?`, {
+        url: this.endpoint,
+      });
+    }
+    return { repo: info.name ?? repo, commit: info.sha, gated: info.gated !== false, private: info.private };
+  }
+
+  async listFiles(repo: string, commit: string, { signal }: HubCallOptions = {}): Promise<HubFile[]> {
+    this.#check(repo, `the list of files of ${repo}`);
+    const { listFiles } = await import('@huggingface/hub');
+    const found: HubFile[] = [];
+    for await (const entry of listFiles({
+      repo,
+      revision: encodeURIComponent(commit),
+      recursive: true,
+      hubUrl: this.endpoint,
+      fetch: this.#fetch({ repo, revision: commit }, signal),
+    })) {
+      if (entry.type !== 'file') continue;
+      const etag = entry.lfs?.oid ?? entry.oid ?? '';
+      if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag)) {
+        throw new HubError('ERR_HUB', `${this.endpoint}: ${repo}: ${entry.path} has no usable id: ${etag}`);
+      }
+      found.push({ path: entry.path, size: entry.lfs?.size ?? entry.size, etag, sha256: entry.lfs?.oid });
+    }
+    return found;
+  }
+
+  async readRange(file: HubFileAddress, from: number, to: number, options: HubCallOptions = {}): Promise<Uint8Array> {
+    if (!(Number.isSafeInteger(from) && Number.isSafeInteger(to) && 0 <= from && from <= to)) {
+      throw new OptionError({ option: 'range', expected: '0 ≤ from ≤ to, both whole', found: [from, to] });
+    }
+    if (to - from > MAX_SMALL_FILE) {
+      throw new OptionError({ option: 'range', expected: `at most ${MAX_SMALL_FILE} bytes`, found: to - from });
+    }
+    if (from === to) return new Uint8Array();
+    this.#check(file.repo, `${file.repo}/${file.path}`);
+    return this.attempts(options.signal, this.fileUrl(file), async () => {
+      const response = await this.openFile(file, { range: { from, to }, signal: options.signal });
+      const answered = answeredRange(response, { from, to });
+      // A server without ranges sends the file from its start.
+      const skip = from - answered.from;
+      const bytes = (await collect(response, skip + to - from, 'cut')).subarray(skip);
+      if (bytes.length === Math.max(0, Math.min(to, answered.total ?? to) - from)) return bytes;
+      throw new Passing({ url: shownUrl(response.url), reason: `${bytes.length} of ${to - from} bytes came` });
+    });
+  }
+
+  async readFile(file: HubFileAddress, options: HubCallOptions = {}): Promise<Uint8Array> {
+    this.#check(file.repo, `${file.repo}/${file.path}`);
+    return this.attempts(options.signal, this.fileUrl(file), async () => {
+      const response = await this.openFile(file, { signal: options.signal });
+      const body = await collect(response, MAX_SMALL_FILE);
+      const length = response.headers['content-length'];
+      if (length !== undefined && Number(length) !== body.length) {
+        throw new Passing({ url: shownUrl(response.url), reason: `${body.length} of ${length} bytes came` });
+      }
+      return decoded(response, body);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#transport.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** The address that the Hub has for a file; it may redirect from there. */
+  fileUrl({ repo, revision, path }: HubFileAddress): string {
+    const names = path.split('/').map(encodeURIComponent).join('/');
+    return `${this.endpoint}/${repo}/resolve/${encodeURIComponent(revision)}/${names}`;
+  }
+
+  /** Does something until it succeeds, with pauses between attempts. */
+  async attempts<T>(signal: AbortSignal | undefined, url: string, attempt: () => Promise<T>): Promise<T> {
+    const patience = this.patience(signal);
+    for (;;) {
+      try {
+        return await attempt();
+      } catch (error) {
+        await patience.failed(error, url);
+      }
+    }
+  }
+
+  patience(signal: AbortSignal | undefined): Patience {
+    return new Patience(this.settings.retry, { token: this.settings.token !== undefined, signal });
+  }
+
+  /**
+   * Asks for a file or a range `[from, to)` of it, follows redirects (the token stays behind), and checks that the answer
+   * is about that range. Throws typed errors, or `Passing` where another attempt may help.
+   */
+  async openFile(
+    file: HubFileAddress,
+    options: HubRequest & {
+      /** Where an earlier request was redirected to. */
+      readonly location?: string | undefined;
+      readonly range?: { readonly from: number; readonly to: number };
+      readonly onRedirect?: (location: string, headers: HubResponse['headers']) => void;
+    } = {},
+  ): Promise<HubResponse> {
+    const { range, location, onRedirect, ...rest } = options;
+    const headers = {
+      // Compressed bytes have neither the length nor the ranges that the file has.
+      'accept-encoding': 'identity',
+      ...rest.headers,
+      ...(range ? { range: `bytes=${range.from}-${range.to - 1}` } : {}),
+    };
+    let url = location ?? this.fileUrl(file);
+    for (let redirects = 0; ; redirects++) {
+      const response = await this.#transport.request(url, { ...rest, headers });
+      const next = response.headers.location;
+      if (response.status >= 300 && response.status < 400 && response.status !== 304 && next !== undefined) {
+        response.body.destroy();
+        response.body.on('error', () => {});
+        if (redirects === MAX_REDIRECTS) throw new Passing({ url: shownUrl(url), reason: 'too many redirects' });
+        url = new URL(next, url).href;
+        onRedirect?.(url, response.headers);
+        continue;
+      }
+      if (response.status >= 400) await this.#refuse(response, { ...file }, url);
+      return response;
+    }
+  }
+
+  async #refuse(response: HubResponse, asked: Asked, url: string): Promise<never> {
+    await response.body.dump().catch(() => {});
+    if (new URL(url).origin !== new URL(this.endpoint).origin && [400, 403, 404, 410].includes(response.status)) {
+      // A signed address has expired: the Hub gives another one.
+      throw new Passing({ url: shownUrl(url), reason: `the CDN answered ${response.status}`, status: response.status });
+    }
+    throw await refusal(response, asked, {
+      endpoint: this.endpoint,
+      token: this.settings.token !== undefined,
+      nearest: async (repo) => nearestNames(repo, await cachedRepos(this.cacheDir)),
+    });
+  }
+
+  /** `fetch` for the Hub's own client: with our connections, token, attempts and errors. */
+  #fetch(asked: Asked, signal: AbortSignal | undefined): typeof fetch {
+    return async (input) => {
+      const url = input instanceof Request ? input.url : String(input);
+      return this.attempts(signal, url, async () => {
+        let address = url;
+        for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+          const response = await this.#transport.request(address, { headers: { accept: 'application/json' }, signal });
+          const next = response.headers.location;
+          if (response.status >= 300 && response.status < 400 && next !== undefined) {
+            await response.body.dump();
+            // A renamed repository.
+            address = new URL(next, address).href;
+            continue;
+          }
+          if (response.status >= 400) await this.#refuse(response, asked, address);
+          const body = decoded(response, await collect(response, MAX_SMALL_FILE));
+          return jsonResponse(body, response);
+        }
+        throw new Passing({ url: shownUrl(url), reason: 'too many redirects' });
+      });
+    };
+  }
+
+  #check(repo: string, what: string): void {
+    if (!REPO_ID.test(repo)) {
+      throw new OptionError({ option: 'repo', expected: 'the id of a model, org/name', found: repo });
+    }
+    if (this.offline) throw new OfflineError({ what });
+  }
+}
+
+/** A proxy's page of welcome comes with 200, too. */
+function jsonResponse(body: Uint8Array, { headers, url }: HubResponse): Response {
+  try {
+    JSON.parse(Buffer.from(body).toString());
+  } catch (cause) {
+    throw new Passing({ url: shownUrl(url), reason: 'the answer is not JSON; is it a Hub?', cause });
+  }
+  const { link } = headers;
+  return new Response(body, { headers: { 'content-type': 'application/json', ...(link ? { link } : {}) } });
+}
+
+/** The body, which must not be longer than the limit, or is cut there. */
+async function collect(response: HubResponse, limit: number, beyond: 'refuse' | 'cut' = 'refuse'): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response.body as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > limit && beyond === 'refuse') {
+      throw new Passing({ url: shownUrl(response.url), reason: `more than ${limit} bytes came` });
+    }
+    // Leaving the loop ends the connection.
+    if (length >= limit && beyond === 'cut') break;
+  }
+  const bytes = Buffer.concat(chunks, length);
+  return beyond === 'cut' ? bytes.subarray(0, limit) : bytes;
+}
+
+function decoded(response: HubResponse, body: Buffer): Buffer {
+  const encoding = response.headers['content-encoding'] ?? 'identity';
+  if (encoding === 'identity') return body;
+  if (encoding !== 'gzip') {
+    throw new Passing({ url: shownUrl(response.url), reason: `the body is encoded as ${encoding}` });
+  }
+  try {
+    return gunzipSync(body, { maxOutputLength: MAX_SMALL_FILE });
+  } catch (cause) {
+    throw new Passing({ url: shownUrl(response.url), reason: 'the compressed body is broken', cause });
+  }
+}
+
+/** Which part of the file an answer holds: the range asked for, or the whole file (`whole`). */
+export function answeredRange(
+  { status, headers, url, body }: HubResponse,
+  asked: { readonly from: number; readonly to: number },
+): { readonly from: number; readonly total: number | undefined; readonly whole: boolean } {
+  const refuse = (reason: string) => {
+    body.destroy();
+    body.on('error', () => {});
+    return new Passing({ url: shownUrl(url), reason });
+  };
+  if ((headers['content-encoding'] ?? 'identity') !== 'identity') throw refuse('a range came in compressed form');
+  const { 'content-length': length } = headers;
+  if (status === 200) return { from: 0, total: length === undefined ? undefined : Number(length), whole: true };
+  const [, from, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(headers['content-range'] ?? '') ?? [];
+  if (status !== 206 || from === undefined) throw refuse(`a range was asked for, and ${status} came without one`);
+  if (Number(from) !== asked.from || Number(last) >= asked.to) {
+    throw refuse(`bytes ${asked.from}-${asked.to - 1} were asked for, ${from}-${last} came`);
+  }
+  if (length !== undefined && Number(length) !== Number(last) - Number(from) + 1) {
+    throw refuse(`a range of ${Number(last) - Number(from) + 1} bytes came with a length of ${length}`);
+  }
+  return { from: asked.from, total: total === '*' ? undefined : Number(total), whole: false };
+}
