@@ -149,7 +149,7 @@ function checkIds(option: string, ids: Iterable<number>, vocabSize: number): voi
 }
 
 function functions<F extends (...args: never[]) => unknown>(option: string, given: F | readonly F[] | undefined) {
-  const list: readonly F[] = given === undefined ? [] : typeof given === 'function' ? [given] : given;
+  const list: readonly F[] = given === undefined ? [] : Array.isArray(given) ? given : [given as F];
   const odd = list.find((each) => typeof each !== 'function');
   if (odd !== undefined) throw new OptionError({ option, expected: 'a function or a list of functions', found: odd });
   return list;

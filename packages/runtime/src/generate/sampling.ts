@@ -1,3 +1,4 @@
+import { descending } from './descending';
 import { NoCandidateError } from './errors';
 import { kthLargest } from './kth-largest';
 import type { RandomSource } from './random';
@@ -131,14 +132,14 @@ function filtered(scores: Float32Array, sampling: Sampling): readonly Scored[] {
   return minP(topP(sorted, sampling.topP), sampling.minP);
 }
 
-/** The k largest scores and whatever equals the k-th, in descending order. */
+/** The k largest scores and whatever equals the k-th, in descending order, lower ids first among equals. */
 function largest(scores: Float32Array, k: number): Scored[] {
   const threshold = k < scores.length ? kthLargest(scores, k) : Number.NEGATIVE_INFINITY;
-  const kept: Scored[] = [];
+  const ids: number[] = [];
   scores.forEach((score, id) => {
-    if (score >= threshold && score > Number.NEGATIVE_INFINITY) kept.push({ id, score });
+    if (score >= threshold && score > Number.NEGATIVE_INFINITY) ids.push(id);
   });
-  return kept.sort((a, b) => b.score - a.score || a.id - b.id);
+  return descending(scores, ids).map((id) => ({ id, score: scores[id]! }));
 }
 
 /** The shortest run of the most likely tokens whose probabilities reach p. */
