@@ -15,3 +15,8 @@ const options = {
 
 /** Where a model is found. */
 export const modelArgs: OptionGroup<typeof options> = { title: 'Model', options };
+
+const cacheOptions = { cacheDir: options.cacheDir };
+
+/** Which caches are looked into. */
+export const cacheArgs: OptionGroup<typeof cacheOptions> = { title: 'Cache', options: cacheOptions };

@@ -32,9 +32,17 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Measure how well a model predicts a text.',
     load: async () => (await import('./perplexity')).perplexity,
   },
-  cache: {
-    summary: 'List and remove converted copies of models.',
-    load: async () => (await import('./cache')).cache,
+  ls: {
+    summary: 'List the models on this machine: downloaded, converted, split.',
+    load: async () => (await import('./ls')).ls,
+  },
+  show: {
+    summary: 'Say what there is of one model: revisions, files, copies.',
+    load: async () => (await import('./show')).show,
+  },
+  rm: {
+    summary: 'Remove a model, keeping what another revision needs.',
+    load: async () => (await import('./rm')).rm,
   },
   verify: {
     summary: 'Read a split checkpoint back and compare every byte with its checksums.',

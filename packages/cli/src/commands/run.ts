@@ -7,6 +7,7 @@ import { modelArgs } from '../args/model';
 import { type OptionGroup, text, toggle } from '../args/option';
 import { workArgs } from '../args/output';
 import { samplingArgs } from '../args/sampling';
+import { speculationArgs } from '../args/speculation';
 import { watchArgs } from '../args/watch';
 import { defineCommand } from '../command';
 import { UsageError } from '../errors';
@@ -40,7 +41,7 @@ export const run = defineCommand({
   ],
   details: [
     'A model that was made for chats gets the prompt through its chat template; --raw turns that off. The answer goes to stdout as it is generated, everything else to stderr.',
-    'Weights in a layout that cannot be computed with (GPTQ, AWQ, GGUF and others) are converted once, into the cache; airllm cache lists these copies.',
+    'Weights in a layout that cannot be computed with (GPTQ, AWQ, GGUF and others) are converted once, into the cache; airllm ls lists these copies.',
     'In a chat, /help lists what else can be typed. Ctrl-C ends an answer, and when none is being given the chat; Ctrl-D and /exit end it too.',
   ],
   examples: [
@@ -56,6 +57,7 @@ export const run = defineCommand({
     limits: limitArgs,
     sampling: samplingArgs,
     logits: logitsArgs,
+    speculation: speculationArgs,
     engine: engineArgs,
     watch: watchArgs,
     conversion: conversionArgs,
@@ -77,6 +79,7 @@ export const run = defineCommand({
       ...values.model,
       ...values.memory,
       ...values.engine,
+      ...values.speculation,
       ...values.conversion,
       observe: watch.observe,
     });

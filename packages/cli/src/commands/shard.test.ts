@@ -1,9 +1,17 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { airllm } from '../testing/fake-io';
 import { temporaryFolder } from '../testing/temporary';
 import { tinyModel } from '../testing/tiny-model';
+
+// Where copies were written is noted there.
+beforeEach(() => {
+  vi.stubEnv('AIRLLM_CACHE', temporaryFolder());
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
 
 test('a split model verifies, and says the same', async () => {
   const dir = tinyModel();

@@ -1,3 +1,4 @@
+import { recordSharded } from '@airllm/runtime';
 import { type ShardProgress, splitCheckpoint } from '@airllm/shard';
 import { modelArgs } from '../args/model';
 import { workArgs } from '../args/output';
@@ -39,6 +40,8 @@ export const shard = defineCommand({
         throw error;
       });
     const { dir, filesWritten, bytesWritten, notCopied, deleted, seconds, manifest, errors } = report;
+    // For airllm ls. Where the note cannot be written, the copy is as good.
+    await recordSharded(dir, source, values.model).catch(() => {});
     if (values.output.json) {
       const weightFiles = manifest.files.length;
       const written = { dir, weightFiles, filesWritten, bytesWritten, notCopied, deleted, seconds };

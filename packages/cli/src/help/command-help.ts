@@ -12,10 +12,7 @@ export function commandHelp(command: Command, style: Style, width: number): stri
     `${wrap(command.summary, width).join('\n')}\n`,
     heading('Usage'),
     `  ${usageLine(command)}\n`,
-    `\n${definitions(
-      command.positionals.map(({ name, help }) => [`<${name}>`, help]),
-      width,
-    )}`,
+    command.positionals.length === 0 ? '' : `\n${positionals(command, width)}`,
     ...command.details.map((text) => `\n${wrap(text, width).join('\n')}\n`),
     heading('Examples'),
     command.examples.map(([line, what]) => `  ${style.dim(`# ${what}`)}\n  ${line}\n`).join(''),
@@ -26,6 +23,13 @@ export function commandHelp(command: Command, style: Style, width: number): stri
   }
   parts.push(heading('Exit codes'), exitCodes(width));
   return parts.join('');
+}
+
+function positionals({ positionals: all }: Command, width: number): string {
+  return definitions(
+    all.map(({ name, help }) => [`<${name}>`, help]),
+    width,
+  );
 }
 
 /** `airllm run <model> [prompt] [options]` */

@@ -1,0 +1,59 @@
+import {
+  type CachedModel,
+  type CachedSnapshot,
+  type ConvertedCopy,
+  listCached,
+  listConverted,
+  listSharded,
+  type ShardedCopy,
+} from '@airllm/runtime';
+
+/** What airllm and others have put on this machine's drives. */
+export interface CacheContents {
+  readonly models: readonly CachedModel[];
+  readonly converted: readonly ConvertedCopy[];
+  readonly sharded: readonly ShardedCopy[];
+}
+
+export interface CacheOptions {
+  readonly cacheDir?: string | undefined;
+}
+
+export async function cacheContents(options: CacheOptions): Promise<CacheContents> {
+  const [models, converted, sharded] = await Promise.all([
+    listCached(options),
+    listConverted(options),
+    listSharded(options),
+  ]);
+  return { models, converted, sharded };
+}
+
+/** `org/name@0123456` for a path in a snapshot, else the path. */
+export function sourceName(source: string, models: readonly CachedModel[]): string {
+  for (const { repo, snapshots } of models) {
+    const found = snapshots.find(({ dir }) => source === dir || source.startsWith(`${dir}/`));
+    if (found !== undefined) return `${repo}@${shortCommit(found.commit)}`;
+  }
+  return source;
+}
+
+export function shortCommit(commit: string): string {
+  return commit.slice(0, 7);
+}
+
+/** `safetensors, gptq`. */
+export function formatName({ format, quantisation }: CachedSnapshot): string {
+  const quantised = quantisation === null ? '' : `, ${quantisation}`;
+  return `${format ?? 'no weights'}${quantised}`;
+}
+
+/** `main (0123456)`. */
+export function revisionName({ commit, refs }: CachedSnapshot): string {
+  return refs.length === 0 ? shortCommit(commit) : `${refs.join(', ')} (${shortCommit(commit)})`;
+}
+
+/** What keeps a snapshot from running, or nothing. */
+export function incompleteness({ missing }: CachedSnapshot): string {
+  if (missing.length === 0) return '';
+  return missing.length === 1 ? '1 file missing' : `${missing.length} files missing`;
+}

@@ -1,0 +1,87 @@
+import path from 'node:path';
+import { type ConvertedCopy, removeCached, removeConverted, removeSharded } from '@airllm/runtime';
+import { cacheArgs } from '../args/model';
+import { type OptionGroup, toggle } from '../args/option';
+import { reportArgs } from '../args/output';
+import { type CacheContents, cacheContents, revisionName } from '../cache/contents';
+import { type Found, findInCache } from '../cache/find';
+import { defineCommand } from '../command';
+import { EXIT } from '../exit-codes';
+import { formatBytes } from '../output/units';
+
+const options = { dryRun: toggle({ help: 'Only say what would be removed.' }) };
+const removalArgs: OptionGroup<typeof options> = { title: 'Removal', options };
+
+/** Something that was removed, or would be. */
+interface Removed {
+  readonly what: string;
+  readonly bytes: number;
+  /** Bytes that another revision still needs. */
+  readonly kept?: number;
+}
+
+export const rm = defineCommand({
+  name: 'rm',
+  summary: 'Removes a model from this machine: a downloaded one, or a converted or split copy.',
+  positionals: [
+    {
+      name: 'name',
+      help: 'As airllm ls has it: org/name, org/name@revision, a converted copy (or what it was made from), or the folder of a split one.',
+    },
+  ],
+  details: [
+    'Files that another revision needs stay. With a downloaded model go the copies that were converted from it, which would be stale; split ones stay. Nothing outside the caches is removed but split copies that are named.',
+    'What is being downloaded is not removed. Nothing is asked; --dry-run tells beforehand.',
+  ],
+  examples: [
+    ['airllm rm org/name', 'every revision'],
+    ['airllm rm org/name@8ac3f1d --dry-run', 'how much would that free?'],
+    ['airllm rm ./model.gguf', 'its converted copy, never the file'],
+  ],
+  groups: { removal: removalArgs, cache: cacheArgs, output: reportArgs },
+  async run({ terminal }, [name], values) {
+    const { dryRun = false } = values.removal;
+    const contents = await cacheContents(values.cache);
+    const found = findInCache(name!, path.resolve(name!), contents);
+    const removed = await remove(found, contents, { ...values.cache, dryRun });
+    const bytes = removed.reduce((sum, each) => sum + each.bytes, 0);
+    if (values.output.json) await terminal.printJson({ dryRun, bytes, removed });
+    else for (const each of removed) await terminal.print(line(each, dryRun));
+    return EXIT.ok;
+  },
+});
+
+type Options = { readonly cacheDir?: string; readonly dryRun: boolean };
+
+async function remove(found: Found, contents: CacheContents, options: Options): Promise<Removed[]> {
+  switch (found.kind) {
+    case 'model': {
+      const { model, snapshots } = found;
+      const dirs = snapshots.map(({ dir }) => dir);
+      const copies = contents.converted.filter(({ source }) => dirs.some((dir) => source?.startsWith(dir)));
+      const { bytesFreed, bytesShared, whole } = await removeCached(model, { snapshots, dryRun: options.dryRun });
+      const what = whole ? model.repo : `${model.repo} ${snapshots.map(revisionName).join(', ')}`;
+      return [{ what, bytes: bytesFreed, kept: bytesShared }, ...(await removeCopies(copies, options))];
+    }
+    case 'converted':
+      return removeCopies(
+        contents.converted.filter(({ name }) => name === found.name),
+        options,
+      );
+    case 'sharded': {
+      const bytes = contents.sharded.find(({ dir }) => dir === found.dir)!.bytes;
+      const removed = options.dryRun ? undefined : await removeSharded(found.dir, options);
+      return [{ what: found.dir, bytes: removed?.bytes ?? bytes }];
+    }
+  }
+}
+
+async function removeCopies(copies: readonly ConvertedCopy[], options: Options): Promise<Removed[]> {
+  for (const { name } of options.dryRun ? [] : copies) await removeConverted(name, options);
+  return copies.map(({ dir, bytes }) => ({ what: dir, bytes }));
+}
+
+function line({ what, bytes, kept = 0 }: Removed, dryRun: boolean): string {
+  const stays = kept === 0 ? '' : ` (${formatBytes(kept)} stay, another revision needs them)`;
+  return `${dryRun ? 'would remove' : 'removed'} ${what}, ${formatBytes(bytes)}${stays}\n`;
+}
