@@ -1,4 +1,10 @@
-import type { FromPretrainedOptions, MemoryOptions, OpenWeightsOptions, ResolveModelOptions } from '@airllm/runtime';
+import type {
+  FromPretrainedOptions,
+  MemoryOptions,
+  OpenWeightsOptions,
+  ResolveModelOptions,
+  SpeculationOptions,
+} from '@airllm/runtime';
 import { type Covers, choice, number, type OptionGroup } from './option';
 
 type Name<Key extends 'executor' | 'computeDtype' | 'reader'> = NonNullable<FromPretrainedOptions[Key]>;
@@ -26,7 +32,10 @@ const options = {
   observe: { declined: '--trace and --stats of run do' },
   onWarning: { declined: 'warnings go to stderr' },
 } satisfies Covers<
-  Omit<FromPretrainedOptions, keyof ResolveModelOptions | keyof OpenWeightsOptions | keyof MemoryOptions>
+  Omit<
+    FromPretrainedOptions,
+    keyof ResolveModelOptions | keyof OpenWeightsOptions | keyof MemoryOptions | keyof SpeculationOptions
+  >
 >;
 
 /** What runs the model. */

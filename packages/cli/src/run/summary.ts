@@ -53,8 +53,9 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
     ['memory granted', grantOf(granted) || `no limit given; ${formatBytes(bytes.total)} planned`],
     ['peak used', `${formatBytes(peakMemory())} by the whole process`],
     ['pinned', `${formatBytes(bytes.pinned)}${experts}, ${formatBytes(bytes.ring)} ring`],
+    ...(bytes.draft === 0 ? [] : [['drafting', `${formatBytes(bytes.draft)}, all of it in memory`] as const]),
     ...deviceRows(summarisePlan(info.plan).device),
-    ['streamed', `${formatBytes(streamedBytes)} per token`],
+    ['streamed', `${formatBytes(streamedBytes)} per pass`],
     [
       results.length === 1 ? 'first token' : 'mean first token',
       `${formatSeconds(first)} for ${promptTokens} prompt tokens`,
@@ -63,6 +64,7 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
       'after that',
       `${tokensPerSecond(results).toFixed(2)} tokens/s (${newTokens} tokens in ${formatSeconds(seconds)})`,
     ],
+    ...speculationRow(results),
     ['processor time', `${formatSeconds(cpuSeconds(results))} per token after the first`],
     [
       'read',
@@ -70,6 +72,23 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
         (bytesCached === 0 ? '' : `, ${formatBytes(bytesCached)} of it from the page cache`),
     ],
   ]);
+}
+
+/** What guessing ahead did, where anything was guessed. */
+function speculationRow(results: readonly GenerateResult[]): (readonly [string, string])[] {
+  const sum = (of: (result: GenerateResult) => number) => results.reduce((total, result) => total + of(result), 0);
+  const drafted = sum(({ stats }) => stats.speculation?.drafted ?? 0);
+  if (drafted === 0) return [];
+  const accepted = sum(({ stats }) => stats.speculation?.accepted ?? 0);
+  const tokensPerPass = sum(({ usage }) => usage.newTokens) / sum(({ stats }) => stats.passes);
+  const saved = sum(({ stats }) => stats.speculation?.savedSeconds ?? 0);
+  return [
+    [
+      'speculation',
+      `${tokensPerPass.toFixed(2)} tokens per pass: ${accepted} of ${drafted} guessed ones were right ` +
+        `(${results[0]!.stats.speculation!.drafter}), which saved ${formatSeconds(Math.max(0, saved))}`,
+    ],
+  ];
 }
 
 /** After the first token of each answer. */

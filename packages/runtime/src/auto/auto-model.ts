@@ -9,16 +9,22 @@ import { type DType, openReader, type Reader } from '@airllm/loader';
 import { Engine, type Observer } from '../engine';
 import { loadGenerationConfig, readGenerationDefaults } from '../generate/generation-config';
 import { Scheduler } from '../generate/scheduler';
+import { DraftLength } from '../generate/speculate/draft-length';
 import type { Model } from '../models/model';
 import { type BuildModelOptions, buildModel } from '../models/registry';
-import { planResidency } from '../plan/residency';
 import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
+import { chooseDrafter } from './choose-drafter';
+import type { SpeculationOptions } from './draft-target';
 import { LanguageModel } from './language-model';
 import { type OpenWeightsOptions, openWeights } from './open-weights';
 import { type MemoryOptions, resolvePlanOptions } from './plan-options';
 import { type ResolveModelOptions, resolveModel } from './resolve-model';
 
-export interface FromPretrainedOptions extends ResolveModelOptions, OpenWeightsOptions, MemoryOptions {
+export interface FromPretrainedOptions
+  extends ResolveModelOptions,
+    OpenWeightsOptions,
+    MemoryOptions,
+    SpeculationOptions {
   /** @defaultValue 'auto': native where its library is there, else reference */
   readonly executor?: 'auto' | ExecutorName | undefined;
   /** @defaultValue as many as the machine runs at once */
@@ -63,19 +69,25 @@ export class AutoModel {
       const executor = await createExecutor(executorOptions(options));
       closing.push(() => executor.dispose());
       const planOptions = await resolvePlanOptions(dir, model, options, reader.kind);
-      const plan = planResidency(model, planOptions);
+      const path = found.file ?? found.dir;
+      const target = { path, dir, model, planOptions, executor, reader };
+      const { plan, drafter } = await chooseDrafter(target, { ...options, onWarning: onWarningOf(options) });
+      closing.push(async () => drafter?.dispose());
       const engine = new Engine({ model, plan, executor, reader, observe: options.observe });
       closing.push(() => engine.dispose());
       // The drive works while the tokenizer is read.
       engine.prefetch();
       const { contextLength } = planOptions;
       const text = await loadText(dir, config, options.signal);
-      const session = { engine, scheduler: new Scheduler(engine), contextLength, ...text };
+      const scheduler = new Scheduler(engine);
+      const speculator = drafter === null ? undefined : { drafter, length: new DraftLength(scheduler.times, drafter) };
+      const session = { engine, scheduler, speculator, contextLength, ...text };
       return new LanguageModel({
         info: {
           ...infoOf(dir, engine, executor, reader),
           contextLength,
           kvCacheDtype: options.kvCacheDtype ?? 'float32',
+          drafter: drafter?.name ?? null,
         },
         session,
         executor,
@@ -111,10 +123,14 @@ async function loadText(dir: string, config: Record<string, unknown> | null, sig
   };
 }
 
+function onWarningOf({ onWarning }: FromPretrainedOptions): (message: string) => void {
+  return onWarning ?? ((message) => process.stderr.write(`${message}\n`));
+}
+
 function executorOptions(options: FromPretrainedOptions): ExecutorOptions {
   return {
     executor: options.executor ?? 'auto',
-    onWarning: options.onWarning ?? ((message) => process.stderr.write(`${message}\n`)),
+    onWarning: onWarningOf(options),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.computeDtype === undefined ? {} : { computeDtype: options.computeDtype }),
   };

@@ -7,6 +7,7 @@ import { generate, stream } from '../generate/generate';
 import { type PerplexityOptions, type PerplexityResult, perplexity } from '../generate/perplexity';
 import type { RowLimit } from '../generate/row-limit';
 import type { GenerationSession } from '../generate/session';
+import type { DrafterName } from '../generate/speculate/drafter';
 import type { GenerateRequest, GenerateResult, StreamEvent } from '../generate/types';
 import type { Plan } from '../plan/types';
 import type { ChatTemplate, Tokenizer } from '../text';
@@ -28,6 +29,8 @@ export interface ModelInfo {
   readonly kvCacheDtype: KvCacheDType;
   /** How the weights are read: `direct`, `plain` or `mmap`. */
   readonly reader: string;
+  /** Who guesses tokens ahead: see `SpeculationOptions`. Null: nobody. */
+  readonly drafter: DrafterName | null;
   readonly plan: Plan;
 }
 
@@ -125,6 +128,7 @@ export class LanguageModel {
   /** Waits for the segment being run, then frees all memory and threads. Idempotent; later use throws. */
   dispose(): Promise<void> {
     this.#disposal ??= (async () => {
+      await this.#session.speculator?.drafter.dispose();
       await this.#session.engine.dispose();
       await this.#reader.close();
       await this.#executor.dispose();
