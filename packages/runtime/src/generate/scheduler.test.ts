@@ -14,6 +14,7 @@ async function open(name = 'llama', options: FromPretrainedOptions = {}) {
   const model = await AutoModel.fromPretrained(join(fixtures, name), {
     executor: 'reference',
     contextLength: 256,
+    speculate: 'off',
     ...options,
   });
   onTestFinished(() => model.dispose());
