@@ -35,7 +35,8 @@ export async function openModelFiles(
   options: ResolveModelOptions,
   signal: AbortSignal,
 ): Promise<ModelFiles> {
-  const { dir, file } = await resolveModel(source, { ...options, signal });
+  // Only what is here: nothing is downloaded to describe it.
+  const { dir, file } = await resolveModel(source, { ...options, offline: true, signal });
   const { weights, absent } = await weightsHere(file ?? dir, signal);
   if (weights?.config) return fromSource(weights, weights.config);
   const index = await openCheckpointIndex(dir);

@@ -1,15 +1,26 @@
 import type { ResolveModelOptions } from '@airllm/runtime';
-import { type Covers, type OptionGroup, text } from './option';
+import { type Covers, choice, type OptionGroup, text, toggle } from './option';
 
 const options = {
   revision: text({
     value: '<name>',
-    help: 'Branch, tag or commit of a repository in the cache. Default: main.',
+    help: 'Branch, tag or commit of a repository. Default: main.',
   }),
   cacheDir: text({
     value: '<folder>',
     help: 'Folder of models: repositories as the Hugging Face hub caches them, converted copies in its folder airllm. Default: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub; for copies AIRLLM_CACHE, else ~/.cache/airllm.',
   }),
+  weights: choice(
+    { auto: true, safetensors: true, bin: true, gguf: true },
+    { help: 'Which weights of a repository to take. Default: safetensors where there are any, else .bin, else GGUF.' },
+  ),
+  quantisation: text({ value: '<name>', help: 'Which GGUF file of a repository to take, such as Q4_K_M.' }),
+  offline: toggle({
+    help: 'Takes what the cache has, and asks no network. Default: HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE.',
+  }),
+  endpoint: { declined: 'HF_ENDPOINT names it' },
+  token: { declined: 'arguments are seen by every user of a machine: HF_TOKEN, or `hf auth login`' },
+  onProgress: { declined: 'shown as a bar' },
   signal: { declined: 'Ctrl-C is' },
 } satisfies Covers<ResolveModelOptions>;
 

@@ -1,13 +1,29 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ModelNotFoundError } from '../errors';
+import {
+  type CachedSnapshot,
+  CacheLayout,
+  cachedRepos,
+  findCached,
+  HubUnavailableError,
+  hubCache,
+  isOffline,
+  nearestNames,
+  type PullOptions,
+  pullModel,
+  REPO_ID,
+} from '../hub';
 
-export interface ResolveModelOptions {
+/** Where a model is looked for, and how it is downloaded if it is not here. */
+export interface ResolveModelOptions
+  extends Pick<PullOptions, 'endpoint' | 'token' | 'weights' | 'quantisation' | 'onProgress'> {
   /** The Hugging Face hub cache. @defaultValue HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub */
   readonly cacheDir?: string | undefined;
   /** Branch, tag or commit of a repository. @defaultValue main */
   readonly revision?: string | undefined;
+  /** Takes what the cache has, and never asks the network. @defaultValue HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE */
+  readonly offline?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -15,21 +31,21 @@ export interface ResolveModelOptions {
 export interface ResolvedModel {
   /** Folder with config.json and the weights. */
   readonly dir: string;
-  /** Where a file was named (GGUF, one safetensors file, an index): the file. */
+  /** Where a file was named, or a repository's weights are GGUF: the (first) file. */
   readonly file?: string;
   /** For a repository: `org/name` and the commit that was found. */
   readonly repo?: string;
   readonly commit?: string;
 }
 
-/** `org/name` or `name`, optionally `@revision`. */
-const REPO_ID = /^([\w.-]+\/)?[\w.-]+(@[\w./-]+)?$/;
 /** A name becomes a path below the cache and must stay there: no part of it is `..`. */
-const REVISION = /^(?!.*(^|\/)\.\.(\/|$))[\w./-]+$/;
+const REVISION = /^(?!.*(^|\/)\.{1,2}(\/|$))(?!\/)[\w./-]+$/;
 
 /**
- * Finds a model: a folder, a file with weights, or a repository id in the local Hugging Face cache (shared with Python's huggingface_hub).
- * Nothing is downloaded. Throws `ModelNotFoundError`, which says where it looked.
+ * Finds a model: a folder, a file with weights, or a repository id, `org/name` or `org/name@revision`. A repository that is
+ * not, or not wholly, in the Hugging Face cache (shared with Python's huggingface_hub) is downloaded there; one that is
+ * there is taken as it is, without asking the network whether it has changed: {@link pullModel} does.
+ * Throws `ModelNotFoundError`, which says where it looked, `OptionError`, and what {@link pullModel} throws.
  */
 export async function resolveModel(source: string, options: ResolveModelOptions = {}): Promise<ResolvedModel> {
   options.signal?.throwIfAborted();
@@ -37,60 +53,49 @@ export async function resolveModel(source: string, options: ResolveModelOptions 
   const found = await stat(path).catch(() => null);
   if (found?.isDirectory()) return { dir: path };
   if (found?.isFile()) return { dir: dirname(path), file: path };
-  if (!REPO_ID.test(source) || source.startsWith('.')) {
+  const [repo, revision = options.revision ?? 'main', ...rest] = source.split('@') as [string, string?, ...string[]];
+  if (!REPO_ID.test(repo) || source.startsWith('.') || rest.length > 0) {
     throw new ModelNotFoundError({ source, reason: `there is no folder or file ${path}` });
   }
-  const [repo, revision = options.revision ?? 'main'] = source.split('@') as [string, string?];
   if (!REVISION.test(revision)) throw new ModelNotFoundError({ source, reason: `${revision} cannot be a revision` });
-  return fromCache(source, repo, revision, options.cacheDir ?? hubCache());
+  return fromHub(source, repo, revision, options);
 }
 
-async function fromCache(source: string, repo: string, revision: string, cache: string): Promise<ResolvedModel> {
-  const folder = join(cache, `models--${repo.replace('/', '--')}`);
-  if (!(await isDirectory(folder))) {
-    const cached = await cachedRepos(cache);
-    const known =
-      cached.length > 0 ? `; it holds ${cached.slice(0, 5).join(', ')}${cached.length > 5 ? ', …' : ''}` : '';
-    throw new ModelNotFoundError({
-      source,
-      reason: `there is neither a folder ${resolve(source)} nor a repository ${repo} in the cache ${cache}${known}`,
-    });
-  }
-  const commit = (await readRef(join(folder, 'refs', revision))) ?? revision;
-  const dir = join(folder, 'snapshots', commit);
-  if (!(await isDirectory(dir))) {
-    throw new ModelNotFoundError({ source, reason: `${folder} has no revision ${revision}` });
-  }
-  return { dir, repo, commit };
-}
-
-/** The cache folder, by huggingface_hub's rules; the environment is read when a model is looked for. */
-function hubCache(): string {
-  const { HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME, XDG_CACHE_HOME } = process.env;
-  const home = HF_HOME ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'huggingface');
-  return HF_HUB_CACHE ?? HUGGINGFACE_HUB_CACHE ?? join(home, 'hub');
-}
-
-async function cachedRepos(cache: string): Promise<string[]> {
-  const names = await readdir(cache).catch(() => []);
-  return names
-    .filter((name) => name.startsWith('models--'))
-    .map((name) => name.slice('models--'.length).replace('--', '/'))
-    .sort();
-}
-
-async function readRef(file: string): Promise<string | null> {
+async function fromHub(source: string, repo: string, revision: string, options: ResolveModelOptions) {
+  const cacheDir = options.cacheDir ?? hubCache();
+  const layout = new CacheLayout(cacheDir, repo);
+  const cached = await findCached(layout, revision, options);
+  if (cached && (cached.isComplete || isOffline(options.offline))) return resolved(repo, cached);
+  if (isOffline(options.offline)) throw await notFound(source, layout, revision);
   try {
-    return (await readFile(file, 'utf8')).trim();
+    await pullModel(repo, { ...options, cacheDir, revision, offline: false });
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return null;
+    // What can be run is better than nothing: perhaps it never had a tokenizer.
+    if (cached?.weights && HubUnavailableError.isInstance(error)) return resolved(repo, cached);
     throw error;
   }
+  const pulled = await findCached(layout, revision, options);
+  if (pulled) return resolved(repo, pulled);
+  throw new ModelNotFoundError({ source, reason: `it has just been removed from the cache ${cacheDir}` });
 }
 
-async function isDirectory(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isDirectory(),
-    () => false,
-  );
+function resolved(repo: string, { dir, commit, weights }: CachedSnapshot): ResolvedModel {
+  const gguf = weights?.find((path) => path.endsWith('.gguf'));
+  return { dir, ...(gguf === undefined ? {} : { file: join(dir, gguf) }), repo, commit };
+}
+
+async function notFound(source: string, layout: CacheLayout, revision: string): Promise<ModelNotFoundError> {
+  const { repo, root, cacheDir } = layout;
+  const cached = await cachedRepos(cacheDir);
+  const offline = 'the network is not to be used (offline, HF_HUB_OFFLINE)';
+  if (cached.includes(repo)) {
+    return new ModelNotFoundError({ source, reason: `${root} has no revision ${revision}, and ${offline}` });
+  }
+  const near = nearestNames(repo, cached);
+  const known = cached.length > 0 ? `; it holds ${cached.slice(0, 5).join(', ')}${cached.length > 5 ? ', …' : ''}` : '';
+  const hint = near.length > 0 ? `; did you mean ${near.join(' or ')}?` : known;
+  return new ModelNotFoundError({
+    source,
+    reason: `there is neither a folder ${resolve(source)} nor a repository ${repo} in the cache ${cacheDir}, and ${offline}${hint}`,
+  });
 }

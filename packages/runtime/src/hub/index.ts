@@ -1,4 +1,5 @@
 export { CacheLayout, cachedRepos } from './cache-layout';
+export { type CachedSnapshot, findCached } from './cached-snapshot';
 export { type ChooseOptions, chooseFiles } from './choose-files';
 export { openHub, REPO_ID } from './client';
 export {

@@ -36,7 +36,11 @@ export async function pullModel(repo: string, options: PullOptions = {}): Promis
  * `GatedRepositoryError`, `OfflineError`, …), `NoSpaceError`, `WriteError`, `OptionError`; `done` rejects with the same,
  * or `signal.reason`, when something goes wrong later.
  */
-export async function openPull(repo: string, options: PullOptions = {}, tuning: PullTuning = {}): Promise<Pull> {
+export async function openPull(repo: string, options: PullOptions = {}): Promise<Pull> {
+  return beginPull(repo, options);
+}
+
+export async function beginPull(repo: string, options: PullOptions = {}, tuning: PullTuning = {}): Promise<Pull> {
   const { connections = 8 } = options;
   if (!(Number.isInteger(connections) && connections >= 1 && connections <= 64)) {
     throw new OptionError({ option: 'connections', expected: 'a whole number from 1 to 64', found: connections });

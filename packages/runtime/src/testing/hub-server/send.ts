@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
@@ -64,7 +63,7 @@ export async function sendContent(response: ServerResponse, sending: Sending): P
       piece[flipped - at] = (piece[flipped - at] as number) ^ 0xff;
     }
     sending.sent(piece.length);
-    if (!response.write(piece)) await Promise.race([once(response, 'drain'), once(response, 'close')]).catch(() => {});
+    if (!response.write(piece)) await drained(response);
     at = whole ? end : next;
     if (rate !== undefined) {
       const due = started + ((at - from) / rate) * 1000;
@@ -77,4 +76,17 @@ export async function sendContent(response: ServerResponse, sending: Sending): P
   // A body longer than announced is more than node:http will send; one shorter ends with the connection.
   if (find('wrong-length')) return void response.socket?.end();
   response.end();
+}
+
+/** Resolves when more can be written, or nothing any more. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
 }
