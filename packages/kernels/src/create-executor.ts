@@ -2,13 +2,22 @@ import { OptionError } from '@airllm/loader';
 import { ExecutorUnavailableError } from './errors';
 import type { ComputeDType, Executor, ExecutorName } from './executor';
 import { NativeExecutor } from './native/native-executor';
+import { OnnxExecutor } from './onnx/onnx-executor';
+import type { Provider } from './onnx/protocol';
 import { ReferenceExecutor } from './reference/reference-executor';
 
 export interface ExecutorOptions {
-  /** `auto`: native where its library is found, else reference with a warning. @defaultValue 'auto' */
+  /**
+   * `auto`: native where its library is found, else onnx on the CPU where onnxruntime-node is installed, else reference;
+   * each but the first with a warning. @defaultValue 'auto'
+   */
   readonly executor?: 'auto' | ExecutorName | undefined;
-  /** Threads of the native executor. @defaultValue what the machine has */
+  /** Threads that compute on the CPU. @defaultValue what the machine has */
   readonly threads?: number | undefined;
+  /** Of the onnx executor: what of onnxruntime computes; `webgpu` is the GPU. @defaultValue 'cpu' */
+  readonly provider?: Provider | undefined;
+  /** Of the onnx executor: most bytes that weights and states may take on its device. @defaultValue no limit */
+  readonly deviceMemory?: number | undefined;
   /**
    * `bfloat16`: bf16 matrices are multiplied with activations rounded to bf16, everywhere, but faster only where the
    * CPU has an instruction for it; bytes differ between instruction sets. `auto`: bfloat16 where the CPU has it
@@ -20,10 +29,11 @@ export interface ExecutorOptions {
 }
 
 /** How each executor is opened; a new one has its place here. */
-export type Openers = Readonly<Record<ExecutorName, (options: ExecutorOptions) => Executor>>;
+export type Openers = Readonly<Record<ExecutorName, (options: ExecutorOptions) => Executor | Promise<Executor>>>;
 
 const OPENERS: Openers = {
   native: ({ threads, computeDtype }) => NativeExecutor.open({ threads, computeDtype }),
+  onnx: openOnnx,
   reference: ({ computeDtype }) => new ReferenceExecutor({ computeDtype }),
 };
 
@@ -34,25 +44,55 @@ export async function createExecutor(options: ExecutorOptions = {}): Promise<Exe
   return chooseExecutor(options, OPENERS);
 }
 
-export function chooseExecutor(options: ExecutorOptions, openers: Openers): Executor {
+export async function chooseExecutor(options: ExecutorOptions, openers: Openers): Promise<Executor> {
   const { computeDtype = 'float32' } = options;
   if (!COMPUTE_DTYPES.includes(computeDtype)) {
     const expected = `one of ${COMPUTE_DTYPES.join(', ')}`;
     throw new OptionError({ option: 'computeDtype', expected, found: computeDtype });
   }
   const name = options.executor ?? 'auto';
-  if (name !== 'auto') {
-    const open = Object.hasOwn(openers, name) ? openers[name] : undefined;
-    if (open !== undefined) return open(options);
-    const expected = ['auto', ...Object.keys(openers)].join(', ');
-    throw new OptionError({ option: 'executor', expected: `one of ${expected}`, found: name });
-  }
+  if (name === 'auto') return firstAvailable(options, openers);
+  const open = Object.hasOwn(openers, name) ? openers[name] : undefined;
+  if (open !== undefined) return open(options);
+  const expected = ['auto', ...Object.keys(openers)].join(', ');
+  throw new OptionError({ option: 'executor', expected: `one of ${expected}`, found: name });
+}
+
+/** The fastest executor that runs here; the others' reasons go into one line. */
+async function firstAvailable(options: ExecutorOptions, openers: Openers): Promise<Executor> {
+  const reasons: string[] = [];
+  const warn = (using: string) => {
+    const report = options.onWarning ?? console.warn;
+    report(`airllm: using ${using}, because ${reasons.join('; ')}`);
+  };
+  const found =
+    (await opened('native', options, openers, reasons)) ??
+    (await opened('onnx', { ...options, provider: 'cpu' }, openers, reasons));
+  if (found?.info.name === 'onnx') warn('onnxruntime on the CPU');
+  if (found !== undefined) return found;
+  warn('the slow reference executor');
+  return openers.reference(options);
+}
+
+async function opened(
+  name: 'native' | 'onnx',
+  options: ExecutorOptions,
+  openers: Openers,
+  reasons: string[],
+): Promise<Executor | undefined> {
   try {
-    return openers.native(options);
+    return await openers[name](options);
   } catch (error) {
     if (!ExecutorUnavailableError.isInstance(error)) throw error;
-    const warn = options.onWarning ?? console.warn;
-    warn(`airllm: using the slow reference executor, because native is not available: ${error.reason}`);
-    return openers.reference(options);
+    reasons.push(`${name} is not available: ${error.reason}`);
+    return undefined;
   }
+}
+
+function openOnnx({ provider, threads, deviceMemory, computeDtype }: ExecutorOptions): Promise<Executor> {
+  if (computeDtype === 'bfloat16') {
+    const reason = 'it computes in float32 and has no bfloat16';
+    throw new ExecutorUnavailableError({ executor: 'onnx', reason });
+  }
+  return OnnxExecutor.open({ provider, threads, deviceMemory });
 }

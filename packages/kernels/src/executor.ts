@@ -4,7 +4,7 @@ import type { StateSpec } from './graph/specs';
 import type { PassRows } from './rows';
 import type { LayerState } from './state/layer-state';
 
-export type ExecutorName = 'native' | 'reference';
+export type ExecutorName = 'native' | 'onnx' | 'reference';
 
 /**
  * What bf16 and quantised matrices are multiplied with. `float32`: activations as they are, quantised weights as their
@@ -16,7 +16,10 @@ export type ComputeDType = 'float32' | 'bfloat16';
 /** What runs the ops, for people and for the record. */
 export interface ExecutorInfo {
   readonly name: ExecutorName;
-  /** Instruction set chosen for the process, e.g. `amxbf16`, `avx512bf16`, `avx2`, `neon`, `scalar`; `js` for the reference. */
+  /**
+   * Instruction set chosen for the process, e.g. `amxbf16`, `avx512bf16`, `avx2`, `neon`, `scalar`; `js` for the
+   * reference; onnx's provider, `cpu` or `webgpu`.
+   */
   readonly isa: string;
   readonly threads: number;
   readonly computeDtype: ComputeDType;

@@ -62,6 +62,8 @@ export {
 } from './graph/ops';
 export { layoutWorkspace, type WorkspaceLayout } from './graph/workspace';
 export { NativeError } from './native/errors';
+export { DeviceMemoryError, OnnxError } from './onnx/errors';
+export type { Provider } from './onnx/protocol';
 export { floats, PackedDecoder, type PackedSource } from './packed/decode';
 export {
   type BlockDType,

@@ -1,0 +1,152 @@
+import type { HostBuffer } from '@airllm/loader';
+import { GraphError, StateFullError } from '../errors';
+import type { Device, DeviceWeights, Program, WeightBytes } from '../executor';
+import type { Graph, Part, StateSpec } from '../graph/graph';
+import { opWeights } from '../graph/ops';
+import { layoutWorkspace } from '../graph/workspace';
+import type { Connection } from './connection';
+import { DeviceState, positionBytes, stateSlots } from './device-state';
+import { OnnxWeights } from './device-weights';
+import { DeviceMemoryError } from './errors';
+import { Holds } from './memory-ref';
+import { OnnxProgram } from './onnx-program';
+import type { Opened } from './protocol';
+import { PIECE_BYTES, SCORE_BYTES } from './sizes';
+import { weightsOf } from './weights-of';
+
+/** The memory a provider computes from, and the account of it. */
+export class OnnxDevice implements Device {
+  readonly name: string;
+  readonly limitBytes: number;
+  readonly #connection: Connection;
+  readonly #opened: Opened;
+  #usedBytes = 0;
+
+  constructor(connection: Connection, opened: Opened, limitBytes: number) {
+    this.name = opened.name;
+    this.limitBytes = limitBytes;
+    this.#connection = connection;
+    this.#opened = opened;
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /** Throws `DeviceMemoryError` where the limit does not allow it. */
+  async upload(program: Program, part: Part, weights: readonly (WeightBytes | undefined)[]): Promise<DeviceWeights> {
+    if (!(program instanceof OnnxProgram)) throw new GraphError('program', 'another executor compiled it');
+    const { graph, part: inner } = weightsOf(program.graph, part);
+    const id = this.#connection.nextId();
+    const expected = this.uploadBytes(program, part);
+    this.#take('weights', expected);
+    let taken = expected;
+    const holds = new Holds();
+    try {
+      const deviceBytes = await this.#connection.ask<number>({
+        do: 'upload',
+        program: program.id,
+        part,
+        weights: holds.weights(graph, inner, weights, 0),
+        id,
+      });
+      // Matrices that float16 cannot hold took twice as much.
+      this.#usedBytes += deviceBytes - taken;
+      taken = deviceBytes;
+      const freed = () => {
+        this.#usedBytes -= deviceBytes;
+      };
+      const uploaded = new OnnxWeights({ deviceBytes, id, connection: this.#connection, freed });
+      if (this.#usedBytes <= this.limitBytes) return uploaded;
+      uploaded.dispose();
+      taken = 0;
+      throw this.#full('weights', deviceBytes);
+    } catch (error) {
+      if (!DeviceMemoryError.isInstance(error)) this.#usedBytes -= taken;
+      throw error;
+    } finally {
+      holds.release();
+    }
+  }
+
+  /** As matrices are stored here: float16 where the device computes with it, else float32. */
+  uploadBytes(program: Program, outer: Part): number {
+    const { graph, part } = weightsOf(program.graph, outer);
+    const { slice } = part;
+    const components = new Set(graph.weights.flatMap(({ packed }) => Object.values(packed?.components ?? {})));
+    let bytes = 0;
+    for (const id of new Set(graph.ops.slice(part.from, part.to).flatMap((op) => opWeights(op, graph)))) {
+      if (components.has(id)) continue;
+      const { shape, packed, dtype, layout } = graph.weights[id]!;
+      const matrix = layout === 'out,in' || layout === 'in,out';
+      const rows = matrix && slice !== undefined ? slice.to - slice.from : matrix ? shape[0]! : 1;
+      const columns = packed?.columns ?? shape.at(-1)!;
+      bytes += rows * columns * (matrix && dtype !== 'F32' && this.#opened.halfFloats ? 2 : 4);
+    }
+    return bytes;
+  }
+
+  createState(spec: StateSpec, maxLength: number): DeviceState {
+    return new DeviceState(spec, maxLength, this.#connection, {
+      take: (bytes) => {
+        const used = this.#usedBytes;
+        if (used + bytes > this.limitBytes) {
+          throw new StateFullError({ needed: bytes, used, limit: this.limitBytes });
+        }
+        this.#usedBytes += bytes;
+      },
+      give: (bytes) => {
+        this.#usedBytes -= bytes;
+      },
+    });
+  }
+
+  stateBytes(spec: StateSpec, maxLength: number): number {
+    return stateSlots(spec, maxLength) * positionBytes(spec);
+  }
+
+  /**
+   * Values that wait between sessions, those that sessions make inside, and what does not depend on the rows: scores of
+   * attention, matrices brought to float32, staging of one upload.
+   */
+  activationBytes(programs: readonly Program[], maxRows: number): number {
+    const columns = programs.map(({ graph }) => 2 * layoutWorkspace(graph).totalColumns + carriedColumns(graph));
+    return 4 * maxRows * Math.max(0, ...columns) + 4 * SCORE_BYTES + 3 * PIECE_BYTES;
+  }
+
+  receive(carry: ReadonlyMap<string, HostBuffer>): void {
+    const holds = new Holds();
+    this.#connection.watch(...carry.values());
+    const told = this.#connection.ask({ do: 'receive', carry: holds.carry(carry) });
+    told.catch(() => {}).finally(() => holds.release());
+  }
+
+  async send(carry: ReadonlyMap<string, HostBuffer>, rows: number): Promise<void> {
+    const holds = new Holds();
+    try {
+      await this.#connection.ask({ do: 'send', carry: holds.carry(carry), rows });
+    } finally {
+      holds.release();
+    }
+  }
+
+  #take(what: string, bytes: number): void {
+    if (this.#usedBytes + bytes > this.limitBytes) throw this.#full(what, bytes);
+    this.#usedBytes += bytes;
+  }
+
+  #full(what: string, needed: number): DeviceMemoryError {
+    return new DeviceMemoryError({
+      device: this.name,
+      what,
+      needed,
+      used: this.#usedBytes,
+      limit: this.limitBytes,
+    });
+  }
+}
+
+function carriedColumns({ inputs, outputs, values }: Graph): number {
+  const names = new Map([...inputs, ...outputs]);
+  return [...names.values()].reduce((sum, id) => sum + values[id]!.width, 0);
+}

@@ -1,0 +1,5 @@
+/** Most bytes of one buffer of weights, in float32: what every WebGPU device can bind. */
+export const PIECE_BYTES = 128 * 1024 * 1024;
+
+/** Most bytes of scores at a time in attention: their number goes by rows times keys. */
+export const SCORE_BYTES = 8 * 1024 * 1024;

@@ -1,0 +1,38 @@
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Provider } from '../protocol';
+import type { ElementType } from './model/model-builder';
+
+export type Feeds = Record<string, Tensor>;
+
+/** Memory that a provider computes in. */
+export interface DeviceBuffer {
+  readonly byteLength: number;
+  /** Its beginning as a tensor, uncopied. */
+  tensor(type: ElementType, dims: readonly number[]): Tensor;
+}
+
+/** What differs between providers. Buffers are counted here, so that what is not freed is seen. */
+export interface Backend {
+  readonly provider: Provider;
+  /** For people. */
+  readonly name: string;
+  /** Whether matrices can be stored in float16 and multiplied from it. */
+  readonly halfFloats: boolean;
+  readonly sessionOptions: InferenceSession.SessionOptions;
+  readonly buffers: number;
+  readonly bufferBytes: number;
+  /** What is in it is undefined. */
+  allocate(byteLength: number): Promise<DeviceBuffer>;
+  /** Memory with these bytes. */
+  upload(data: Uint8Array): Promise<DeviceBuffer>;
+  /** Replaces the beginning of a buffer. */
+  write(buffer: DeviceBuffer, data: Float32Array): Promise<void>;
+  /** The first `length` floats; valid until the buffer is written again. */
+  read(buffer: DeviceBuffer, length: number): Promise<Float32Array>;
+  /** The floats of a tensor that is not in the host's memory. */
+  readTensor(tensor: Tensor, length: number): Promise<Float32Array>;
+  /** Copies the first `length` floats. */
+  copy(from: DeviceBuffer, to: DeviceBuffer, length: number): Promise<void>;
+  free(buffer: DeviceBuffer): void;
+  close(): Promise<void>;
+}

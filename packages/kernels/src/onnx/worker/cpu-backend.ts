@@ -1,0 +1,111 @@
+import { Tensor } from 'onnxruntime-node';
+import type { Backend, DeviceBuffer } from './backend';
+import type { ElementType } from './model/model-builder';
+
+class CpuBuffer implements DeviceBuffer {
+  constructor(
+    readonly memory: ArrayBufferLike,
+    readonly byteOffset: number,
+    readonly byteLength: number,
+  ) {}
+
+  tensor(type: ElementType, dims: readonly number[]): Tensor {
+    return hostTensor(type, this.memory, this.byteOffset, dims);
+  }
+}
+
+/** Memory of somebody else, to compute on. */
+export function borrowed({ buffer, byteOffset, byteLength }: Float32Array): DeviceBuffer {
+  return new CpuBuffer(buffer, byteOffset, byteLength);
+}
+
+/** A tensor over memory of this process. */
+export function hostTensor(
+  type: ElementType,
+  memory: ArrayBufferLike,
+  offset: number,
+  dims: readonly number[],
+): Tensor {
+  const length = dims.reduce((product, size) => product * size, 1);
+  switch (type) {
+    case 'float32':
+      return new Tensor(type, new Float32Array(memory, offset, length), dims);
+    case 'uint8':
+      return new Tensor(type, new Uint8Array(memory, offset, length), dims);
+    case 'int32':
+      return new Tensor(type, new Int32Array(memory, offset, length), dims);
+    case 'int64':
+      return new Tensor(type, new BigInt64Array(memory, offset, length), dims);
+    case 'float16':
+      return new Tensor(type, new Uint16Array(memory, offset, length), dims);
+    default:
+      throw new TypeError(`no tensors of ${type} are made here`);
+  }
+}
+
+/** The provider that every build of onnxruntime has. Its memory is this process's. */
+export class CpuBackend implements Backend {
+  readonly provider = 'cpu';
+  readonly name = 'onnxruntime cpu';
+  /** Its float16 products are slower than converting, and what is converted once is kept. */
+  readonly halfFloats = false;
+  readonly sessionOptions;
+  buffers = 0;
+  bufferBytes = 0;
+
+  constructor(threads: number) {
+    this.sessionOptions = {
+      executionProviders: ['cpu'],
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      // Arenas keep what the largest pass took.
+      enableCpuMemArena: false,
+      enableMemPattern: false,
+      logSeverityLevel: 3,
+      // Every session has threads of its own, which must not burn the processor while another computes.
+      extra: { session: { intra_op: { allow_spinning: '0' } } },
+    } as const;
+  }
+
+  async allocate(byteLength: number): Promise<CpuBuffer> {
+    return this.#add(new ArrayBuffer(Math.max(byteLength, 4)));
+  }
+
+  async upload(data: Uint8Array): Promise<CpuBuffer> {
+    return this.#add(data.slice().buffer);
+  }
+
+  async write(buffer: DeviceBuffer, data: Float32Array): Promise<void> {
+    floatsOf(buffer, data.length).set(data);
+  }
+
+  async read(buffer: DeviceBuffer, length: number): Promise<Float32Array> {
+    return floatsOf(buffer, length);
+  }
+
+  async readTensor(tensor: Tensor, length: number): Promise<Float32Array> {
+    return (tensor.data as Float32Array).subarray(0, length);
+  }
+
+  async copy(from: DeviceBuffer, to: DeviceBuffer, length: number): Promise<void> {
+    await this.write(to, await this.read(from, length));
+  }
+
+  free(buffer: DeviceBuffer): void {
+    this.buffers--;
+    this.bufferBytes -= buffer.byteLength;
+  }
+
+  async close(): Promise<void> {}
+
+  #add(memory: ArrayBuffer): CpuBuffer {
+    this.buffers++;
+    this.bufferBytes += memory.byteLength;
+    return new CpuBuffer(memory, 0, memory.byteLength);
+  }
+}
+
+function floatsOf(buffer: DeviceBuffer, length: number): Float32Array {
+  const { memory, byteOffset } = buffer as CpuBuffer;
+  return new Float32Array(memory, byteOffset, length);
+}

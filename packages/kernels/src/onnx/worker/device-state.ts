@@ -1,0 +1,20 @@
+import type { KvStateSpec } from '../../graph/graph';
+import type { DeviceBuffer } from './backend';
+
+/**
+ * Keys and values of one sequence in the provider's memory, `[slots, kvHeads · dim]` each, in float32. A position lies
+ * at slot `position mod slots`: a ring, where fewer positions are kept than there are.
+ */
+export interface WorkerState {
+  readonly spec: KvStateSpec;
+  slots: number;
+  keys: DeviceBuffer;
+  values: DeviceBuffer;
+}
+
+/** Slots that hold something, and the position in each, when positions below `length` have been stored. */
+export function positionsAt(slots: number, length: number): Float32Array {
+  if (length <= slots) return Float32Array.from({ length }, (_, slot) => slot);
+  const last = length - 1;
+  return Float32Array.from({ length: slots }, (_, slot) => last - ((last - slot) % slots));
+}

@@ -1,0 +1,38 @@
+import { parentPort } from 'node:worker_threads';
+import { GraphError } from '../../errors';
+import type { Answer, Ask, Opened, Request } from '../protocol';
+import { DeviceCarries, HostCarries } from './carries';
+import { borrowed, CpuBackend } from './cpu-backend';
+import { WebGpuBackend } from './webgpu-backend';
+import { WorkerExecutor } from './worker-executor';
+
+// The thread that onnxruntime runs in, whose calls block: one request after the other, in the order they came.
+
+const executors = new Map<number, WorkerExecutor>();
+let last: Promise<unknown> = Promise.resolve();
+
+parentPort!.on('message', (ask: Ask) => {
+  last = last.then(() => answer(ask)).then((reply) => parentPort!.postMessage(reply));
+});
+
+async function answer({ id, executor, request }: Ask): Promise<Answer> {
+  try {
+    if (request.do === 'open') return { id, value: await open(executor, request) };
+    const found = executors.get(executor);
+    if (found === undefined) throw new GraphError('worker', 'the executor was closed');
+    const value = await found.answer(request);
+    if (request.do === 'close') executors.delete(executor);
+    return { id, value };
+  } catch (error) {
+    const { name, message } = error as Error;
+    const graph = GraphError.isInstance(error) ? { op: error.op, reason: error.reason } : undefined;
+    return { id, failure: { name, message, graph } };
+  }
+}
+
+async function open(executor: number, { provider, threads }: Extract<Request, { do: 'open' }>): Promise<Opened> {
+  const backend = provider === 'cpu' ? new CpuBackend(threads) : await WebGpuBackend.open();
+  const carries = provider === 'cpu' ? new HostCarries(backend, borrowed) : new DeviceCarries(backend);
+  executors.set(executor, new WorkerExecutor(backend, carries));
+  return { name: backend.name, halfFloats: backend.halfFloats };
+}

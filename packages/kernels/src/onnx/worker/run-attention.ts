@@ -1,0 +1,128 @@
+import { Tensor } from 'onnxruntime-node';
+import type { AttentionOp } from '../../graph/ops';
+import { remember } from '../../remember';
+import { SCORE_BYTES } from '../sizes';
+import type { DeviceBuffer, Feeds } from './backend';
+import { positionsAt, type WorkerState } from './device-state';
+import { type Frame, floatsOf } from './frame';
+import { HostState } from './host-state';
+import { attentionModel, storeModel } from './lower/attention';
+import { vectorTensor } from './run-group';
+
+/** Rows of one sequence of a pass, in ascending position. */
+type Rows = readonly number[];
+
+/** Keys and values as a session takes them, with the position of each. */
+interface Seen {
+  readonly k: Tensor;
+  readonly v: Tensor;
+  readonly at: Float32Array;
+}
+
+/** Stores the rows' keys and values and attends, one sequence after the other. */
+export async function runAttention(frame: Frame, op: AttentionOp): Promise<void> {
+  await frame.scope.make(op.out);
+  const sequences = new Map<number, number[]>();
+  frame.rows.sequence.forEach((sequence, r) => {
+    remember(sequences, sequence, () => []).push(r);
+  });
+  for (const [sequence, rows] of sequences) {
+    const state = frame.states[op.state]![sequence]!;
+    const seen =
+      state instanceof HostState ? await onHost(frame, op, state, rows) : await onDevice(frame, op, state, rows);
+    await attend(frame, op, rows, seen);
+  }
+}
+
+function firstVisible({ rows }: Frame, { window }: AttentionOp, r: number): number {
+  const start = window === undefined ? 0 : rows.position[r]! - window + 1;
+  return Math.max(rows.visibleFrom[r]!, start);
+}
+
+async function onHost(frame: Frame, op: AttentionOp, state: HostState, rows: Rows): Promise<Seen> {
+  const keys = await floatsOf(frame, op.k);
+  const keyWidth = keys.length / frame.count;
+  for (const r of rows) {
+    state.write('key', frame.rows.position[r]!, keys.subarray(r * keyWidth, (r + 1) * keyWidth));
+  }
+  const values = await floatsOf(frame, op.v);
+  const valueWidth = values.length / frame.count;
+  for (const r of rows) {
+    state.write('value', frame.rows.position[r]!, values.subarray(r * valueWidth, (r + 1) * valueWidth));
+  }
+  const first = Math.min(...rows.map((r) => firstVisible(frame, op, r)));
+  const length = frame.rows.position[rows.at(-1)!]! + 1 - first;
+  return {
+    k: new Tensor('float32', state.read('key', first, first + length), [length, keyWidth]),
+    v: new Tensor('float32', state.read('value', first, first + length), [length, valueWidth]),
+    at: Float32Array.from({ length }, (_, n) => first + n),
+  };
+}
+
+async function onDevice(frame: Frame, op: AttentionOp, state: WorkerState, rows: Rows): Promise<Seen> {
+  const { kvHeads, keyDim, valueDim } = state.spec;
+  await store(frame, state, op.k, state.keys, keyDim, rows);
+  await store(frame, state, op.v, state.values, valueDim, rows);
+  const at = positionsAt(state.slots, frame.rows.position[rows.at(-1)!]! + 1);
+  return {
+    k: state.keys.tensor('float32', [at.length, kvHeads * keyDim]),
+    v: state.values.tensor('float32', [at.length, kvHeads * valueDim]),
+    at,
+  };
+}
+
+async function store(
+  frame: Frame,
+  { spec, slots }: WorkerState,
+  value: number,
+  into: DeviceBuffer,
+  dim: number,
+  rows: Rows,
+): Promise<void> {
+  const { kvHeads, dtype } = spec;
+  const key = `store ${kvHeads} ${dim} ${dtype}`;
+  await frame.sessions.open(key, () => ({ bytes: storeModel(kvHeads, dim, dtype, frame.backend.provider) }));
+  const old = into.tensor('float32', [slots, kvHeads * dim]);
+  const places = rows.map((r) => frame.rows.position[r]! % slots);
+  const feeds = { old, x: await frame.value(value), rows: int64(rows, []), slots: int64(places, [1]) };
+  await frame.sessions.run(key, feeds, { y: old });
+}
+
+async function attend(frame: Frame, op: AttentionOp, rows: Rows, seen: Seen): Promise<void> {
+  const { graph } = frame.scope;
+  const spec = graph.states[op.state]!;
+  const { heads, scale, softcap, sinks } = op;
+  const most = Math.max(1, Math.floor(SCORE_BYTES / (4 * heads * seen.at.length)));
+  const all = rows.length === frame.count && rows.length <= most;
+  const { kvHeads, keyDim, valueDim } = spec;
+  const shape = [heads, kvHeads, keyDim, valueDim, scale, softcap, sinks !== undefined, all];
+  const key = `attention ${shape.join(' ')}`;
+  await frame.sessions.open(key, () => ({ bytes: attentionModel(op, spec, !all) }));
+  const y = frame.scope.tensor(op.out, frame.count);
+  const fixed: Feeds = {
+    q: await frame.value(op.q),
+    k: seen.k,
+    v: seen.v,
+    at: new Tensor('float32', seen.at, [seen.at.length]),
+    ...(sinks === undefined ? {} : { sinks: vectorTensor(frame.weights, sinks) }),
+  };
+  for (let n = 0; n < rows.length; n += most) {
+    const some = rows.slice(n, n + most);
+    const feeds: Feeds = {
+      ...fixed,
+      from: column(some.map((r) => firstVisible(frame, op, r))),
+      to: column(some.map((r) => frame.rows.position[r]!)),
+      ...(all ? {} : { rows: int64(some, []), places: int64(some, [1]), old: y }),
+    };
+    await frame.sessions.run(key, feeds, { y });
+  }
+}
+
+function column(values: readonly number[]): Tensor {
+  return new Tensor('float32', Float32Array.from(values), [values.length, 1]);
+}
+
+/** Whole numbers, `[n]` or with dimensions after it. */
+function int64(values: readonly number[], rest: readonly number[]): Tensor {
+  return new Tensor('int64', BigInt64Array.from(values, BigInt), [values.length, ...rest]);
+}

@@ -1,0 +1,74 @@
+import { Tensor } from 'onnxruntime-node';
+import type { KvStateSpec } from '../../graph/graph';
+import type { Backend, DeviceBuffer } from './backend';
+import type { WorkerState } from './device-state';
+import { moveModel } from './lower/pick';
+import type { Sessions } from './sessions';
+
+/** An empty state with room for `slots` positions. */
+export async function newState(backend: Backend, spec: KvStateSpec, slots: number): Promise<WorkerState> {
+  const { kvHeads, keyDim, valueDim } = spec;
+  const keys = await backend.allocate(4 * slots * kvHeads * keyDim);
+  try {
+    return { spec, slots, keys, values: await backend.allocate(4 * slots * kvHeads * valueDim) };
+  } catch (error) {
+    backend.free(keys);
+    throw error;
+  }
+}
+
+export async function forkState(backend: Backend, from: WorkerState): Promise<WorkerState> {
+  const copy = await newState(backend, from.spec, from.slots);
+  await backend.copy(from.keys, copy.keys, from.keys.byteLength / 4);
+  await backend.copy(from.values, copy.values, from.values.byteLength / 4);
+  return copy;
+}
+
+export interface Resize {
+  readonly slots: number;
+  /** Positions that are kept. */
+  readonly start: number;
+  readonly length: number;
+}
+
+/** Moves positions to the slots they have among more of them. */
+export async function resizeState(
+  backend: Backend,
+  sessions: Sessions,
+  state: WorkerState,
+  resize: Resize,
+): Promise<void> {
+  const { kvHeads, keyDim, valueDim } = state.spec;
+  const next = await newState(backend, state.spec, resize.slots);
+  if (resize.length > resize.start) {
+    await move(sessions, { state, from: state.keys, to: next.keys, width: kvHeads * keyDim }, resize);
+    await move(sessions, { state, from: state.values, to: next.values, width: kvHeads * valueDim }, resize);
+  }
+  backend.free(state.keys);
+  backend.free(state.values);
+  Object.assign(state, next);
+}
+
+async function move(
+  sessions: Sessions,
+  { state, from, to, width }: { state: WorkerState; from: DeviceBuffer; to: DeviceBuffer; width: number },
+  { slots, start, length }: Resize,
+): Promise<void> {
+  const key = `move ${width}`;
+  await sessions.open(key, () => ({ bytes: moveModel(width) }));
+  const positions = Array.from({ length: length - start }, (_, n) => start + n);
+  const places = (count: number, dims: number[]) =>
+    new Tensor(
+      'int64',
+      BigInt64Array.from(positions, (position) => BigInt(position % count)),
+      dims,
+    );
+  const y = to.tensor('float32', [slots, width]);
+  const feeds = {
+    x: from.tensor('float32', [state.slots, width]),
+    rows: places(state.slots, [positions.length]),
+    old: y,
+    at: places(slots, [positions.length, 1]),
+  };
+  await sessions.run(key, feeds, { y });
+}

@@ -1,0 +1,129 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Backend, DeviceBuffer } from './backend';
+import { type ElementType, ModelBuilder } from './model/model-builder';
+
+class GpuBuffer implements DeviceBuffer {
+  readonly byteLength: number;
+  readonly #memory: Tensor.GpuBufferType;
+
+  constructor(readonly owner: Tensor) {
+    this.#memory = owner.gpuBuffer;
+    this.byteLength = 4 * owner.size;
+  }
+
+  tensor(type: ElementType, dims: readonly number[]): Tensor {
+    return Tensor.fromGpuBuffer(this.#memory, { dataType: type as 'float32', dims });
+  }
+}
+
+/**
+ * The GPU through onnxruntime's WebGPU provider. A buffer is allocated once, as the output of a copying session that
+ * was told to leave it on the device. Every other session has no such preference, because only then what is bound as
+ * its output is what it writes to.
+ */
+export class WebGpuBackend implements Backend {
+  readonly provider = 'webgpu';
+  readonly name = 'webgpu';
+  readonly sessionOptions: InferenceSession.SessionOptions;
+  buffers = 0;
+  bufferBytes = 0;
+  readonly #allocating: InferenceSession;
+  readonly #copying: InferenceSession;
+
+  private constructor(
+    readonly halfFloats: boolean,
+    sessionOptions: InferenceSession.SessionOptions,
+    sessions: { allocating: InferenceSession; copying: InferenceSession },
+  ) {
+    this.sessionOptions = sessionOptions;
+    this.#allocating = sessions.allocating;
+    this.#copying = sessions.copying;
+  }
+
+  /** Rejects where there is no device. */
+  static async open(): Promise<WebGpuBackend> {
+    const options: InferenceSession.SessionOptions = {
+      // Without buckets a buffer takes what it was asked for, and what a run needed is free again after it.
+      executionProviders: [{ name: 'webgpu', storageBufferCacheMode: 'simple' } as never],
+      enableCpuMemArena: false,
+      logSeverityLevel: 4,
+    };
+    const copy = copyModel();
+    const allocating = await InferenceSession.create(copy, { ...options, preferredOutputLocation: 'gpu-buffer' });
+    const copying = await InferenceSession.create(copy, options);
+    return new WebGpuBackend(await computesHalfFloats(options), options, { allocating, copying });
+  }
+
+  async allocate(byteLength: number): Promise<GpuBuffer> {
+    return this.#allocate(new Float32Array(Math.max(1, Math.ceil(byteLength / 4))));
+  }
+
+  async upload(data: Uint8Array): Promise<GpuBuffer> {
+    if (data.byteLength % 4 === 0 && data.byteOffset % 4 === 0) {
+      return this.#allocate(new Float32Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength / 4));
+    }
+    const whole = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
+    whole.set(data);
+    return this.#allocate(new Float32Array(whole.buffer));
+  }
+
+  async write(buffer: DeviceBuffer, data: Float32Array): Promise<void> {
+    const dims = [data.length];
+    const x = new Tensor('float32', data, dims);
+    await this.#copying.run({ x }, { y: buffer.tensor('float32', dims) });
+  }
+
+  read(buffer: DeviceBuffer, length: number): Promise<Float32Array> {
+    return this.readTensor(buffer.tensor('float32', [length]), length);
+  }
+
+  async readTensor(tensor: Tensor, length: number): Promise<Float32Array> {
+    const { y } = await this.#copying.run({
+      x: Tensor.fromGpuBuffer(tensor.gpuBuffer, { dataType: 'float32', dims: [length] }),
+    });
+    return y!.data as Float32Array;
+  }
+
+  async copy(from: DeviceBuffer, to: DeviceBuffer, length: number): Promise<void> {
+    await this.#copying.run({ x: from.tensor('float32', [length]) }, { y: to.tensor('float32', [length]) });
+  }
+
+  free(buffer: DeviceBuffer): void {
+    this.buffers--;
+    this.bufferBytes -= buffer.byteLength;
+    (buffer as GpuBuffer).owner.dispose();
+  }
+
+  async close(): Promise<void> {
+    await this.#allocating.release();
+    await this.#copying.release();
+  }
+
+  async #allocate(data: Float32Array<ArrayBuffer>): Promise<GpuBuffer> {
+    const { y } = await this.#allocating.run({ x: new Tensor('float32', data, [data.length]) });
+    const buffer = new GpuBuffer(y!);
+    this.buffers++;
+    this.bufferBytes += buffer.byteLength;
+    return buffer;
+  }
+}
+
+function copyModel(): Uint8Array {
+  const model = new ModelBuilder();
+  model.output('y', model.input('x', 'float32', ['n']), 'float32', ['n']);
+  return model.build();
+}
+
+async function computesHalfFloats(options: InferenceSession.SessionOptions): Promise<boolean> {
+  const model = new ModelBuilder();
+  model.output('y', model.node('Cast', [model.input('x', 'float16', ['n'])], { to: 1 }), 'float32', ['n']);
+  const session = await InferenceSession.create(model.build(), options);
+  try {
+    await session.run({ x: new Tensor('float16', Uint16Array.of(0x3c00), [1]) });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await session.release();
+  }
+}

@@ -1,0 +1,233 @@
+import { GraphError } from '../../errors';
+import type { Graph, KvStateSpec } from '../../graph/graph';
+import { completesPart } from '../../graph/part';
+import { remember } from '../../remember';
+import type { PassRows } from '../../rows';
+import {
+  type CarryRef,
+  KNOWN_ROWS,
+  type MemoryRef,
+  type Request,
+  type RowsRef,
+  type RunRequest,
+  type StateRef,
+  type WorkerStats,
+} from '../protocol';
+import type { Backend } from './backend';
+import { BufferPool } from './buffers';
+import type { Carries } from './carries';
+import type { WorkerState } from './device-state';
+import type { Frame } from './frame';
+import { HostState } from './host-state';
+import { runPart } from './run-part';
+import { Scope } from './scope';
+import { Sessions } from './sessions';
+import { freeStaged, stageWeights } from './staging';
+import { forkState, newState, resizeState } from './states';
+import type { StagedWeights } from './weights';
+
+type Ask<Do extends Request['do']> = Extract<Request, { do: Do }>;
+
+/** What one executor has in the worker: programs, sessions, weights, states and values. */
+export class WorkerExecutor {
+  readonly #backend: Backend;
+  readonly #carries: Carries;
+  readonly #sessions: Sessions;
+  readonly #pool: BufferPool;
+  readonly #graphs = new Map<number, Graph>();
+  readonly #rows = new Map<number, PassRows>();
+  readonly #weights = new Map<number, StagedWeights>();
+  readonly #states = new Map<number, WorkerState>();
+  /** Values of a program's block in a pass, by the workspace they would lie in and the program. */
+  readonly #scopes = new Map<number, Map<number, Scope>>();
+
+  constructor(backend: Backend, carries: Carries) {
+    this.#backend = backend;
+    this.#carries = carries;
+    this.#sessions = new Sessions(backend);
+    this.#pool = new BufferPool(backend);
+  }
+
+  async answer(request: Request): Promise<unknown> {
+    switch (request.do) {
+      case 'program':
+        this.#graphs.set(request.program, request.graph);
+        return undefined;
+      case 'run':
+        return this.#run(request);
+      case 'upload':
+        return this.#upload(request);
+      case 'freeWeights':
+        return this.#freeWeights(request.id);
+      case 'createState':
+        this.#states.set(request.id, await newState(this.#backend, request.spec, request.slots));
+        return undefined;
+      case 'resizeState':
+        return resizeState(this.#backend, this.#sessions, this.#state(request.id), request);
+      case 'forkState':
+        this.#states.set(request.id, await forkState(this.#backend, this.#state(request.from)));
+        return undefined;
+      case 'freeState':
+        return this.#freeState(request.id);
+      case 'receive':
+        return this.#carries.receive(request.carry);
+      case 'send':
+        return this.#carries.send(request.carry, request.rows);
+      case 'forget':
+        return this.#forget(request.ids);
+      case 'stats':
+        return this.#stats();
+      case 'close':
+        return this.#close();
+      default:
+        throw new GraphError('worker', `it was asked to ${request.do}`);
+    }
+  }
+
+  async #run(request: RunRequest): Promise<Int32Array | undefined> {
+    const { part, weights } = request;
+    const graph = this.#graph(request.program);
+    const known = 'uploaded' in weights ? this.#weights.get(weights.uploaded) : undefined;
+    if ('uploaded' in weights && known === undefined) throw new GraphError('weights', 'they were disposed');
+    const staged = known ?? (await stageWeights(this.#backend, graph, part, weights as (MemoryRef | undefined)[]));
+    try {
+      const scope = this.#scope(request, graph);
+      const frame = this.#frame(request, scope, staged);
+      const routes = await runPart(frame, part);
+      if (part.to === graph.ops.length && completesPart(graph, part)) {
+        await this.#carryOut(request, frame);
+        scope.clear();
+      }
+      return routes;
+    } finally {
+      if (known === undefined) freeStaged(this.#backend, staged.values());
+    }
+  }
+
+  #frame(request: RunRequest, scope: Scope, weights: StagedWeights): Frame {
+    const { graph } = scope;
+    const rows = this.#rowsOf(request.rows);
+    const carried = new Map([...graph.inputs].map(([name, id]) => [id, name]));
+    return {
+      backend: this.#backend,
+      sessions: this.#sessions,
+      key: `program ${request.program}`,
+      scope,
+      count: rows.count,
+      rows,
+      weights,
+      states: request.states.map((sequences, s) => sequences.map((state) => this.#stateOf(graph.states[s]!, state))),
+      value: async (id) => {
+        const name = carried.get(id);
+        if (name === undefined) return scope.tensor(id, rows.count);
+        return this.#carries.input(carryOf(request, name), rows.count, graph.values[id]!.width);
+      },
+    };
+  }
+
+  /** Hands the block's outputs to the buffers of their names. */
+  async #carryOut(request: RunRequest, { scope, count }: Frame): Promise<void> {
+    const { inputs, outputs, values } = scope.graph;
+    const carried = new Map([...inputs].map(([name, id]) => [id, name]));
+    for (const [name, id] of outputs) {
+      const { width } = values[id]!;
+      const from = carried.get(id);
+      if (from === name) continue;
+      if (from !== undefined) {
+        await this.#carries.pass(carryOf(request, from), carryOf(request, name), count, width);
+        continue;
+      }
+      const free = await this.#carries.output(carryOf(request, name), scope.buffer(id), count, width);
+      scope.exchange(id, free);
+    }
+  }
+
+  #scope({ program, workspace, part, maxRows }: RunRequest, graph: Graph): Scope {
+    const scopes = remember(this.#scopes, workspace, () => new Map<number, Scope>());
+    const begins = part.from === 0 && (part.slice?.from ?? 0) === 0;
+    const known = scopes.get(program);
+    if (known !== undefined && known.maxRows === maxRows) {
+      // What a pass left that failed.
+      if (begins) known.clear();
+      return known;
+    }
+    known?.clear();
+    if (known !== undefined) this.#pool.trim();
+    const scope = new Scope(graph, maxRows, this.#pool);
+    scopes.set(program, scope);
+    return scope;
+  }
+
+  #rowsOf({ id, rows }: RowsRef): PassRows {
+    if (rows !== undefined) {
+      this.#rows.set(id, rows);
+      for (const old of this.#rows.keys()) if (old <= id - KNOWN_ROWS) this.#rows.delete(old);
+    }
+    const known = this.#rows.get(id);
+    if (known === undefined) throw new GraphError('rows', `pass ${id} is not known any more`);
+    return known;
+  }
+
+  /** The bytes they take. */
+  async #upload({ program, part, weights, id }: Ask<'upload'>): Promise<number> {
+    const staged = await stageWeights(this.#backend, this.#graph(program), part, weights);
+    this.#weights.set(id, staged);
+    let bytes = 0;
+    for (const { pieces } of staged.values()) for (const { buffer } of pieces) bytes += buffer.byteLength;
+    return bytes;
+  }
+
+  #freeWeights(id: number): void {
+    freeStaged(this.#backend, this.#weights.get(id)?.values() ?? []);
+    this.#weights.delete(id);
+  }
+
+  #freeState(id: number): void {
+    const state = this.#states.get(id);
+    if (state === undefined) return;
+    this.#backend.free(state.keys);
+    this.#backend.free(state.values);
+    this.#states.delete(id);
+  }
+
+  #stateOf(spec: KvStateSpec, state: StateRef): HostState | WorkerState {
+    return 'blocks' in state ? new HostState(spec, state.blocks) : this.#state(state.state);
+  }
+
+  #state(id: number): WorkerState {
+    const state = this.#states.get(id);
+    if (state === undefined) throw new GraphError('state', 'it has no memory: reserve() before a pass');
+    return state;
+  }
+
+  #graph(program: number): Graph {
+    const graph = this.#graphs.get(program);
+    if (graph === undefined) throw new GraphError('program', `there is no program ${program}`);
+    return graph;
+  }
+
+  #forget(ids: readonly number[]): void {
+    this.#carries.forget(ids);
+    for (const id of ids) {
+      for (const scope of this.#scopes.get(id)?.values() ?? []) scope.clear();
+      this.#scopes.delete(id);
+    }
+    this.#pool.trim();
+  }
+
+  #stats(): WorkerStats {
+    const { buffers, bufferBytes } = this.#backend;
+    return { sessions: this.#sessions.count, buffers, bufferBytes, runs: this.#sessions.runs };
+  }
+
+  async #close(): Promise<void> {
+    await this.#sessions.close();
+    await this.#backend.close();
+  }
+}
+
+function carryOf({ carry }: RunRequest, name: string): CarryRef {
+  const ref = carry.get(name);
+  if (ref === undefined) throw new GraphError('carry', `no buffer was given for ${name}`);
+  return ref;
+}
