@@ -107,6 +107,8 @@ export class HubServer {
     this.requests.push(record);
     response.on('finish', () => {
       record.status = response.statusCode;
+      if (site?.route === 'info' || site?.route === 'tree')
+        record.bytes = Number(response.getHeader('content-length') ?? 0);
     });
     response.on('error', () => {});
     try {
@@ -303,7 +305,8 @@ function rangeOf(header: string | undefined, size: number): { from: number; to: 
 
 function sendJson(response: ServerResponse, value: unknown): void {
   const body = Buffer.from(JSON.stringify(value));
-  response.writeHead(200, { 'content-type': 'application/json', 'content-length': String(body.length) });
+  response.setHeader('content-type', 'application/json');
+  response.setHeader('content-length', body.length);
   response.end(body);
 }
 

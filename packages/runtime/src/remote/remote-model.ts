@@ -1,0 +1,119 @@
+import { readFile, stat, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { AbsentFiles } from '@airllm/loader';
+import {
+  CacheLayout,
+  type ChooseOptions,
+  chooseFiles,
+  type Hub,
+  type HubFile,
+  type HubOptions,
+  OfflineError,
+  openHub,
+  pullModel,
+} from '../hub';
+
+export interface RemoteModelOptions extends HubOptions, Pick<ChooseOptions, 'weights' | 'quantisation'> {
+  /** Branch, tag or commit. @defaultValue main */
+  readonly revision?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A model of a repository, known before any of its weights is here. */
+export interface RemoteModel {
+  readonly repo: string;
+  readonly commit: string;
+  /** The snapshot, where what describes the model is by now. */
+  readonly dir: string;
+  /** All that a run needs. */
+  readonly files: readonly HubFile[];
+  /** Safetensors among them that are not in the snapshot; headers are read in ranges. Valid until closed. */
+  readonly absent: AbsentFiles;
+  readonly bytesTotal: number;
+  /** What a download would still bring: parts that are here do not count. */
+  readonly bytesToDownload: number;
+  /** Of the drive that the cache is on. */
+  readonly bytesFree: number;
+  close(): Promise<void>;
+}
+
+/** Files by which `openSource` tells what weights are. */
+const DESCRIBING =
+  /^(config|quantize_config|quant_config|hf_quant_config|manifest)\.json$|^[^/]*\.safetensors\.index\.json$/;
+
+/**
+ * Opens a model of a repository for a look: its list of files and what describes its weights are fetched, a few hundred
+ * kB for the largest models, the latter into the cache. Throws `HubError`s, `OptionError`, `WriteError`.
+ */
+export async function openRemoteModel(repo: string, options: RemoteModelOptions = {}): Promise<RemoteModel> {
+  const { signal } = options;
+  const hub = await openHub(options);
+  try {
+    if (hub.offline) throw new OfflineError({ what: repo });
+    const { commit } = await hub.modelInfo(repo, options.revision, { signal });
+    const all = await hub.listFiles(repo, commit, { signal });
+    const describing = all.filter(({ path }) => DESCRIBING.test(path)).map(({ path }) => path);
+    // By its commit: a branch is said to be here only when all of it is.
+    if (describing.length > 0) await pullModel(repo, { ...options, revision: commit, files: describing });
+    const layout = new CacheLayout(hub.cacheDir, repo);
+    const readIndex = async ({ path }: HubFile) => {
+      if (describing.includes(path)) return readFile(layout.pointer(commit, path), 'utf8');
+      return Buffer.from(await hub.readFile({ repo, revision: commit, path }, { signal })).toString('utf8');
+    };
+    const files = await chooseFiles(repo, all, options, readIndex);
+    const { bavail, bsize } = await statfs(await nearestFolder(layout.root));
+    const missing = await missingBytes(layout, files);
+    return {
+      repo,
+      commit,
+      dir: layout.snapshot(commit),
+      files,
+      absent: await absentWeights(hub, { repo, commit, layout, files }),
+      bytesTotal: files.reduce((sum, { size }) => sum + size, 0),
+      bytesToDownload: missing,
+      bytesFree: bavail * bsize,
+      close: () => hub.close(),
+    };
+  } catch (error) {
+    await hub.close();
+    throw error;
+  }
+}
+
+interface Snapshot {
+  readonly repo: string;
+  readonly commit: string;
+  readonly layout: CacheLayout;
+  readonly files: readonly HubFile[];
+}
+
+async function absentWeights(hub: Hub, { repo, commit, layout, files }: Snapshot): Promise<AbsentFiles> {
+  const sizes = new Map<string, number>();
+  for (const { path, size } of files) {
+    if (!path.endsWith('.safetensors')) continue;
+    const here = await stat(layout.pointer(commit, path)).catch(() => undefined);
+    if (here?.size !== size) sizes.set(path, size);
+  }
+  return {
+    sizes,
+    read: (path, offset, length, signal) =>
+      hub.readRange({ repo, revision: commit, path }, offset, offset + length, { signal }),
+  };
+}
+
+/** Blobs of other revisions, and what was begun, need not come again. */
+async function missingBytes(layout: CacheLayout, files: readonly HubFile[]): Promise<number> {
+  const blobs = new Map(files.map(({ etag, size }) => [etag, size]));
+  const missing = [...blobs].map(async ([etag, size]) => {
+    if (await stat(layout.blob(etag)).catch(() => null)) return 0;
+    const begun = await stat(layout.incomplete(etag)).catch(() => null);
+    return Math.max(0, size - (begun ? begun.blocks * 512 : 0));
+  });
+  return (await Promise.all(missing)).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** The folder itself, or what of its path is there. */
+async function nearestFolder(dir: string): Promise<string> {
+  const parent = dirname(dir);
+  return parent === dir || (await stat(dir).catch(() => null)) ? dir : nearestFolder(parent);
+}
