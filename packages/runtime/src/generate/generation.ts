@@ -162,7 +162,8 @@ export class Generation {
   /** Drafts that fit: beside the token after them, and before rotations change for the whole sequence. */
   #draftRoom(): number {
     const { length } = this.#transcript.history;
-    return Math.min(this.#transcript.left - 1, this.#switchLength - length);
+    const before = length > this.#switchLength ? Number.POSITIVE_INFINITY : this.#switchLength - length;
+    return Math.min(this.#transcript.left - 1, before);
   }
 
   get #switchLength(): number {
