@@ -9,6 +9,8 @@ export {
 } from './auto/conversion-cache';
 export type { SpeculationOptions } from './auto/draft-target';
 export { LanguageModel, type ModelInfo } from './auto/language-model';
+export type { DeviceOptions, OpenedDevice } from './auto/open-device';
+export { openPlaces, type Places } from './auto/open-places';
 export {
   type ConversionProgress,
   needsConversion,
@@ -169,8 +171,19 @@ export type { QuantisedOnMeta } from './models/tensor-source';
 export { type Limit, type PassPrediction, type PassSpeeds, type PredictOptions, predictPass } from './plan/predict';
 export { planResidency } from './plan/residency';
 export { stateBytes } from './plan/state-bytes';
-export { type PlanSummary, summarisePlan } from './plan/summary';
-export type { DiskStatePlan, ExpertSegment, Plan, PlanOptions, Segment, StatePlace, WeightExtent } from './plan/types';
+export { type DeviceSummary, type PlanSummary, summarisePlan } from './plan/summary';
+export type {
+  DeviceBlocks,
+  DeviceGrant,
+  DevicePlan,
+  DiskStatePlan,
+  ExpertSegment,
+  Plan,
+  PlanOptions,
+  Segment,
+  StatePlace,
+  WeightExtent,
+} from './plan/types';
 export {
   type ChatMessage,
   ChatTemplate,

@@ -1,4 +1,5 @@
 import type {
+  DeviceOptions,
   FromPretrainedOptions,
   MemoryOptions,
   OpenWeightsOptions,
@@ -11,9 +12,9 @@ type Name<Key extends 'executor' | 'computeDtype' | 'reader'> = NonNullable<From
 
 const options = {
   executor: choice<Name<'executor'>>(
-    { auto: true, native: true, reference: true },
+    { auto: true, native: true, onnx: true, reference: true },
     {
-      help: 'What computes. Default: auto, which is native where its library exists, else reference (slow).',
+      help: 'What computes on the CPU. Default: auto, which is native where its library exists, else onnx (onnxruntime), else reference (slow).',
     },
   ),
   threads: number({ value: '<n>', help: 'Threads that compute. Default: as many as the machine runs at once.' }),
@@ -34,7 +35,11 @@ const options = {
 } satisfies Covers<
   Omit<
     FromPretrainedOptions,
-    keyof ResolveModelOptions | keyof OpenWeightsOptions | keyof MemoryOptions | keyof SpeculationOptions
+    | keyof ResolveModelOptions
+    | keyof OpenWeightsOptions
+    | keyof MemoryOptions
+    | keyof DeviceOptions
+    | keyof SpeculationOptions
   >
 >;
 

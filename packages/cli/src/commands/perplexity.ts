@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { PerplexityProgress } from '@airllm/runtime';
 import { conversionArgs } from '../args/conversion';
+import { deviceArgs } from '../args/device';
 import { engineArgs } from '../args/engine';
 import { memoryArgs } from '../args/memory';
 import { modelArgs } from '../args/model';
@@ -29,7 +30,14 @@ export const perplexity = defineCommand({
     ['airllm perplexity ./model wikitext.txt', 'one number, with its standard error'],
     ['airllm perplexity ./model-4bit wikitext.txt --json', 'the same of a compressed copy, for programs'],
   ],
-  groups: { memory: memoryArgs, engine: engineArgs, conversion: conversionArgs, model: modelArgs, output: workArgs },
+  groups: {
+    memory: memoryArgs,
+    device: deviceArgs,
+    engine: engineArgs,
+    conversion: conversionArgs,
+    model: modelArgs,
+    output: workArgs,
+  },
   async run(context, [source, file], values) {
     const { terminal, signal, io } = context;
     const text = file === '-' ? await readStream(io.stdin) : await readFile(file!, 'utf8');
@@ -37,6 +45,7 @@ export const perplexity = defineCommand({
     const model = await openModel(context, source!, {
       ...values.model,
       ...values.memory,
+      ...values.device,
       ...values.engine,
       ...values.conversion,
       contextLength,

@@ -1,4 +1,5 @@
 import { conversionArgs } from '../args/conversion';
+import { deviceArgs } from '../args/device';
 import { engineArgs } from '../args/engine';
 import { limitArgs } from '../args/limits';
 import { logitsArgs } from '../args/logits';
@@ -58,6 +59,7 @@ export const run = defineCommand({
     sampling: samplingArgs,
     logits: logitsArgs,
     speculation: speculationArgs,
+    device: deviceArgs,
     engine: engineArgs,
     watch: watchArgs,
     conversion: conversionArgs,
@@ -78,6 +80,7 @@ export const run = defineCommand({
     const model = await openModel(context, source!, {
       ...values.model,
       ...values.memory,
+      ...values.device,
       ...values.engine,
       ...values.speculation,
       ...values.conversion,

@@ -16,6 +16,8 @@ import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
 import { chooseDrafter } from './choose-drafter';
 import type { SpeculationOptions } from './draft-target';
 import { LanguageModel } from './language-model';
+import type { DeviceOptions } from './open-device';
+import { openPlaces } from './open-places';
 import { type OpenWeightsOptions, openWeights } from './open-weights';
 import { type MemoryOptions, resolvePlanOptions } from './plan-options';
 import { type ResolveModelOptions, resolveModel } from './resolve-model';
@@ -24,8 +26,9 @@ export interface FromPretrainedOptions
   extends ResolveModelOptions,
     OpenWeightsOptions,
     MemoryOptions,
+    DeviceOptions,
     SpeculationOptions {
-  /** @defaultValue 'auto': native where its library is there, else reference */
+  /** What computes on the host. @defaultValue 'auto': native where its library is there, else onnx, else reference */
   readonly executor?: 'auto' | ExecutorName | undefined;
   /** @defaultValue as many as the machine runs at once */
   readonly threads?: number | undefined;
@@ -68,12 +71,16 @@ export class AutoModel {
       const model = buildModel(config, weights, options);
       const executor = await createExecutor(executorOptions(options));
       closing.push(() => executor.dispose());
-      const planOptions = await resolvePlanOptions(dir, model, options, reader.kind);
+      const { device, keep } = await openPlaces(model, { ...options, onWarning: onWarningOf(options) });
+      closing.push(async () => device?.executor.dispose());
+      const planOptions = { ...(await resolvePlanOptions(dir, model, options, reader.kind)), device: device?.grant };
       const path = found.file ?? found.dir;
       const target = { path, dir, model, planOptions, executor, reader };
       const { plan, drafter } = await chooseDrafter(target, { ...options, onWarning: onWarningOf(options) });
       closing.push(async () => drafter?.dispose());
-      const engine = new Engine({ model, plan, executor, reader, observe: options.observe });
+      await keep(plan);
+      const deviceExecutor = device?.executor;
+      const engine = new Engine({ model, plan, executor, reader, deviceExecutor, observe: options.observe });
       closing.push(() => engine.dispose());
       // The drive works while the tokenizer is read.
       engine.prefetch();
@@ -90,11 +97,10 @@ export class AutoModel {
           drafter: drafter?.name ?? null,
         },
         session,
-        executor,
-        reader,
+        dispose: () => closeAll(closing),
       });
     } catch (error) {
-      for (const close of closing.reverse()) await close();
+      await closeAll(closing);
       throw error;
     }
   }
@@ -134,6 +140,11 @@ function executorOptions(options: FromPretrainedOptions): ExecutorOptions {
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.computeDtype === undefined ? {} : { computeDtype: options.computeDtype }),
   };
+}
+
+/** What was opened last is closed first. */
+async function closeAll(closing: readonly (() => Promise<void>)[]): Promise<void> {
+  for (const close of [...closing].reverse()) await close();
 }
 
 function infoOf(dir: string, engine: Engine, executor: Executor, reader: Reader) {

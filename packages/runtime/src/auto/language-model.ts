@@ -1,5 +1,5 @@
-import type { ComputeDType, Executor, ExecutorName, KvCacheDType } from '@airllm/kernels';
-import { DisposedError, type Reader } from '@airllm/loader';
+import type { ComputeDType, ExecutorName, KvCacheDType } from '@airllm/kernels';
+import { DisposedError } from '@airllm/loader';
 import type { Engine } from '../engine';
 import { Batch, type BatchOptions, type BatchRequests } from '../generate/batch';
 import { continuationRows } from '../generate/continuation';
@@ -38,23 +38,21 @@ export interface ModelInfo {
 export interface ModelParts {
   readonly info: ModelInfo;
   readonly session: GenerationSession;
-  readonly executor: Executor;
-  readonly reader: Reader;
+  /** Waits for the segment being run, then frees all that was opened for it. */
+  readonly dispose: () => Promise<void>;
 }
 
 /** A model ready to generate. Any number of calls may run at once; each gets the bytes it would have got alone. */
 export class LanguageModel {
   readonly info: ModelInfo;
   readonly #session: GenerationSession;
-  readonly #executor: Executor;
-  readonly #reader: Reader;
+  readonly #dispose: () => Promise<void>;
   #disposal: Promise<void> | undefined;
 
-  constructor({ info, session, executor, reader }: ModelParts) {
+  constructor({ info, session, dispose }: ModelParts) {
     this.info = info;
     this.#session = session;
-    this.#executor = executor;
-    this.#reader = reader;
+    this.#dispose = dispose;
   }
 
   /** Null for a folder without tokenizer files. */
@@ -127,12 +125,7 @@ export class LanguageModel {
 
   /** Waits for the segment being run, then frees all memory and threads. Idempotent; later use throws. */
   dispose(): Promise<void> {
-    this.#disposal ??= (async () => {
-      await this.#session.speculator?.drafter.dispose();
-      await this.#session.engine.dispose();
-      await this.#reader.close();
-      await this.#executor.dispose();
-    })();
+    this.#disposal ??= this.#dispose();
     return this.#disposal;
   }
 

@@ -1,0 +1,105 @@
+import { createExecutor, type Executor, type ExecutorOptions, ExecutorUnavailableError } from '@airllm/kernels';
+import { OptionError } from '@airllm/loader';
+import type { DeviceBlocks, DeviceGrant } from '../plan/types';
+import { type ByteSize, parseByteSize } from './byte-size';
+import { freeGpuMemory, mayHaveGpu } from './gpu-memory';
+
+/** Which memories a model is placed in, and so who computes it. */
+export interface DeviceOptions {
+  /**
+   * `cpu`: the executor alone. `gpu`: a GPU computes the whole model; what its memory cannot hold is uploaded in each
+   * pass. `auto`: a GPU computes the last layers, as many as its memory holds, and the executor the others. Where no GPU
+   * can be used, a warning says why and the executor computes all. Values of a GPU differ from the CPU's in their last
+   * digits; see `planFile`. @defaultValue 'cpu'
+   */
+  readonly device?: 'auto' | 'cpu' | 'gpu' | undefined;
+  /** Most of the GPU's memory to take, everything included. @defaultValue nine tenths of what is free, where that can be told */
+  readonly vram?: ByteSize | undefined;
+  /**
+   * JSON file that keeps which blocks a GPU computes. One that exists is followed, so that the same arithmetic is done
+   * again whatever the memory; one that does not is written.
+   */
+  readonly planFile?: string | undefined;
+}
+
+/** A device that was opened, and what a plan is told of it. */
+export interface OpenedDevice {
+  readonly executor: Executor;
+  readonly grant: DeviceGrant;
+}
+
+interface OpenDeviceOptions extends DeviceOptions {
+  readonly onWarning: (message: string) => void;
+  /** From the plan file, where there is one. */
+  readonly placed: readonly number[] | null;
+  /** How the machine is looked at; others only for tests. */
+  readonly machine?: Machine | undefined;
+}
+
+interface Machine {
+  readonly mayHaveGpu: () => Promise<boolean>;
+  readonly freeGpuMemory: () => Promise<number | null>;
+  readonly open: (options: ExecutorOptions) => Promise<Executor>;
+}
+
+const HERE: Machine = { mayHaveGpu, freeGpuMemory, open: createExecutor };
+
+const DEVICES: readonly unknown[] = ['auto', 'cpu', 'gpu'] satisfies DeviceOptions['device'][];
+const FREE_SHARE = 0.9;
+
+/**
+ * Opens the GPU that options ask for; null where the host computes all: as asked, or since no GPU can be used, which one
+ * warning says. Throws `OptionError`, also where nothing tells how much memory the GPU has.
+ */
+export async function openDevice(options: OpenDeviceOptions): Promise<OpenedDevice | null> {
+  const { device = 'cpu', placed, onWarning, machine = HERE } = options;
+  if (!DEVICES.includes(device)) {
+    throw new OptionError({ option: 'device', expected: `one of ${DEVICES.join(', ')}`, found: device });
+  }
+  const isWanted = placed === null ? device !== 'cpu' : placed.length > 0;
+  if (!isWanted) return null;
+  const vram = options.vram === undefined ? undefined : parseByteSize(options.vram, 'vram');
+  if (!(await machine.mayHaveGpu())) return without('this machine has no graphics card', onWarning);
+  const bytes = vram ?? (await freeShare(machine));
+  if (bytes === null) {
+    throw new OptionError({
+      option: 'vram',
+      expected: 'a size, since nothing tells how much memory the GPU has',
+      found: undefined,
+    });
+  }
+  try {
+    const executor = await machine.open({ executor: 'onnx', provider: 'webgpu', deviceMemory: bytes, onWarning });
+    return { executor, grant: grantOf(executor, placed ?? (device === 'gpu' ? 'all' : 'resident')) };
+  } catch (error) {
+    if (!ExecutorUnavailableError.isInstance(error)) throw error;
+    return without(error.reason, onWarning);
+  }
+}
+
+function without(reason: string, onWarning: (message: string) => void): null {
+  onWarning(`airllm: computing on the CPU, because no GPU can be used: ${reason}`);
+  return null;
+}
+
+async function freeShare(machine: Machine): Promise<number | null> {
+  const free = await machine.freeGpuMemory();
+  return free === null ? null : Math.floor(FREE_SHARE * free);
+}
+
+/** An executor's device as plans see it. */
+function grantOf(executor: Executor, blocks: DeviceBlocks): DeviceGrant {
+  const device = executor.device!;
+  return {
+    name: device.name,
+    bytes: device.limitBytes,
+    blocks,
+    uploadBytes: (graph, part) => device.uploadBytes(executor.compile(graph), part),
+    stateBytes: (spec, length) => device.stateBytes(spec, length),
+    activationBytes: (graphs, maxRows) =>
+      device.activationBytes(
+        graphs.map((graph) => executor.compile(graph)),
+        maxRows,
+      ),
+  };
+}
