@@ -1,19 +1,10 @@
-import {
-  type Block,
-  BlockPool,
-  createState,
-  type Executor,
-  type Graph,
-  type LayerState,
-  type Program,
-  type RunCall,
-  type WeightBytes,
-} from '@airllm/kernels';
+import type { Block, Executor, Graph, LayerState, Program, RunCall, WeightBytes } from '@airllm/kernels';
 import { DisposedError, type HostBuffer, type MetaTensor, OptionError, type Reader } from '@airllm/loader';
 import type { Model } from '../models/model';
 import { activationBytes } from '../plan/activations';
 import { hostShare } from '../plan/device';
 import { stateBytes } from '../plan/state-bytes';
+import { streamedState } from '../plan/state-place';
 import type { Plan, Segment } from '../plan/types';
 import { keptPinned, type PassShape, widestPass } from '../plan/wide-pass';
 import { Admission } from './admission';
@@ -22,6 +13,7 @@ import { Constants } from './constants';
 import { DeviceSide } from './device-side';
 import { ExpertCache } from './expert-cache';
 import { HeadPart, mostLogitRows } from './head-part';
+import { HostStates } from './host-states';
 import { InOrder } from './in-order';
 import { carryBuffers, PassBuffers } from './pass-buffers';
 import { cutPasses, type PackedRows, packRows, type Row } from './rows';
@@ -51,7 +43,10 @@ export interface EngineStats {
   /** Bytes that were read, and those of them that the page cache held. */
   readonly bytesRead: number;
   readonly bytesCached: number;
-  /** Milliseconds spent waiting for weights, and in kernels. */
+  /** Of keys and values that are kept on disk; not part of `bytesRead`. */
+  readonly stateBytesRead: number;
+  readonly stateBytesWritten: number;
+  /** Milliseconds spent waiting for weights and states, and in kernels. */
   readonly waitMs: number;
   readonly computeMs: number;
 }
@@ -99,7 +94,7 @@ export class Engine {
   readonly #streamer: Streamer;
   readonly #deviceSide: DeviceSide | null;
   readonly #experts: ExpertCache;
-  readonly #pool: BlockPool;
+  readonly #states: HostStates;
   readonly #admission: Admission;
   /** For the passes that the plan has room for. */
   readonly #buffers: PassBuffers;
@@ -136,7 +131,7 @@ export class Engine {
     this.#streamer = new Streamer(plan, reader, observe);
     this.#deviceSide = plan.device && new DeviceSide(deviceExecutor!, plan.device, this.#streamer);
     this.#experts = new ExpertCache(plan.expertSlots, reader);
-    this.#pool = new BlockPool({ limitBytes: plan.bytes.state });
+    this.#states = new HostStates({ plan, share: this.#hostShare, layers: model.layers, observe });
     this.#admission = new Admission(plan.bytes.state);
     this.#buffers = this.#openBuffers(plan.maxRows);
     this.#headCarry = carryBuffers([model.head], plan.logitRows);
@@ -144,12 +139,15 @@ export class Engine {
 
   /**
    * An empty sequence that may grow to `maxLength` positions, as soon as the plan's state memory has room for it beside
-   * the others. Dispose it when it is done. Rejects with the signal's reason.
+   * the others. Dispose it when it is done. Rejects with the signal's reason, and where states are kept on disk with
+   * `StateSpaceError` and `WriteError`.
    */
   async openSequence(maxLength: number, options: StepOptions = {}): Promise<Sequence> {
-    const need = stateBytes(this.#hostShare, maxLength, this.plan.maxRows);
-    const leaveHost = await this.#admission.enter(need, options.signal);
-    const leaveDevice = await this.#deviceSide?.admit(this.model, maxLength, options.signal).catch((error: unknown) => {
+    const leaveHost = await this.#admission.enter(this.#states.need(maxLength), options.signal);
+    const admitted = this.#states.admit(maxLength).then(() => {
+      return this.#deviceSide?.admit(this.model, maxLength, options.signal);
+    });
+    const leaveDevice = await admitted.catch((error: unknown) => {
       leaveHost();
       throw error;
     });
@@ -166,7 +164,7 @@ export class Engine {
    */
   forkSequence(sequence: Sequence, maxLength: number): Sequence | null {
     if (this.#deviceSide !== null) return null;
-    const leave = this.#admission.tryEnter(stateBytes(this.#hostShare, maxLength, this.plan.maxRows));
+    const leave = this.#admission.tryEnter(this.#states.need(maxLength));
     if (leave === null) return null;
     try {
       return sequence.fork(leave);
@@ -178,12 +176,15 @@ export class Engine {
 
   get stats(): EngineStats {
     const { bytesRead, bytesCached } = this.#reader.stats;
+    const states = this.#states.stats;
     return {
       passes: this.#passes,
       rows: this.#rows,
       bytesRead,
       bytesCached,
-      waitMs: this.#streamer.waitMs + this.#experts.waitMs,
+      stateBytesRead: states.bytesRead,
+      stateBytesWritten: states.bytesWritten,
+      waitMs: this.#streamer.waitMs + this.#experts.waitMs + (this.#states.stream?.waitMs ?? 0),
       computeMs: this.#computeMs,
     };
   }
@@ -229,7 +230,7 @@ export class Engine {
     this.#experts.dispose();
     this.#buffers.dispose();
     this.#constants.dispose();
-    this.#pool.dispose();
+    await this.#states.dispose();
     for (const buffer of this.#headCarry.values()) buffer.dispose();
   }
 
@@ -238,7 +239,7 @@ export class Engine {
       if (layer === null) return [];
       return [
         block.graph.states.map((spec) =>
-          onDevice ? this.#deviceSide!.createState(spec, maxLength) : createState(this.#pool, spec),
+          onDevice ? this.#deviceSide!.createState(spec, maxLength) : this.#states.create(spec, layer, maxLength),
         ),
       ];
     });
@@ -285,6 +286,7 @@ export class Engine {
       count,
       passes,
       activations: activationBytes(model, this.#reader.alignment, plan.logitRows),
+      streamedState: (width) => (plan.diskState === null ? 0 : streamedState(this.#hostShare, length, count, width)),
       fits: (width) => state(width) <= state(plan.maxRows),
     });
   }
@@ -303,8 +305,10 @@ export class Engine {
     try {
       if (this.#broken) await this.#streamer.restart();
       this.#broken = true;
+      await this.#states.stream?.begin(pass.packed.sequences);
       await this.#embed(rows, pass);
       const logits = await this.#run(rows, pass);
+      await this.#states.stream?.settle();
       if (logits.length > 0) await this.#arrival?.settled(signal);
       this.#broken = false;
       this.#passes++;
@@ -316,6 +320,7 @@ export class Engine {
       // What was handed over is computed all the same, on states and buffers that are given back after this.
       await pass.ahead.settle().catch(() => {});
       await this.#deviceSide?.settle().catch(() => {});
+      await this.#states.stream?.settle().catch(() => {});
       for (const { sequence } of rows) sequence.truncate(sequence.length);
       throw error;
     } finally {
@@ -359,7 +364,12 @@ export class Engine {
         this.#checkGoOn(pass.signal);
         const stage = this.#stages[segment.block]!;
         if (segment.block !== head) {
+          await this.#states.stream?.enter(segment);
           routes = await this.#runSegment(segment, stage, [this.#layerCall(stage, pass)], routes, pass.ahead);
+          if (this.#states.stream?.endsWith(segment)) {
+            await pass.ahead.settle();
+            this.#states.stream.leave(segment);
+          }
           continue;
         }
         if (skips(segment)) {
@@ -471,9 +481,14 @@ export class Engine {
 
   #layerCall(stage: Stage, pass: Pass): Omit<RunCall, 'part' | 'weights'> {
     const states = stage.block.graph.states.map((_, s) =>
-      pass.packed.sequences.map((sequence) => sequence.states[stage.layer!]![s]!),
+      pass.packed.sequences.map(({ states }) => this.#hostState(states[stage.layer!]![s]!)),
     );
     return { ...this.#call(pass), states };
+  }
+
+  /** States on disk are computed with where their layer's turn has brought them. */
+  #hostState(state: LayerState): LayerState {
+    return this.#states.stream?.host(state) ?? state;
   }
 
   /** Weights by their index in the graph; the part at hand uses no others. */
