@@ -1,3 +1,4 @@
+import { coupledDraw } from './coupled-draw';
 import { descending } from './descending';
 import { NoCandidateError } from './errors';
 import { kthLargest } from './kth-largest';
@@ -72,14 +73,9 @@ export function targetDistribution(
   return survivors.map(({ id, score }, i) => ({ id, score, probability: probabilities[i]! }));
 }
 
-/** Draws from a distribution with one number of `random`. */
+/** Draws from a distribution with one number of `random`. Like distributions give like tokens: see `coupledDraw`. */
 export function draw(distribution: readonly Candidate[], random: RandomSource): number {
-  let left = random.next();
-  for (const { id, probability } of distribution) {
-    left -= probability;
-    if (left < 0) return id;
-  }
-  return distribution[distribution.length - 1]!.id;
+  return coupledDraw(distribution, random.next());
 }
 
 /**
