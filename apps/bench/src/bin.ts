@@ -9,10 +9,12 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   startup: () => import('./startup'),
   memory: () => import('./memory'),
   attention: () => import('./attention'),
+  batch: () => import('./batch'),
   estimate: () => import('./estimate'),
   shard: () => import('./shard'),
   synthetic: () => import('./synthetic-bench'),
   // Processes that the others run.
+  'batch-once': () => import('./batch-once'),
   'generate-once': () => import('./generate-once'),
   'resident-once': () => import('./resident-once'),
   'node-llama-once': () => import('./node-llama-once'),

@@ -1,0 +1,96 @@
+import { parseArgs } from 'node:util';
+import { AutoModel, type Span } from '@airllm/runtime';
+import { count, oneFolder } from './arguments';
+
+export const usage = `bench batch-once <checkpoint> [--memory 4GB] [--sequences 64] [--prompt 32] [--new 32] [--threads N]`;
+
+/** What one process that generates a batch measured of itself. */
+export interface BatchFigures {
+  /** From the first call to the last token. */
+  readonly seconds: number;
+  readonly newTokens: number;
+  readonly passes: readonly PassFigures[];
+  /** Bytes read from the drive in a pass that only decodes. */
+  readonly bytesPerPass: number;
+  readonly residentBytes: number;
+  readonly weightBytes: number;
+  readonly isa: string;
+  readonly computeDtype: string;
+  readonly rowLimit: { readonly rows: number; readonly chosen: string };
+  readonly peakBytes: number;
+  /** Of the first sequence. */
+  readonly ids: readonly number[];
+  readonly cpuSeconds: number;
+}
+
+export interface PassFigures {
+  readonly rows: number;
+  readonly seconds: number;
+}
+
+/** Positions share blocks of so many. */
+const BLOCK = 32;
+
+/** Generates greedily from made-up prompts, all at once, with keys and values in bf16; prints the figures as one JSON line. */
+export async function run(args: string[]): Promise<void> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      memory: { type: 'string' },
+      sequences: { type: 'string', default: '64' },
+      prompt: { type: 'string', default: '32' },
+      new: { type: 'string', default: '32' },
+      threads: { type: 'string' },
+    },
+  });
+  const dir = oneFolder(positionals, usage);
+  const sequences = count(values.sequences, 'sequences');
+  const promptTokens = count(values.prompt, 'prompt');
+  const newTokens = count(values.new, 'new');
+  const passes: PassFigures[] = [];
+  const observe = ({ track, start, end, rows = 0 }: Span) => {
+    if (track === 'pass') passes.push({ rows, seconds: (end - start) / 1000 });
+  };
+  await using model = await AutoModel.fromPretrained(dir, {
+    memory: values.memory,
+    contextLength: sequences * BLOCK * Math.ceil((promptTokens + newTokens) / BLOCK),
+    kvCacheDtype: 'bfloat16',
+    computeDtype: 'auto',
+    // One alone keeps more weights in memory instead of room for wide passes.
+    ...(sequences === 1 ? { maxRows: Math.max(16, promptTokens) } : {}),
+    // What batching brings is asked, not what guessing does.
+    speculate: 'off',
+    ...(values.threads === undefined ? {} : { threads: count(values.threads, 'threads') }),
+    observe,
+  });
+  const requests = Array.from({ length: sequences }, (_, s) => ({
+    ids: Array.from({ length: promptTokens }, (_, i) => (s * 104_729 + i * 7919 + 11) % 1000),
+    maxNewTokens: newTokens,
+    ignoreEos: true,
+    doSample: false,
+  }));
+  const batch = model.generateBatch(requests);
+  let ids: readonly number[] = [];
+  for await (const { index, result, error } of batch) {
+    if (error !== undefined) throw error;
+    if (index === 0) ids = result!.ids;
+  }
+  const { bytes, streamedBytes } = model.info.plan;
+  const { user, system } = process.cpuUsage();
+  const figures: BatchFigures = {
+    seconds: batch.stats.seconds,
+    newTokens: batch.stats.newTokens,
+    passes,
+    bytesPerPass: streamedBytes,
+    residentBytes: bytes.pinned + bytes.experts,
+    weightBytes: bytes.weights,
+    isa: model.info.isa,
+    computeDtype: model.info.computeDtype,
+    rowLimit: batch.stats.rowLimit,
+    peakBytes: process.resourceUsage().maxRSS * 1024,
+    ids,
+    cpuSeconds: (user + system) / 1e6,
+  };
+  console.log(JSON.stringify(figures));
+}
