@@ -63,7 +63,7 @@ export class Scheduler {
       this.#active.set(generation, { leave: resolve, servedIn: 0 });
       generation.onChange(() => this.#changed(generation));
       if (this.#driving) this.#wake();
-      else void this.#drive();
+      else void this.#drive().catch((error: unknown) => this.#giveUp(error));
     });
   }
 
@@ -183,6 +183,15 @@ export class Scheduler {
     const place = this.#active.get(generation);
     this.#active.delete(generation);
     place?.leave();
+  }
+
+  /** Nobody must wait for passes that do not come any more. */
+  #giveUp(error: unknown): void {
+    this.#driving = false;
+    for (const generation of this.#active.keys()) {
+      generation.fail(error);
+      this.#dismiss(generation);
+    }
   }
 
   #nextChange(): Promise<void> {
