@@ -9,7 +9,7 @@ export {
 } from './auto/conversion-cache';
 export type { SpeculationOptions } from './auto/draft-target';
 export { LanguageModel, type ModelInfo } from './auto/language-model';
-export type { DeviceOptions, OpenedDevice } from './auto/open-device';
+export { type DeviceOptions, type OpenedDevice, openDevice } from './auto/open-device';
 export { openPlaces, type Places } from './auto/open-places';
 export {
   type ConversionProgress,
@@ -168,7 +168,14 @@ export {
 export { type Model, type ModelConfig, type ModelTensor, storedTensors } from './models/model';
 export { type BuildModelOptions, buildModel, type MetaDTypes, readConfig, type TensorMap } from './models/registry';
 export type { QuantisedOnMeta } from './models/tensor-source';
-export { type Limit, type PassPrediction, type PassSpeeds, type PredictOptions, predictPass } from './plan/predict';
+export {
+  type DeviceSpeeds,
+  type Limit,
+  type PassPrediction,
+  type PassSpeeds,
+  type PredictOptions,
+  predictPass,
+} from './plan/predict';
 export { planResidency } from './plan/residency';
 export { stateBytes } from './plan/state-bytes';
 export { type DeviceSummary, type PlanSummary, summarisePlan } from './plan/summary';

@@ -6,6 +6,7 @@ import {
   type MemoryOptions,
   type Model,
   measureMachine,
+  openDevice,
   type Plan,
   type PlanOptions,
   passSpeeds,
@@ -14,6 +15,7 @@ import {
   summarisePlan,
   weightDType,
 } from '@airllm/runtime';
+import { deviceArgs } from '../args/device';
 import { engineArgs } from '../args/engine';
 import { memoryArgs } from '../args/memory';
 import { modelArgs } from '../args/model';
@@ -40,23 +42,34 @@ export const doctor = defineCommand({
   examples: [
     ['airllm doctor', 'drive, memory and arithmetic of this machine'],
     ['airllm doctor ./Llama-3.1-70B --memory 16GB', 'how fast this model will be in 16 GB, and what to change'],
+    ['airllm doctor ./model --device auto --vram 4GB', 'with a GPU: what it computes, and what the bus costs'],
     ['airllm doctor --dir /mnt/new-drive --write-temporary', 'what an empty drive can do'],
   ],
-  groups: { speed: doctorSpeedArgs, memory: memoryArgs, engine: engineArgs, model: modelArgs, output: reportArgs },
+  groups: {
+    speed: doctorSpeedArgs,
+    memory: memoryArgs,
+    device: deviceArgs,
+    engine: engineArgs,
+    model: modelArgs,
+    output: reportArgs,
+  },
   async run({ terminal, signal }, [source], values) {
     const { reader = 'direct' } = values.engine;
     const { dir, writeTemporary, disk } = values.speed;
     const files = source === undefined ? undefined : await openModelFiles(source, values.model, signal);
     const executor = await openExecutor(values.engine, terminal);
+    const onWarning = (message: string) => terminal.tell(`${message}\n`);
+    const device = await openDevice({ ...values.device, onWarning });
     try {
       const readerKind = reader === 'auto' ? 'direct' : reader;
       // Before measuring, which makes the process larger.
-      const planned = files && (await planFor(files, values.memory, readerKind));
+      const planned = files && (await planFor(files, values.memory, readerKind, device?.grant));
       const dtype = planned && weightDType(planned.model);
       const machine = await measureMachine({
         dir: path.resolve(dir ?? files?.dir ?? '.'),
         writeTemporary,
         executor,
+        device: device?.executor,
         ...(dtype === undefined ? {} : { dtypes: [dtype] }),
         signal,
       });
@@ -67,6 +80,7 @@ export const doctor = defineCommand({
       await (values.output.json ? terminal.printJson(report) : terminal.print(doctorText(report)));
       return EXIT.ok;
     } finally {
+      await device?.executor.dispose();
       await executor.dispose();
     }
   },
@@ -84,9 +98,10 @@ async function planFor(
   files: ModelFiles,
   memory: MemoryOptions,
   readerKind: Parameters<typeof resolvePlanOptions>[3],
+  device: PlanOptions['device'],
 ): Promise<Planned> {
   const model = modelOf(files, memory);
-  const planOptions = await resolvePlanOptions(files.dir, model, memory, readerKind);
+  const planOptions = { ...(await resolvePlanOptions(files.dir, model, memory, readerKind)), device };
   const { kvCacheDtype } = memory;
   return { files, model, plan: planResidency(model, planOptions), planOptions, kvCacheDtype };
 }

@@ -1,4 +1,5 @@
-import { planResidency, resolvePlanOptions, summarisePlan } from '@airllm/runtime';
+import { openPlaces, planResidency, resolvePlanOptions, summarisePlan } from '@airllm/runtime';
+import { deviceArgs } from '../args/device';
 import { engineArgs } from '../args/engine';
 import { memoryArgs } from '../args/memory';
 import { modelArgs } from '../args/model';
@@ -25,16 +26,27 @@ export const estimate = defineCommand({
     ['airllm estimate ./config-only --memory 8GB --disk 3GB/s', 'how fast with a drive that is not here'],
     ['airllm estimate ./Llama-3.1-70B --no-measure --json | jq .floor', 'the least that works'],
   ],
-  groups: { memory: memoryArgs, speed: estimateSpeedArgs, engine: engineArgs, model: modelArgs, output: reportArgs },
+  groups: {
+    memory: memoryArgs,
+    device: deviceArgs,
+    speed: estimateSpeedArgs,
+    engine: engineArgs,
+    model: modelArgs,
+    output: reportArgs,
+  },
   async run({ terminal, signal }, [source], values) {
     const { reader = 'direct' } = values.engine;
     const files = await openModelFiles(source!, values.model, signal);
     const model = modelOf(files, values.memory);
     // As large as the process that would run it.
     const executor = await openExecutor(values.engine, terminal);
+    const onWarning = (message: string) => terminal.tell(`${message}\n`);
+    const { device } = await openPlaces(model, { ...values.device, onWarning });
     try {
       // Direct reads are the larger ones: a plan made for them fits a drive that does without.
-      const options = await resolvePlanOptions(files.dir, model, values.memory, reader === 'auto' ? 'direct' : reader);
+      const readerKind = reader === 'auto' ? 'direct' : reader;
+      const memory = await resolvePlanOptions(files.dir, model, values.memory, readerKind);
+      const options = { ...memory, device: device?.grant };
       const plan = planResidency(model, options);
       const estimated = {
         dir: files.dir,
@@ -54,6 +66,7 @@ export const estimate = defineCommand({
           plan,
           model,
           executor,
+          device: device?.executor,
           reader,
           signal,
         }),
@@ -61,6 +74,7 @@ export const estimate = defineCommand({
       await (values.output.json ? terminal.printJson(estimated) : terminal.print(estimateText(estimated)));
       return EXIT.ok;
     } finally {
+      await device?.executor.dispose();
       await executor.dispose();
     }
   },

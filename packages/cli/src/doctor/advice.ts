@@ -50,12 +50,19 @@ export function adviceFor(situation: Situation): Advice[] {
       plan: planResidency(halved, planOptions),
     });
   }
+  if (plan.device !== null && plan.device.uploadedBytes > 0) {
+    add('a bus twice as fast', { speeds: twiceTheBus(speeds) });
+  }
   add('memory twice as fast (channels, clock)', {
     speeds: { dramBytesPerSecond: 2 * speeds.dramBytesPerSecond },
   });
   return advice
     .filter(({ seconds }) => seconds < (1 - LEAST_GAIN) * speed.token.seconds)
     .sort((a, b) => a.seconds - b.seconds);
+}
+
+function twiceTheBus({ device }: PassSpeeds): Partial<PassSpeeds> {
+  return device ? { device: { ...device, uploadBytesPerSecond: 2 * device.uploadBytesPerSecond } } : {};
 }
 
 function amount(bytes: number): string {

@@ -1,4 +1,5 @@
 import type { MachineSpeeds, PlanSummary } from '@airllm/runtime';
+import { deviceRows } from '../estimate/report';
 import { duration, gigabytes, type SpeedReport, speedRows } from '../estimate/speed';
 import { table } from '../output/table';
 import { formatBytes, formatCount, significant } from '../output/units';
@@ -41,8 +42,23 @@ export function doctorText({ machine, model }: DoctorReport): string {
       `${gigabytes(dramBytesPerSecond)} of weights from memory, ${significant(flopsPerSecond / 1e9)} GFLOP/s`,
     ]),
     ['a step', `${duration(machine.steps.callSeconds)}, and ${duration(machine.steps.opSeconds)} for each op in it`],
+    ...gpuRows(machine.device),
   ]);
   return model === null ? measured : `${measured}\n${modelText(model)}`;
+}
+
+function gpuRows(device: MachineSpeeds['device']): [string, string][] {
+  if (device === null) return [];
+  const { name, uploadBytesPerSecond, bytesPerSecond, flopsPerSecond, callSeconds } = device;
+  return [
+    ['device', name],
+    ['  upload', `${gigabytes(uploadBytesPerSecond)} of weights over the bus`],
+    [
+      '  computing',
+      `${gigabytes(bytesPerSecond)} of weights in its memory, ${significant(flopsPerSecond / 1e9)} GFLOP/s`,
+    ],
+    ['  a step', duration(callSeconds)],
+  ];
 }
 
 function modelText({ modelType, parameters, dtype, plan, memory, contextLength, speed, advice }: DoctorModel): string {
@@ -51,6 +67,7 @@ function modelText({ modelType, parameters, dtype, plan, memory, contextLength, 
   const facts = table([
     ['model', `${modelType}, ${formatCount(parameters)} parameters, ${formatBytes(plan.weights)} of ${dtype}`],
     ['resident', `${formatBytes(held)} of the weights${granted}`],
+    ...deviceRows(plan.device),
     ...speedRows(speed),
   ]);
   return speed === null ? facts : `${facts}\n${adviceText(speed, advice)}`;

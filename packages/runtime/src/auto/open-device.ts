@@ -28,10 +28,10 @@ export interface OpenedDevice {
   readonly grant: DeviceGrant;
 }
 
-interface OpenDeviceOptions extends DeviceOptions {
+export interface OpenDeviceOptions extends DeviceOptions {
   readonly onWarning: (message: string) => void;
-  /** From the plan file, where there is one. */
-  readonly placed: readonly number[] | null;
+  /** Blocks that a placement made before gives to the device. @defaultValue as `device` says */
+  readonly placed?: readonly number[] | null | undefined;
   /** How the machine is looked at; others only for tests. */
   readonly machine?: Machine | undefined;
 }
@@ -52,7 +52,7 @@ const FREE_SHARE = 0.9;
  * warning says. Throws `OptionError`, also where nothing tells how much memory the GPU has.
  */
 export async function openDevice(options: OpenDeviceOptions): Promise<OpenedDevice | null> {
-  const { device = 'cpu', placed, onWarning, machine = HERE } = options;
+  const { device = 'cpu', placed = null, onWarning, machine = HERE } = options;
   if (!DEVICES.includes(device)) {
     throw new OptionError({ option: 'device', expected: `one of ${DEVICES.join(', ')}`, found: device });
   }

@@ -2,9 +2,10 @@ import { createExecutor, type Executor, type ExecutorInfo, type ExecutorOptions 
 import { OptionError } from '@airllm/loader';
 import { dtypeShares } from '../models/description';
 import type { Model } from '../models/model';
-import type { PassSpeeds } from '../plan/predict';
+import type { DeviceSpeeds, PassSpeeds } from '../plan/predict';
 import { MEASURED_DTYPES, type MeasuredDType } from './chain';
 import { type ComputeSpeed, measureCompute, type StepCosts } from './compute';
+import { measureDevice } from './device';
 import { type DriveSpeed, measureDrive } from './drive';
 import { type MemoryLimits, memoryLimits } from './memory-limits';
 
@@ -15,6 +16,8 @@ export interface MeasureOptions extends Pick<ExecutorOptions, 'threads' | 'compu
   readonly writeTemporary?: boolean | undefined;
   /** One that is open, which stays the caller's, or which to open. @defaultValue 'auto' */
   readonly executor?: Executor | ExecutorOptions['executor'];
+  /** One with a device, which is measured too; stays the caller's. */
+  readonly device?: Executor | undefined;
   /** Dtypes of weights to measure with. @defaultValue BF16 and F32 */
   readonly dtypes?: readonly MeasuredDType[] | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -22,7 +25,7 @@ export interface MeasureOptions extends Pick<ExecutorOptions, 'threads' | 'compu
 }
 
 /** What is being measured. */
-export type MeasureStep = 'drive' | 'compute';
+export type MeasureStep = 'drive' | 'compute' | 'device';
 
 /** What this machine can do, measured in a few seconds. */
 export interface MachineSpeeds {
@@ -32,6 +35,8 @@ export interface MachineSpeeds {
   readonly steps: StepCosts;
   readonly executor: ExecutorInfo;
   readonly memory: MemoryLimits;
+  /** With weights of the first dtype; null where none was to be measured. */
+  readonly device: ({ readonly name: string } & DeviceSpeeds) | null;
 }
 
 const MIB = 2 ** 20;
@@ -63,10 +68,17 @@ export async function measureMachine(options: MeasureOptions): Promise<MachineSp
       weightBytes: Math.min(512 * MIB, room),
       signal,
     });
-    return { drive, compute: speeds, steps, executor: executor.info, memory };
+    if (options.device !== undefined) onProgress('device');
+    const device = options.device && (await measureNamed(options.device, dtypes[0]!, signal));
+    return { drive, compute: speeds, steps, executor: executor.info, memory, device: device ?? null };
   } finally {
     if (given === undefined) await executor.dispose();
   }
+}
+
+async function measureNamed(executor: Executor, dtype: MeasuredDType, signal: AbortSignal | undefined) {
+  const speeds = await measureDevice(executor, { dtype, signal });
+  return { name: executor.device!.name, ...speeds };
 }
 
 function openExecutor({ executor, threads, computeDtype, onWarning }: MeasureOptions): Promise<Executor> {
@@ -83,7 +95,7 @@ function openExecutor({ executor, threads, computeDtype, onWarning }: MeasureOpt
  * was not). `diskBytesPerSecond` stands in for a drive that was not measured, or instead of it.
  */
 export function passSpeeds(
-  machine: Pick<MachineSpeeds, 'drive' | 'compute' | 'steps'>,
+  machine: Pick<MachineSpeeds, 'drive' | 'compute' | 'steps'> & Partial<Pick<MachineSpeeds, 'device'>>,
   dtype: string,
   diskBytesPerSecond: number | undefined = machine.drive?.direct ?? machine.drive?.buffered,
 ): PassSpeeds {
@@ -98,6 +110,7 @@ export function passSpeeds(
     dramBytesPerSecond: compute.dramBytesPerSecond,
     flopsPerSecond: compute.flopsPerSecond,
     ...machine.steps,
+    ...(machine.device && { device: machine.device }),
   };
 }
 
