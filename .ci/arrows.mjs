@@ -22,6 +22,8 @@ const folderArrows = {
   '@airllm/runtime': {
     auto: ['generate', 'engine', 'text', 'plan', 'models', 'measure', 'hub', 'remote'],
     generate: ['engine', 'text', 'plan', 'models'],
+    // Files of requests, and of what became of them.
+    batch: ['generate', 'text'],
     engine: ['plan', 'models'],
     // A plan is made of what a built model says about itself.
     plan: ['models'],

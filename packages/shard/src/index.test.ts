@@ -17,6 +17,7 @@ test('the public face changes only on purpose', () => {
     'NoSpaceError',
     'SourceChangedError',
     'TargetError',
+    'TargetLock',
     'TargetLockedError',
     'UnsafePickleError',
     'VerifyError',

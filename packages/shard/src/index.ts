@@ -49,4 +49,5 @@ export {
   type SourceTensor,
 } from './sources/source';
 export { type SplitReport, splitCheckpoint } from './split';
+export { TargetLock } from './target/lock';
 export { type VerifyOptions, type VerifyReport, verifyShards } from './verify';
