@@ -8,7 +8,7 @@ import { tinyModel } from '../testing/tiny-model';
 const examined = async (...argv: string[]) => JSON.parse((await airllm(['doctor', ...argv, '--json'])).stdout);
 
 const positive = expect.toSatisfy((value: unknown) => typeof value === 'number' && value > 0);
-const dense = { disk: expect.any(Number), dram: positive, flops: positive, steps: positive };
+const dense = { disk: expect.any(Number), bus: 0, dram: positive, flops: positive, steps: positive };
 
 test('a machine: what it computes with, and what limits its memory', async () => {
   const dir = temporaryFolder();
@@ -29,6 +29,7 @@ test('a machine: what it computes with, and what limits its memory', async () =>
         constrained: expect.toSatisfy(isLimit),
         available: positive,
       },
+      device: null,
     },
     model: null,
   });
