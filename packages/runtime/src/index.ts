@@ -21,6 +21,13 @@ export {
 export { type MemoryOptions, resolvePlanOptions } from './auto/plan-options';
 export { type ResolvedModel, type ResolveModelOptions, resolveModel } from './auto/resolve-model';
 export { listSharded, recordSharded, removeSharded, type ShardedCopy } from './auto/sharded-copies';
+export { AnswerFile } from './batch/answer-file';
+export { AnswerFileError } from './batch/answer-file-error';
+export type { BatchAnswer, BatchAnswerError } from './batch/answers';
+export { LineLedger } from './batch/line-ledger';
+export { type BatchLines, runBatch } from './batch/run-batch';
+export { readLines } from './batch/split-lines';
+export type { BatchModel, BatchProgress, RunBatchOptions } from './batch/types';
 export {
   type Arrival,
   chromeTrace,
