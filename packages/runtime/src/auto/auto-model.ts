@@ -15,12 +15,13 @@ import { type BuildModelOptions, buildModel } from '../models/registry';
 import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
 import { chooseDrafter } from './choose-drafter';
 import type { SpeculationOptions } from './draft-target';
+import { findWeights } from './find-weights';
 import { LanguageModel } from './language-model';
 import type { DeviceOptions } from './open-device';
 import { openPlaces } from './open-places';
-import { type OpenWeightsOptions, openWeights } from './open-weights';
+import type { OpenWeightsOptions } from './open-weights';
 import { type MemoryOptions, resolvePlanOptions } from './plan-options';
-import { type ResolveModelOptions, resolveModel } from './resolve-model';
+import type { ResolveModelOptions } from './resolve-model';
 
 export interface FromPretrainedOptions
   extends ResolveModelOptions,
@@ -52,35 +53,39 @@ export class AutoModel {
   private constructor() {}
 
   /**
-   * Opens a model folder, a file with weights (GGUF among them), or a repository of the local Hugging Face cache. Waits
-   * for headers and tokenizer only: the first weights are then on their way, the rest follow with the first pass. A model
-   * in a layout that cannot be computed with is converted first, once (`onConversion`).
+   * Opens a model folder, a file with weights (GGUF among them), or a repository by its id. Waits for headers and
+   * tokenizer only: the first weights are then on their way, from the drive or, where the Hugging Face cache lacks them,
+   * from the Hub, and the first tokens come when the last of them has (a download that fails later is met by the calls
+   * that wait for it). A model in a layout that cannot be computed with is downloaded and converted first, once
+   * (`onConversion`).
    * Throws `ModelNotFoundError`, `FormatError`, `ConfigError`, `UnsupportedConfigError`, `ModelTensorError`,
    * `BudgetError`, `ExecutorUnavailableError`, `OptionError`, `TokenizerError`, and for a
-   * conversion `NoSpaceError`, `TargetLockedError`, `WriteError`.
+   * conversion or download `NoSpaceError`, `TargetLockedError`, `WriteError`, and `HubError`s.
    */
   static async fromPretrained(source: string, options: FromPretrainedOptions = {}): Promise<LanguageModel> {
-    const found = await resolveModel(source, options);
     const closing: (() => Promise<void>)[] = [];
     try {
       // First, since its thread takes a moment to start.
-      const reader = await openReader({ kind: options.reader ?? 'auto' });
-      closing.push(() => reader.close());
-      const weights = await openWeights(found.file ?? found.dir, options);
+      const drive = await openReader({ kind: options.reader ?? 'auto' });
+      closing.push(() => drive.close());
+      const { path, weights, arrive } = await findWeights(source, options);
       const { dir, config } = weights;
       const model = buildModel(config, weights, options);
+      // Weights that are not here are downloaded while they are computed with.
+      const arrival = await arrive?.(model, drive);
+      if (arrival !== undefined) closing.push(() => arrival.close());
+      const reader = arrival ?? drive;
       const executor = await createExecutor(executorOptions(options));
       closing.push(() => executor.dispose());
       const { device, keep } = await openPlaces(model, { ...options, onWarning: onWarningOf(options) });
       closing.push(async () => device?.executor.dispose());
       const planOptions = { ...(await resolvePlanOptions(dir, model, options, reader.kind)), device: device?.grant };
-      const path = found.file ?? found.dir;
       const target = { path, dir, model, planOptions, executor, reader };
       const { plan, drafter } = await chooseDrafter(target, { ...options, onWarning: onWarningOf(options) });
       closing.push(async () => drafter?.dispose());
       await keep(plan);
       const deviceExecutor = device?.executor;
-      const engine = new Engine({ model, plan, executor, reader, deviceExecutor, observe: options.observe });
+      const engine = new Engine({ model, plan, executor, reader, arrival, deviceExecutor, observe: options.observe });
       closing.push(() => engine.dispose());
       // The drive works while the tokenizer is read.
       engine.prefetch();

@@ -1,4 +1,4 @@
-import { OptionError } from '@airllm/loader';
+import { type AbsentFiles, OptionError } from '@airllm/loader';
 import {
   type Compression,
   convertedTensor,
@@ -58,6 +58,19 @@ export async function openWeights(path: string, options: OpenWeightsOptions): Pr
   }
   await convert(path, copy, source, { ...options, purpose: 'run' });
   return runnable(await openSource(copy, { signal }));
+}
+
+/**
+ * Opens weights that are still to be downloaded into a folder; null where they will have to be converted, for which all
+ * of them must be there. Throws as `openSource`.
+ */
+export async function openAbsentWeights(
+  dir: string,
+  absent: AbsentFiles,
+  signal: AbortSignal | undefined,
+): Promise<RunnableWeights | null> {
+  const source = await openSource(dir, { absent, signal });
+  return needsConversion(source) ? null : runnable(source);
 }
 
 /**

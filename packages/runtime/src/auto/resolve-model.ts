@@ -48,25 +48,10 @@ const REVISION = /^(?!.*(^|\/)\.{1,2}(\/|$))(?!\/)[\w./-]+$/;
  * Throws `ModelNotFoundError`, which says where it looked, `OptionError`, and what {@link pullModel} throws.
  */
 export async function resolveModel(source: string, options: ResolveModelOptions = {}): Promise<ResolvedModel> {
-  options.signal?.throwIfAborted();
-  const path = resolve(source);
-  const found = await stat(path).catch(() => null);
-  if (found?.isDirectory()) return { dir: path };
-  if (found?.isFile()) return { dir: dirname(path), file: path };
-  const [repo, revision = options.revision ?? 'main', ...rest] = source.split('@') as [string, string?, ...string[]];
-  if (!REPO_ID.test(repo) || source.startsWith('.') || rest.length > 0) {
-    throw new ModelNotFoundError({ source, reason: `there is no folder or file ${path}` });
-  }
-  if (!REVISION.test(revision)) throw new ModelNotFoundError({ source, reason: `${revision} cannot be a revision` });
-  return fromHub(source, repo, revision, options);
-}
-
-async function fromHub(source: string, repo: string, revision: string, options: ResolveModelOptions) {
-  const cacheDir = options.cacheDir ?? hubCache();
-  const layout = new CacheLayout(cacheDir, repo);
-  const cached = await findCached(layout, revision, options);
-  if (cached && (cached.isComplete || isOffline(options.offline))) return resolved(repo, cached);
-  if (isOffline(options.offline)) throw await notFound(source, layout, revision);
+  const found = await lookUpModel(source, options);
+  if ('here' in found) return found.here;
+  const { repo, revision, layout, cached } = found;
+  const { cacheDir } = layout;
   try {
     await pullModel(repo, { ...options, cacheDir, revision, offline: false });
   } catch (error) {
@@ -77,6 +62,37 @@ async function fromHub(source: string, repo: string, revision: string, options: 
   const pulled = await findCached(layout, revision, options);
   if (pulled) return resolved(repo, pulled);
   throw new ModelNotFoundError({ source, reason: `it has just been removed from the cache ${cacheDir}` });
+}
+
+/** A model that the cache has not, or not wholly. */
+export interface ModelToDownload {
+  readonly repo: string;
+  readonly revision: string;
+  readonly layout: CacheLayout;
+  /** What there is of it. */
+  readonly cached: CachedSnapshot | undefined;
+}
+
+/** Looks where a model is, without asking the network. Throws `ModelNotFoundError`, `OptionError`. */
+export async function lookUpModel(
+  source: string,
+  options: ResolveModelOptions = {},
+): Promise<{ readonly here: ResolvedModel } | ModelToDownload> {
+  options.signal?.throwIfAborted();
+  const path = resolve(source);
+  const found = await stat(path).catch(() => null);
+  if (found?.isDirectory()) return { here: { dir: path } };
+  if (found?.isFile()) return { here: { dir: dirname(path), file: path } };
+  const [repo, revision = options.revision ?? 'main', ...rest] = source.split('@') as [string, string?, ...string[]];
+  if (!REPO_ID.test(repo) || source.startsWith('.') || rest.length > 0) {
+    throw new ModelNotFoundError({ source, reason: `there is no folder or file ${path}` });
+  }
+  if (!REVISION.test(revision)) throw new ModelNotFoundError({ source, reason: `${revision} cannot be a revision` });
+  const layout = new CacheLayout(options.cacheDir ?? hubCache(), repo);
+  const cached = await findCached(layout, revision, options);
+  if (cached && (cached.isComplete || isOffline(options.offline))) return { here: resolved(repo, cached) };
+  if (isOffline(options.offline)) throw await notFound(source, layout, revision);
+  return { repo, revision, layout, cached };
 }
 
 function resolved(repo: string, { dir, commit, weights }: CachedSnapshot): ResolvedModel {
