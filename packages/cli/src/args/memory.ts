@@ -1,5 +1,5 @@
 import { type MemoryOptions, parseByteSize } from '@airllm/runtime';
-import { type Covers, choice, number, type Option, type OptionGroup } from './option';
+import { type Covers, choice, number, type Option, type OptionGroup, text } from './option';
 
 const size = (help: string): Option<number> => ({
   value: '<size>',
@@ -25,6 +25,16 @@ const options = {
       help: 'How keys and values of the context are kept: bfloat16 takes half the memory, int8 a quarter. Default: float32.',
     },
   ),
+  kvCachePlace: choice<NonNullable<MemoryOptions['kvCachePlace']>>(
+    { auto: true, memory: true, disk: true },
+    {
+      help: 'Where they are kept: on disk each layer’s are read when it is its turn, at the same bytes. Default: auto, on disk where memory has no room for them.',
+    },
+  ),
+  kvCacheDir: text({
+    value: '<folder>',
+    help: 'Folder for them on disk; nothing stays there. Default: state of AIRLLM_CACHE, else of ~/.cache/airllm.',
+  }),
   maxRows: { declined: 'the plan finds the widest pass that memory allows' },
   logitRows: { declined: 'perplexity asks for what it needs' },
 } satisfies Covers<MemoryOptions>;

@@ -1,8 +1,10 @@
+import { dirname, join, resolve } from 'node:path';
 import type { KvCacheDType } from '@airllm/kernels';
 import { OptionError, type ReaderKind, readAlignment } from '@airllm/loader';
 import type { Model } from '../models/model';
-import type { PlanOptions } from '../plan/types';
+import type { PlanOptions, StatePlace } from '../plan/types';
 import { type ByteSize, parseByteSize } from './byte-size';
+import { conversionRoot } from './conversion-cache';
 import { drivesOf } from './drives';
 import { defaultMemory, processBytes } from './process-memory';
 
@@ -19,6 +21,17 @@ export interface MemoryOptions {
    * head) about a quarter, read as they are; bytes still do not depend on budget or passes. @defaultValue 'float32'
    */
   readonly kvCacheDtype?: KvCacheDType | undefined;
+  /**
+   * Where keys and values are kept: in `memory`, or on `disk`, where a layer's are read in each pass while the layer before
+   * it computes; layers with a sliding window stay in memory. The bytes are the same. @defaultValue 'auto': in memory, as
+   * long as `memory` has room for them beside passes that are not all too narrow
+   */
+  readonly kvCachePlace?: StatePlace | undefined;
+  /**
+   * Folder for keys and values on disk. The file there has no name and is gone with the process, however it ends.
+   * @defaultValue the folder `state` of AIRLLM_CACHE, else of $XDG_CACHE_HOME/airllm, else of ~/.cache/airllm
+   */
+  readonly kvCacheDir?: string | undefined;
   /** Rows of a pass that memory is set aside for; longer prompts borrow it. @defaultValue 512, fewer where it is short */
   readonly maxRows?: number | undefined;
   /**
@@ -57,6 +70,13 @@ export async function resolvePlanOptions(
     processBytes: (await processBytes(dir)) + (count - 1) * READER_BYTES,
     contextLength,
     readAlignment: readAlignment(readerKind),
+    statePlace: checkedPlace(options.kvCachePlace),
+    stateDir: resolve(options.kvCacheDir ?? join(dirname(conversionRoot({})), 'state')),
     ...(count === 1 ? {} : { driveOf }),
   };
+}
+
+function checkedPlace(found: StatePlace = 'auto'): StatePlace {
+  if (found === 'auto' || found === 'memory' || found === 'disk') return found;
+  throw new OptionError({ option: 'kvCachePlace', expected: 'auto, memory or disk', found });
 }
