@@ -84,6 +84,11 @@ export class AutoModel {
       const { plan, drafter } = await chooseDrafter(target, { ...options, onWarning: onWarningOf(options) });
       closing.push(async () => drafter?.dispose());
       await keep(plan);
+      if (device !== null && plan.device === null) {
+        onWarningOf(options)(
+          `airllm: computing on the CPU, because ${device.grant.bytes} bytes of GPU memory hold no block`,
+        );
+      }
       const deviceExecutor = device?.executor;
       const engine = new Engine({ model, plan, executor, reader, arrival, deviceExecutor, observe: options.observe });
       closing.push(() => engine.dispose());
