@@ -55,6 +55,11 @@ class FakePull implements ArrivingFiles {
     return this.#file;
   }
 
+  async ready(): Promise<string> {
+    await this.done;
+    return this.#file;
+  }
+
   upTo(bytes: number): void {
     this.#written = bytes;
     this.#wakeAll();

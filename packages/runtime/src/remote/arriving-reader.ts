@@ -8,12 +8,13 @@ import {
   type ReadOptions,
 } from '@airllm/loader';
 import type { Arrival } from '../engine/arrival';
+import { isThere } from '../hub/cache-layout';
 import type { HubFile, Pull } from '../hub/types';
 import { StaleWeightsError } from './errors';
 import { Waiting } from './waiting';
 
 /** A pull as a reader sees it. */
-export type ArrivingFiles = Pick<Pull, 'repo' | 'dir' | 'files' | 'done' | 'written'>;
+export type ArrivingFiles = Pick<Pull, 'repo' | 'dir' | 'files' | 'done' | 'ready' | 'written'>;
 
 /**
  * Reads files of a snapshot that are still being downloaded: a read waits until its bytes have been written, and goes to
@@ -61,15 +62,16 @@ export class ArrivingReader implements Reader, Arrival {
   async read(extent: Extent, into: HostBuffer, at: number, options: ReadOptions = {}): Promise<number> {
     const name = this.#complete ? undefined : this.#nameOf(extent.file);
     if (name === undefined) return this.#reader.read(extent, into, at, options);
-    const file = await this.#written(name, extent, options);
+    const { offset, length } = extent;
+    const file = await this.#waiting.for(this.#pull.written(name, offset, offset + length), options.signal);
     if (!this.#complete) this.#handedOut.add(name);
     try {
-      return await this.#reader.read({ ...extent, file }, into, at, options);
+      return await this.#reader.read({ file, offset, length }, into, at, options);
     } catch (error) {
-      const now = await this.#written(name, extent, options);
-      // It was completed, and so renamed, in between.
-      if (now === file) throw error;
-      return this.#reader.read({ ...extent, file: now }, into, at, options);
+      if (await isThere(file)) throw error;
+      // It got its final name in between, or was thrown away: in the end it is in the snapshot.
+      const ready = await this.#waiting.for(this.#pull.ready(name), options.signal);
+      return this.#reader.read({ file: ready, offset, length }, into, at, options);
     }
   }
 
@@ -100,10 +102,6 @@ export class ArrivingReader implements Reader, Arrival {
     this.end(new DisposedError('reader'));
     await this.#pull.done.catch(() => {});
     await this.#reader.close();
-  }
-
-  #written(name: string, { offset, length }: Extent, { signal }: ReadOptions): Promise<string> {
-    return this.#waiting.for(this.#pull.written(name, offset, offset + length), signal);
   }
 
   #nameOf(path: string): string | undefined {
