@@ -19,6 +19,7 @@ import { carryBuffers, PassBuffers } from './pass-buffers';
 import { cutPasses, type PackedRows, packRows, type Row } from './rows';
 import { runExperts } from './run-experts';
 import { Sequence } from './sequence';
+import type { StateBlocks } from './state-blocks';
 import { type PlacedWeight, Streamer, segmentName } from './streamer';
 import type { Observer } from './trace';
 
@@ -172,6 +173,11 @@ export class Engine {
       leave();
       throw error;
     }
+  }
+
+  /** The blocks of a sequence's state, to be saved or restored between steps; null where it is on a device. */
+  stateBlocks(state: LayerState): StateBlocks | null {
+    return this.#states.blocks(state);
   }
 
   get stats(): EngineStats {

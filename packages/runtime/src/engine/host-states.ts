@@ -4,6 +4,7 @@ import type { Model } from '../models/model';
 import { stateBytes } from '../plan/state-bytes';
 import { diskBytesByLayer, keptStateBytes, leavesMemory } from '../plan/state-place';
 import type { Plan } from '../plan/types';
+import { type StateBlocks, stateBlocks } from './state-blocks';
 import { StateStore } from './state-store';
 import { StateStream } from './state-stream';
 import type { Observer } from './trace';
@@ -56,6 +57,11 @@ export class HostStates {
   create(spec: StateSpec, layer: number, maxLength: number): LayerState {
     if (this.#store === null || !leavesMemory(spec)) return createState(this.#pool, spec);
     return this.#store.create(spec, layer, maxLength);
+  }
+
+  /** The blocks of a state; null where it is on a device. */
+  blocks(state: LayerState): StateBlocks | null {
+    return stateBlocks(state, () => this.#store!.file);
   }
 
   /** Of the file. */

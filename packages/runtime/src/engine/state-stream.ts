@@ -1,7 +1,7 @@
 import { BLOCK_POSITIONS, type Block, KvState, type LayerState } from '@airllm/kernels';
 import type { DiskStatePlan, Segment } from '../plan/types';
-import { StateDamagedError } from '../state-errors';
-import { DiskState, type Slot } from './disk-state';
+import { readBlocks, settled, writeBlocks } from './disk-blocks';
+import { DiskState } from './disk-state';
 import type { Sequence } from './sequence';
 import { StateRegion } from './state-region';
 import type { StateStore } from './state-store';
@@ -22,13 +22,6 @@ interface Turn {
   mounted: readonly Mounted[];
   /** They are in their region. */
   ready: Promise<void>;
-}
-
-/** Blocks of one state that lie one after the other in the file, as they do in memory. */
-interface Run {
-  readonly index: number;
-  readonly count: number;
-  readonly offset: number;
 }
 
 /**
@@ -145,18 +138,11 @@ export class StateStream {
 
   async #read({ layer, mounted }: Turn, region: StateRegion): Promise<void> {
     const start = performance.now();
-    const { file } = this.#store;
     let bytes = 0;
-    const reads = mounted.flatMap(({ state, at }) => {
+    const reads = mounted.map(({ state, at }) => {
       const { slots, slotBytes } = state;
-      return runsOf(slots, 0, slots.length, slotBytes).map(async ({ index, count, offset }) => {
-        const length = count * slotBytes;
-        bytes += length;
-        const found = await file.read({ offset, length, at: at + index * slotBytes }, region.buffer, slotBytes);
-        const damaged = found.findIndex((checksum, i) => slots[index + i]!.checksum !== checksum);
-        if (damaged < 0) return;
-        throw new StateDamagedError({ file: file.path, layer, position: (index + damaged) * BLOCK_POSITIONS });
-      });
+      bytes += slots.length * slotBytes;
+      return readBlocks(this.#store.file, state, { from: 0, to: slots.length, buffer: region.buffer, at });
     });
     await settled(reads);
     const end = performance.now();
@@ -166,23 +152,10 @@ export class StateStream {
   /** The blocks that rows of this pass wrote to. */
   async #write({ states, mounted }: Turn, turn: number): Promise<void> {
     const { buffer } = this.#regions[turn % this.#regions.length]!;
-    const { file } = this.#store;
-    const writes = mounted.flatMap(({ state, at }, i) => {
-      const { slotBytes } = state;
-      const first = Math.floor(states[i]!.from / BLOCK_POSITIONS);
-      const end = Math.ceil(state.length / BLOCK_POSITIONS);
-      for (let index = first; index < end; index++) state.slotFor(index);
-      const { slots } = state;
-      return runsOf(slots, first, end, slotBytes).map(async ({ index, count, offset }) => {
-        const run = { offset, length: count * slotBytes, at: at + index * slotBytes };
-        try {
-          const checksums = await file.write(run, buffer, slotBytes);
-          for (const [k, checksum] of checksums.entries()) slots[index + k]!.checksum = checksum;
-        } catch (error) {
-          state.fail(error as Error);
-          throw error;
-        }
-      });
+    const writes = mounted.map(({ state, at }, i) => {
+      const from = Math.floor(states[i]!.from / BLOCK_POSITIONS);
+      const to = Math.ceil(state.length / BLOCK_POSITIONS);
+      return writeBlocks(this.#store.file, state, { from, to, buffer, at: at + from * state.slotBytes });
     });
     await settled(writes);
   }
@@ -197,20 +170,4 @@ function spansOf(segments: readonly Segment[], layers: readonly Block[]) {
     spans.set(block, { first: spans.get(block)?.first ?? index, last: index });
   }
   return spans;
-}
-
-function runsOf(slots: readonly Slot[], from: number, to: number, slotBytes: number): Run[] {
-  const runs: { index: number; count: number; offset: number }[] = [];
-  for (let index = from; index < to; index++) {
-    const last = runs.at(-1);
-    const { offset } = slots[index]!;
-    if (last !== undefined && last.offset + last.count * slotBytes === offset) last.count++;
-    else runs.push({ index, count: 1, offset });
-  }
-  return runs;
-}
-
-/** Waits for all, and then throws what the first of them that failed did. */
-async function settled(work: readonly Promise<void>[]): Promise<void> {
-  for (const result of await Promise.allSettled(work)) if (result.status === 'rejected') throw result.reason;
 }

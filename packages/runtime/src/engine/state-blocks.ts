@@ -1,0 +1,112 @@
+import { BLOCK_POSITIONS, KvState, type KvStateSpec, kvContentBytes, type LayerState } from '@airllm/kernels';
+import type { ScratchFile } from '@airllm/loader';
+import { readBlocks, writeBlocks } from './disk-blocks';
+import { DiskState } from './disk-state';
+import { StateRegion } from './state-region';
+
+/** Bytes of blocks that pass through memory at a time, on their way to a file or from one. */
+const STAGED_BYTES = 8 * 2 ** 20;
+
+/** The blocks of one state, wherever they are, for somebody who takes them elsewhere or brings them. */
+export interface StateBlocks {
+  readonly spec: KvStateSpec;
+  /** Bytes of a block: `kvContentBytes`. */
+  readonly blockBytes: number;
+  /** Most blocks that `take` and `put` should be asked for at a time. */
+  readonly staged: number;
+  /** Positions that are kept. */
+  readonly start: number;
+  readonly length: number;
+  /** Makes an empty state one that keeps positions from `start`, a multiple of 32, to below `length`. */
+  place(start: number, length: number): void;
+  /** Blocks from `first` on, zeros where nothing is stored; theirs until the next call. */
+  take(first: number, count: number): Promise<readonly Uint8Array[]>;
+  put(first: number, blocks: readonly Uint8Array[]): Promise<void>;
+  dispose(): void;
+}
+
+/** Null where a state is on a device. `file` is where states on disk are. */
+export function stateBlocks(state: LayerState, file: () => ScratchFile): StateBlocks | null {
+  if (state instanceof DiskState) return new DiskBlocks(state, file());
+  return KvState.isInstance(state) ? new HostBlocks(state) : null;
+}
+
+abstract class Blocks<State extends LayerState> {
+  readonly state: State;
+  readonly spec: KvStateSpec;
+  readonly blockBytes: number;
+  readonly staged: number;
+
+  constructor(state: State) {
+    this.state = state;
+    this.spec = state.spec;
+    this.blockBytes = kvContentBytes(state.spec);
+    this.staged = Math.max(1, Math.floor(STAGED_BYTES / this.blockBytes));
+  }
+
+  get start(): number {
+    return this.state.start;
+  }
+
+  get length(): number {
+    return this.state.length;
+  }
+}
+
+class HostBlocks extends Blocks<KvState> implements StateBlocks {
+  place(start: number, length: number): void {
+    this.state.place(start, length);
+  }
+
+  async take(first: number, count: number): Promise<readonly Uint8Array[]> {
+    return Array.from({ length: count }, (_, i) => this.state.cleanBlock(first + i));
+  }
+
+  async put(first: number, blocks: readonly Uint8Array[]): Promise<void> {
+    for (const [i, bytes] of blocks.entries()) this.state.block(first + i).set(bytes);
+  }
+
+  dispose(): void {}
+}
+
+class DiskBlocks extends Blocks<DiskState> implements StateBlocks {
+  readonly #file: ScratchFile;
+  readonly #region: StateRegion;
+
+  constructor(state: DiskState, file: ScratchFile) {
+    super(state);
+    this.#file = file;
+    this.#region = new StateRegion(this.staged * state.slotBytes);
+  }
+
+  place(_start: number, length: number): void {
+    this.state.reserve(length);
+  }
+
+  async take(first: number, count: number): Promise<readonly Uint8Array[]> {
+    const view = this.#view(first, count);
+    const range = { from: first, to: first + count, buffer: this.#region.buffer, at: 0 };
+    await readBlocks(this.#file, this.state, range);
+    return Array.from({ length: count }, (_, i) => view.cleanBlock(first + i));
+  }
+
+  async put(first: number, blocks: readonly Uint8Array[]): Promise<void> {
+    const view = this.#view(first, blocks.length);
+    for (const [i, bytes] of blocks.entries()) view.block(first + i).set(bytes);
+    const range = { from: first, to: first + blocks.length, buffer: this.#region.buffer, at: 0 };
+    await writeBlocks(this.#file, this.state, range);
+  }
+
+  dispose(): void {
+    this.#region.dispose();
+  }
+
+  /** Some blocks as a state in the region. */
+  #view(first: number, count: number): KvState {
+    this.#region.clear();
+    const view = new KvState(this.#region, this.spec);
+    const length = Math.min(this.state.length, (first + count) * BLOCK_POSITIONS);
+    view.place(first * BLOCK_POSITIONS, length);
+    return view;
+  }
+}
