@@ -59,7 +59,7 @@ export async function resolveModel(source: string, options: ResolveModelOptions 
     if (cached?.weights && HubUnavailableError.isInstance(error)) return resolved(repo, cached);
     throw error;
   }
-  const pulled = await findCached(layout, revision, options);
+  const pulled = await findCached(layout, revision, options, options.signal);
   if (pulled) return resolved(repo, pulled);
   throw new ModelNotFoundError({ source, reason: `it has just been removed from the cache ${cacheDir}` });
 }
@@ -89,7 +89,7 @@ export async function lookUpModel(
   }
   if (!REVISION.test(revision)) throw new ModelNotFoundError({ source, reason: `${revision} cannot be a revision` });
   const layout = new CacheLayout(options.cacheDir ?? hubCache(), repo);
-  const cached = await findCached(layout, revision, options);
+  const cached = await findCached(layout, revision, options, options.signal);
   if (cached && (cached.isComplete || isOffline(options.offline))) return { here: resolved(repo, cached) };
   if (isOffline(options.offline)) throw await notFound(source, layout, revision);
   return { repo, revision, layout, cached };

@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { ReadError } from '@airllm/loader';
 import { type BlobHash, blobHash } from './blob-hash';
 import type { RangeSet } from './range-set';
+import type { Slab } from './slabs';
 import type { Slots } from './slots';
 
 const STEP = 2 ** 20;
@@ -46,8 +47,9 @@ export interface BlobHasherOptions {
 export class BlobHasher {
   readonly #options: BlobHasherOptions;
   readonly #hash: BlobHash;
-  readonly #held = new Map<number, Buffer>();
-  readonly #scratch = Buffer.allocUnsafeSlow(STEP);
+  /** By their start. */
+  readonly #held = new Map<number, Piece>();
+  #scratch: Buffer | undefined;
   #wake: (() => void) | undefined;
   #stopped = false;
   hashed: number;
@@ -67,13 +69,11 @@ export class BlobHasher {
     return this.#hash.algorithm;
   }
 
-  /** Bytes that were written just now; they must not change. */
-  offer(from: number, pieces: readonly Buffer[]): void {
-    let at = from;
-    for (const piece of pieces) {
-      if (at >= this.hashed && !this.#held.has(at) && this.#options.budget.take(piece.length))
-        this.#held.set(at, piece);
-      at += piece.length;
+  /** Bytes that were written just now. */
+  offer(from: number, to: number, slab: Slab): void {
+    if (from >= this.hashed && !this.#held.has(from) && this.#options.budget.take(to - from)) {
+      slab.keep();
+      this.#held.set(from, { from, to, slab });
     }
     this.#wake?.();
   }
@@ -91,9 +91,11 @@ export class BlobHasher {
         this.#wake = undefined;
         continue;
       }
-      const bytes = this.#takeHeld() ?? (await hashes.run(() => this.#readBack(end)));
+      const held = this.#takeHeld();
+      const bytes = held?.bytes ?? (await hashes.run(() => this.#readBack(end)));
       await hashes.run(() => this.#hash.update(bytes));
       this.hashed += bytes.length;
+      for (const piece of held?.pieces ?? []) this.#letGo(piece);
       this.state = this.#hash.save();
       onHashed(this.hashed, this.state);
     }
@@ -108,42 +110,51 @@ export class BlobHasher {
 
   /** Lets go of what is held. */
   drop(): void {
-    for (const piece of this.#held.values()) this.#options.budget.give(piece.length);
+    for (const piece of this.#held.values()) this.#letGo(piece);
     this.#held.clear();
   }
 
-  /** The pieces in memory from here on, as one. */
-  #takeHeld(): Buffer | undefined {
-    let length = 0;
-    for (;;) {
-      const piece = this.#held.get(this.hashed + length);
-      if (piece === undefined) break;
-      if (length === 0 && piece.length > STEP) return this.#letGo(this.hashed, piece);
-      if (length + piece.length > STEP) break;
-      this.#scratch.set(piece, length);
-      this.#letGo(this.hashed + length, piece);
-      length += piece.length;
+  /** The pieces in memory from here on that lie side by side. They stay in use until the hash has taken them. */
+  #takeHeld(): { bytes: Buffer; pieces: readonly Piece[] } | undefined {
+    const first = this.#held.get(this.hashed);
+    if (first === undefined) return undefined;
+    const pieces: Piece[] = [];
+    let to = this.hashed;
+    for (let piece: Piece | undefined = first; piece?.slab === first.slab; piece = this.#held.get(to)) {
+      this.#held.delete(piece.from);
+      pieces.push(piece);
+      to = piece.to;
     }
-    return length > 0 ? this.#scratch.subarray(0, length) : undefined;
+    return { bytes: first.slab.view(first.from, to), pieces };
   }
 
-  #letGo(at: number, piece: Buffer): Buffer {
-    this.#held.delete(at);
-    this.#options.budget.give(piece.length);
-    return piece;
+  #letGo({ from, to, slab }: Piece): void {
+    this.#options.budget.give(to - from);
+    slab.release();
   }
 
   async #readBack(end: number): Promise<Buffer> {
     let to = Math.min(end, this.hashed + STEP);
-    for (const [at, piece] of this.#held) {
-      if (at < this.hashed) this.#letGo(at, piece);
-      else if (at < to) to = at;
+    for (const piece of this.#held.values()) {
+      if (piece.from >= this.hashed) {
+        to = Math.min(to, piece.from);
+        continue;
+      }
+      this.#held.delete(piece.from);
+      this.#letGo(piece);
     }
     const expected = to - this.hashed;
+    this.#scratch ??= Buffer.allocUnsafeSlow(STEP);
     const { bytesRead } = await this.#options.handle.read(this.#scratch, 0, expected, this.hashed);
     if (bytesRead !== expected) {
       throw new ReadError({ file: this.#options.file, offset: this.hashed, expected, found: bytesRead });
     }
     return this.#scratch.subarray(0, expected);
   }
+}
+
+interface Piece {
+  readonly from: number;
+  readonly to: number;
+  readonly slab: Slab;
 }

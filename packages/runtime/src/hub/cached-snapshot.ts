@@ -3,6 +3,8 @@ import { join, sep } from 'node:path';
 import type { CacheLayout } from './cache-layout';
 import { type ChooseOptions, chooseFiles } from './choose-files';
 import { RepositoryFileError } from './errors';
+import { acquireLock } from './lock';
+import { settleBlob, unsettledBlobs } from './settle';
 import type { HubFile } from './types';
 
 /** What a cache has of a repository at a revision. */
@@ -22,9 +24,11 @@ export async function findCached(
   layout: CacheLayout,
   revision: string,
   options: ChooseOptions = {},
+  signal?: AbortSignal,
 ): Promise<CachedSnapshot | undefined> {
   const commit = (await layout.readRef(revision)) ?? revision;
   const dir = layout.snapshot(commit);
+  for (const etag of await unsettledBlobs(layout)) await settle(layout, etag, signal);
   const files = await filesOf(dir);
   if (files === undefined) return undefined;
   const readIndex = ({ path }: HubFile) => readFile(join(dir, path), 'utf8');
@@ -38,6 +42,21 @@ export async function findCached(
     if (!RepositoryFileError.isInstance(error)) throw error;
     return { dir, commit, weights: undefined, isComplete: false };
   }
+}
+
+async function settle(layout: CacheLayout, etag: string, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    const lock = await acquireLock(layout.lock(etag), signal);
+    await settleBlob(layout, etag).finally(() => lock.release());
+  } catch (error) {
+    // A cache that is only lent cannot be mended, but read.
+    if (!['EROFS', 'EACCES', 'EPERM'].includes(errnoOf(error) ?? '')) throw error;
+  }
+}
+
+function errnoOf(error: unknown): string | undefined {
+  const { errno, code } = error as { errno?: unknown; code?: unknown };
+  return typeof errno === 'string' ? errno : typeof code === 'string' ? code : undefined;
 }
 
 /** Links to blobs that are not there are no files. */

@@ -1,22 +1,22 @@
 import { setMaxListeners } from 'node:events';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { BlobHasher } from './blob-hasher';
 import type { CacheLayout } from './cache-layout';
 import type { HubClient } from './client';
 import type { DownloadContext } from './download-context';
 import { shownUrl } from './errors';
-import { syncFolder, writeFailure } from './files';
+import { writeFailure } from './files';
 import { type DownloadState, Journal } from './journal';
 import { type ByteRange, RangeSet } from './range-set';
 import { RangeWriter } from './range-writer';
 import { RemoteFile } from './remote-file';
 import { Passing } from './retry';
+import type { Slab } from './slabs';
 import type { HubResponse } from './transport';
 import type { HubFile, HubFileAddress } from './types';
 
-/** A checkpoint makes what was written outlive a power failure; the drive works on it meanwhile. */
-const CHECKPOINT_BYTES = 64 * 2 ** 20;
+/** A checkpoint makes what was written outlive a power failure. It costs more than the writing did, so they are rare. */
+const CHECKPOINT_MS = 10_000;
 
 export interface BlobDownloadOptions {
   readonly client: HubClient;
@@ -64,11 +64,10 @@ export async function downloadBlob(options: BlobDownloadOptions): Promise<void> 
       await Promise.all([rm(path, { force: true }), journal.remove()]);
       throw new WrongBytes(download.algorithm, digest);
     }
-    await download.sync();
     await download.close();
+    // The journal stays until the drive has the bytes: see settle.ts.
+    await journal.close();
     await rename(path, layout.blob(file.etag));
-    await syncFolder(dirname(path));
-    await journal.remove();
   } catch (error) {
     throw await writeFailure(error, path, file.size - (download?.bytesDone ?? 0));
   } finally {
@@ -101,7 +100,7 @@ class BlobDownload {
   readonly #abort = new AbortController();
   readonly #signal = this.#abort.signal;
   readonly #onAbort = () => this.#abort.abort(this.#options.signal.reason);
-  #sinceCheckpoint = 0;
+  #lastCheckpoint = performance.now();
   #checkpoint: Promise<void> | undefined;
   #closed = false;
 
@@ -161,10 +160,6 @@ class BlobDownload {
     await this.#checkpoint?.catch(fail);
     this.#signal.throwIfAborted();
     return (results.at(-1) as PromiseFulfilledResult<string>).value;
-  }
-
-  async sync(): Promise<void> {
-    await this.#handle.datasync();
   }
 
   async close(): Promise<void> {
@@ -253,10 +248,11 @@ class BlobDownload {
     const writer = new RangeWriter({
       handle: this.#handle,
       from: range.from,
+      slabs: context.slabs,
       writes: context.writes,
-      onWritten: (at, pieces, length) => {
-        onBytes(length);
-        this.#onWritten(at, pieces, length);
+      onWritten: (at, to, slab) => {
+        onBytes(to - at);
+        this.#onWritten(at, to, slab);
       },
     });
     try {
@@ -266,14 +262,13 @@ class BlobDownload {
     }
   }
 
-  #onWritten(from: number, pieces: readonly Buffer[], length: number): void {
-    this.#ranges.add(from, from + length);
-    this.#journal.written(from, length);
-    this.#hasher.offer(from, pieces);
-    this.#options.onWritten(from, from + length);
-    this.#sinceCheckpoint += length;
-    if (this.#sinceCheckpoint < CHECKPOINT_BYTES || this.#checkpoint) return;
-    this.#sinceCheckpoint = 0;
+  #onWritten(from: number, to: number, slab: Slab): void {
+    this.#ranges.add(from, to);
+    this.#journal.written(from, to - from);
+    this.#hasher.offer(from, to, slab);
+    this.#options.onWritten(from, to);
+    if (this.#checkpoint || performance.now() - this.#lastCheckpoint < CHECKPOINT_MS) return;
+    this.#lastCheckpoint = performance.now();
     this.#checkpoint = this.#takeCheckpoint().finally(() => {
       this.#checkpoint = undefined;
     });

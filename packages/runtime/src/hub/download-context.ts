@@ -1,4 +1,5 @@
 import { HeldBudget } from './blob-hasher';
+import { SlabPool } from './slabs';
 import { Slots } from './slots';
 
 /** What all files of a pull share. */
@@ -9,6 +10,7 @@ export interface DownloadContext {
   readonly writes: Slots;
   readonly hashes: Slots;
   readonly held: HeldBudget;
+  readonly slabs: SlabPool;
   readonly connections: number;
   /** Length of the ranges that are asked for. */
   readonly partBytes: number;
@@ -23,6 +25,7 @@ export function downloadContext(connections: number, partBytes: number = PART_BY
     writes: new Slots(2),
     hashes: new Slots(1),
     held: new HeldBudget(HELD_BYTES),
+    slabs: new SlabPool(),
     connections,
     partBytes,
   };

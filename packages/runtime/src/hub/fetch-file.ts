@@ -1,13 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { CacheLayout } from './cache-layout';
+import { type CacheLayout, isThere } from './cache-layout';
 import type { HubClient } from './client';
 import { type BlobDownloadOptions, downloadBlob, WrongBytes } from './download-blob';
 import { ChecksumError, FileChangedError, RepositoryFileError } from './errors';
 import { ensureFolder, writeFailure } from './files';
 import { acquireLock } from './lock';
 import { Changed } from './remote-file';
+import { settleBlob } from './settle';
 import type { HubFile } from './types';
 
 export interface FetchFileOptions extends Omit<BlobDownloadOptions, 'address' | 'file'> {
@@ -31,11 +32,13 @@ export async function fetchFile(options: FetchFileOptions): Promise<{ path: stri
   let { file } = options;
   for (let versions = 1; ; versions++) {
     const pointer = layout.pointer(commit, file.path);
-    if (await hasSize(pointer, file.size)) return { path: pointer, file };
+    if ((await hasSize(pointer, file.size)) && !(await isThere(layout.journal(file.etag))))
+      return { path: pointer, file };
     await ensureFolder(dirname(layout.blob(file.etag)));
     const lock = await acquireLock(layout.lock(file.etag), signal);
     try {
-      if (!(await hasSize(layout.blob(file.etag), file.size))) await download(options, file);
+      const known = (await hasSize(layout.blob(file.etag), file.size)) && (await settleBlob(layout, file.etag));
+      if (!known) await download(options, file);
       else options.onResumed([{ from: 0, to: file.size }], layout.blob(file.etag));
       // One of another size is what somebody left of it.
       if (!(await hasSize(pointer, file.size))) await rm(pointer, { force: true });

@@ -1,4 +1,4 @@
-import { mkdir, open, statfs } from 'node:fs/promises';
+import { mkdir, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AirllmError, WriteError } from '@airllm/loader';
 import { NoSpaceError } from '@airllm/shard';
@@ -46,11 +46,4 @@ export async function ensureFolder(dir: string): Promise<void> {
   } catch (error) {
     throw await writeFailure(error, dir, 0);
   }
-}
-
-/** Makes names in a folder outlive a power failure; not every system lets one. */
-export async function syncFolder(dir: string): Promise<void> {
-  const handle = await open(dir, 'r').catch(() => null);
-  await handle?.sync().catch(() => {});
-  await handle?.close();
 }

@@ -174,6 +174,16 @@ export function parseJournal(text: string, etag: string, size: number, boot: str
   return { state, usable: text.length - torn.length };
 }
 
+/** Since which start of the machine a journal is written; undefined if it is none. */
+export function journalBoot(text: string): string | undefined {
+  try {
+    const { boot } = JSON.parse(text.slice(0, text.indexOf('\n'))) as { boot?: unknown };
+    return typeof boot === 'string' ? boot : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function parseCheckpoint(line: string, etag: string, size: number) {
   try {
     const found = JSON.parse(line) as Record<string, unknown>;

@@ -1,39 +1,48 @@
 import type { FileHandle } from 'node:fs/promises';
+import { SLAB_BYTES, type Slab, type SlabPool } from './slabs';
 import type { Slots } from './slots';
 
 /** A connection waits when so many of its bytes are not written yet, and goes on at half of it. */
-const HIGH_WATER = 2 ** 21;
-const LARGEST_WRITE = 2 ** 20;
+const HIGH_WATER = 2 * SLAB_BYTES;
 
 export interface RangeWriterOptions {
   readonly handle: FileHandle;
   readonly from: number;
+  readonly slabs: SlabPool;
   /** Shared by all writers: a drive that is full of work must not take all of libuv's threads. */
   readonly writes: Slots;
-  /** Told of bytes that the system has taken over, in order. */
-  readonly onWritten: (from: number, pieces: readonly Buffer[], length: number) => void;
+  /** Told of bytes that the system has taken over, in order. The slab may be kept. */
+  readonly onWritten: (from: number, to: number, slab: Slab) => void;
 }
 
 /** Writes what a connection brings as it comes, so that a killed process loses next to nothing. */
 export class RangeWriter {
-  #pending: Buffer[] = [];
-  #pendingBytes = 0;
-  #at: number;
+  /** Slabs with bytes that are not written yet; the last one is being filled. */
+  #slabs: Slab[] = [];
+  #filled: number;
+  #written: number;
   #running: Promise<void> | undefined;
-  #failure: unknown;
+  #failure: { readonly error: unknown } | undefined;
   #onDrain: (() => void) | undefined;
 
   constructor(private readonly options: RangeWriterOptions) {
-    this.#at = options.from;
+    this.#filled = options.from;
+    this.#written = options.from;
   }
 
-  /** False if the caller should wait for `drained`. Throws if an earlier write failed. */
+  /** Copies the bytes. False if the caller should wait for `onDrain`. Throws if an earlier write failed. */
   push(bytes: Buffer): boolean {
-    if (this.#failure !== undefined) throw this.#failure;
-    this.#pending.push(bytes);
-    this.#pendingBytes += bytes.length;
+    if (this.#failure) throw this.#failure.error;
+    for (let done = 0; done < bytes.length; ) {
+      const slab = this.#room();
+      const at = this.#filled - slab.base;
+      const length = Math.min(bytes.length - done, SLAB_BYTES - at);
+      slab.bytes.set(length === bytes.length ? bytes : bytes.subarray(done, done + length), at);
+      this.#filled += length;
+      done += length;
+    }
     this.#running ??= this.#run();
-    return this.#pendingBytes < HIGH_WATER;
+    return this.#filled - this.#written < HIGH_WATER;
   }
 
   onDrain(resume: () => void): void {
@@ -43,49 +52,49 @@ export class RangeWriter {
   /** Resolves when all is written, or throws what went wrong. */
   async finish(): Promise<void> {
     await this.#running;
-    if (this.#failure !== undefined) throw this.#failure;
+    for (const slab of this.#slabs.splice(0)) slab.release();
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  #room(): Slab {
+    const last = this.#slabs.at(-1);
+    if (last && this.#filled < last.base + SLAB_BYTES) return last;
+    const slab = this.options.slabs.take(this.#filled);
+    this.#slabs.push(slab);
+    return slab;
   }
 
   async #run(): Promise<void> {
     try {
-      while (this.#pending.length > 0) await this.options.writes.run(() => this.#writeSome());
+      while (this.#written < this.#filled) await this.options.writes.run(() => this.#writeSome());
     } catch (error) {
-      this.#failure = error;
+      this.#failure = { error };
     }
     this.#running = undefined;
     this.#drained();
   }
 
   async #writeSome(): Promise<void> {
-    const pieces: Buffer[] = [];
-    let length = 0;
-    while (this.#pending.length > 0 && length < LARGEST_WRITE) {
-      const piece = this.#pending.shift() as Buffer;
-      pieces.push(piece);
-      length += piece.length;
+    const slab = this.#slabs[0] as Slab;
+    const from = this.#written;
+    const to = Math.min(this.#filled, slab.base + SLAB_BYTES);
+    // After a short write the next one says why, or writes the rest.
+    for (let at = from; at < to; ) {
+      const { bytesWritten } = await this.options.handle.write(slab.bytes, at - slab.base, to - at, at);
+      at += bytesWritten;
     }
-    await writeAll(this.options.handle, pieces, length, this.#at);
-    this.#pendingBytes -= length;
-    const from = this.#at;
-    this.#at += length;
-    this.options.onWritten(from, pieces, length);
-    if (this.#pendingBytes < HIGH_WATER / 2) this.#drained();
+    this.#written = to;
+    this.options.onWritten(from, to, slab);
+    if (to === slab.base + SLAB_BYTES) {
+      this.#slabs.shift();
+      slab.release();
+    }
+    if (this.#filled - this.#written < HIGH_WATER / 2) this.#drained();
   }
 
   #drained(): void {
     const resume = this.#onDrain;
     this.#onDrain = undefined;
     resume?.();
-  }
-}
-
-async function writeAll(handle: FileHandle, pieces: readonly Buffer[], length: number, at: number): Promise<void> {
-  const { bytesWritten } = await handle.writev(pieces, at);
-  if (bytesWritten === length) return;
-  // A short write: the next one says why, or writes the rest.
-  const rest = Buffer.concat(pieces, length);
-  for (let done = bytesWritten; done < length; ) {
-    const { bytesWritten: more } = await handle.write(rest, done, length - done, at + done);
-    done += more;
   }
 }
