@@ -14,9 +14,9 @@
 #endif
 
 /* Raised with every change of a struct below, of the serialised program or of a function. */
-#define AIRLLM_ABI_VERSION 5
+#define AIRLLM_ABI_VERSION 6
 #define AIRLLM_NONE 0xffffffffu
-/* Runs that a context holds at a time: the one being computed and the next ones. */
+/* Submissions that a context holds at a time: the one being computed and the next ones. */
 #define AIRLLM_PLACES 4u
 
 #ifdef __cplusplus
@@ -72,6 +72,12 @@ typedef struct {
   void *workspace;             /* value v lies at byte 4 * max_rows * column(v), rows contiguous */
 } airllm_run;
 
+/* A run with its program: one of those that are handed over together. */
+typedef struct {
+  const airllm_program *program;
+  const airllm_run *run;
+} airllm_step;
+
 AIRLLM_EXPORT uint32_t airllm_abi_version(void);
 AIRLLM_EXPORT const char *airllm_status_text(int32_t status);
 /* Instruction sets that this library has and this CPU runs, best first; NULL past the last. */
@@ -90,12 +96,11 @@ AIRLLM_EXPORT void airllm_context_destroy(airllm_context *context);
 AIRLLM_EXPORT int32_t airllm_program_create(const void *bytes, uint64_t length, airllm_program **program);
 AIRLLM_EXPORT void airllm_program_destroy(airllm_program *program);
 
-/* Checks the run and hands it to the context's threads, which compute runs in the order they were submitted, the next
- * without a pause after the one before. `place`, below AIRLLM_PLACES, is free or its last run has been waited for. Unless
- * the status is AIRLLM_OK, nothing will be run. */
-AIRLLM_EXPORT int32_t airllm_submit(airllm_context *context, const airllm_program *program, const airllm_run *run,
-                                    uint32_t place);
-/* Sleeps until the run in that place is done, and says how it went. May be called on another thread. */
+/* Checks the steps and hands them to the context's threads, which compute them one after the other, after those submitted
+ * before and without a pause. They stay as they are until they have been computed. `place`, below AIRLLM_PLACES, is free
+ * or what was in it has been waited for. Unless the status is AIRLLM_OK, nothing will be run. */
+AIRLLM_EXPORT int32_t airllm_submit(airllm_context *context, const airllm_step *steps, uint32_t count, uint32_t place);
+/* Sleeps until all steps in that place are done, and says how they went. May be called on another thread. */
 AIRLLM_EXPORT int32_t airllm_wait(airllm_context *context, uint32_t place);
 
 #ifdef __cplusplus

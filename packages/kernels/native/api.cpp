@@ -80,17 +80,20 @@ extern "C" void airllm_context_destroy(airllm_context *context) {
 #endif
 }
 
-extern "C" int32_t airllm_submit(airllm_context *context, const airllm_program *program, const airllm_run *run,
-                                 uint32_t place) {
-  if (!context || !program || !run || place >= AIRLLM_PLACES) return AIRLLM_BAD_CALL;
-  const Program &main = program->main;
-  const int32_t status = check_call(main, *run);
-  if (status != AIRLLM_OK) return status;
+extern "C" int32_t airllm_submit(airllm_context *context, const airllm_step *steps, uint32_t count, uint32_t place) {
+  if (!context || !steps || count == 0 || place >= AIRLLM_PLACES) return AIRLLM_BAD_CALL;
+  size_t scratch = 0, shared = context->shared_scratch;
+  for (uint32_t i = 0; i < count; i++) {
+    if (!steps[i].program || !steps[i].run) return AIRLLM_BAD_CALL;
+    const Program &program = steps[i].program->main;
+    const int32_t status = check_call(program, *steps[i].run);
+    if (status != AIRLLM_OK) return status;
+    if (program.thread_scratch > scratch) scratch = program.thread_scratch;
+    if (program.shared_scratch > shared) shared = program.shared_scratch;
+  }
   auto &[call, request] = context->places[place];
-  call = {&context->table, &main, run, 0, AIRLLM_OK};
-  const size_t own = context->shared_scratch;
-  const size_t shared = main.shared_scratch > own ? main.shared_scratch : own;
-  request = {run_part, &call, main.thread_scratch, shared, nullptr, false, false};
+  call = {&context->table, steps, count, 0, AIRLLM_OK};
+  request = {run_steps, &call, scratch, shared, nullptr, false, false};
   pool_submit(context->pool, request);
   return AIRLLM_OK;
 }

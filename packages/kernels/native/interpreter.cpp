@@ -126,14 +126,15 @@ uint32_t list_rows(const Pass &pass, const Op &op, uint32_t expert, int32_t *lis
 }
 
 void run_expert(Call &call, const Pass &pass, const Op &op, Worker &worker) {
+  const airllm_run &run = *pass.run;
   const Program &sub = pass.program->subs[op.n[kExpertSub]];
-  const airllm_part &part = call.run->expert_part;
+  const airllm_part &part = run.expert_part;
   int32_t *list = reinterpret_cast<int32_t *>(pass.workspace + size_t(4) * pass.max_rows * op.n[kExpertRows]);
-  if (worker.index == 0) call.expert_rows = list_rows(pass, op, call.run->expert, list);
+  if (worker.index == 0) call.expert_rows = list_rows(pass, op, run.expert, list);
   pool_barrier(*worker.pool);
   const uint32_t rows = call.expert_rows, top_k = op.n[kExpertTopK];
   if (rows == 0) return;
-  const Pass inner{&sub, call.run, pass.workspace, rows, pass.max_rows, part, nullptr, pass.status};
+  const Pass inner{&sub, &run, pass.workspace, rows, pass.max_rows, part, nullptr, pass.status};
   const Output io = sub.outputs[0];
   if (starts(part)) {
     const size_t width = pass.width(op.a);
@@ -162,6 +163,20 @@ void carry_out(const Pass &pass, Worker &worker) {
   }
 }
 
+// Returns whether there is something that the threads have not yet met after.
+bool run_step(Call &call, const airllm_step &step, Worker &worker) {
+  const Program &program = step.program->main;
+  const airllm_run &run = *step.run;
+  const Pass pass{&program,  &run,         static_cast<uint8_t *>(run.workspace), run.rows, run.max_rows, run.part,
+                  run.carry, &call.status};
+  const Op &first = program.ops[run.part.from];
+  const bool expert = first.code == OpCode::Expert, carries = completes(program, run.part);
+  if (expert) run_expert(call, pass, first, worker);
+  else run_ops(*call.table, pass, worker);
+  if (carries) carry_out(pass, worker);
+  return expert || carries;
+}
+
 }  // namespace
 
 int32_t check_call(const Program &program, const airllm_run &run) {
@@ -180,15 +195,12 @@ int32_t check_call(const Program &program, const airllm_run &run) {
   return status == AIRLLM_OK && rows_matter ? check_rows(run) : status;
 }
 
-void run_part(void *argument, Worker &worker) {
+void run_steps(void *argument, Worker &worker) {
   Call &call = *static_cast<Call *>(argument);
-  const airllm_run &run = *call.run;
-  const Pass pass{call.program, &run,     static_cast<uint8_t *>(run.workspace), run.rows, run.max_rows, run.part,
-                  run.carry,    &call.status};
-  const Op &first = call.program->ops[run.part.from];
-  if (first.code == OpCode::Expert) run_expert(call, pass, first, worker);
-  else run_ops(*call.table, pass, worker);
-  if (completes(*call.program, run.part)) carry_out(pass, worker);
+  for (uint32_t i = 0; i < call.count; i++) {
+    const bool apart = run_step(call, call.steps[i], worker);
+    if (apart && i + 1 < call.count) pool_barrier(*worker.pool);
+  }
 }
 
 }  // namespace airllm

@@ -1,4 +1,4 @@
-// Runs a part of a program on all threads of a pool.
+// Runs parts of programs on all threads of a pool.
 #pragma once
 #include "pass.h"
 
@@ -6,8 +6,8 @@ namespace airllm {
 
 struct Call {
   const OpTable *table;
-  const Program *program;
-  const airllm_run *run;
+  const airllm_step *steps;
+  uint32_t count;
   uint32_t expert_rows;  // rows that chose the expert, set by one thread for all
   int32_t status;
 };
@@ -15,6 +15,6 @@ struct Call {
 // AIRLLM_OK, or why the call cannot be run.
 int32_t check_call(const Program &program, const airllm_run &run);
 // A Job: every thread of the pool calls it with the same Call.
-void run_part(void *call, Worker &worker);
+void run_steps(void *call, Worker &worker);
 
 }  // namespace airllm

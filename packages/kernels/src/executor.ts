@@ -66,6 +66,26 @@ export interface Program {
   run(call: RunCall): Promise<RunResult>;
 }
 
+/** A part with all that stays the same from pass to pass. */
+export interface ChainLink extends Pick<RunCall, 'part' | 'weights' | 'carry' | 'workspace' | 'maxRows'> {
+  readonly program: Program;
+}
+
+/** What a chain runs on. */
+export interface ChainCall {
+  readonly rows: PassRows;
+  /** `states[l]`: of link l, as `RunCall` has them. */
+  readonly states: readonly RunCall['states'][];
+}
+
+/** Parts that are handed to the threads together, made ready once for many passes. */
+export interface Chain {
+  /** Runs all parts in order, as `Program.run` would one by one. Routes are not told. */
+  run(call: ChainCall): Promise<void>;
+  /** Frees what was made ready, once what runs has ended; the links' buffers stay the caller's. Idempotent. */
+  dispose(): void;
+}
+
 /** Weights of one part in the memory of an executor's device. */
 export interface DeviceWeights {
   /** What they take there. */
@@ -105,6 +125,11 @@ export interface Executor {
   readonly info: ExecutorInfo;
   /** Compiles a graph, or returns the program of an equal one. */
   compile(graph: Graph): Program;
+  /**
+   * Makes parts ready that are run one after the other again and again, with the same buffers. Present where that is
+   * quicker than calls.
+   */
+  chain?(links: readonly ChainLink[]): Chain;
   /** Present where weights and states must be brought to memory of its own. */
   readonly device?: Device;
   dispose(): Promise<void>;

@@ -11,11 +11,15 @@ export interface HostCall extends Omit<RunCall, 'weights' | 'states'> {
 /** Throws {@link GraphError} where weights or a state of the call lie on another executor's device. */
 export function hostCall(call: RunCall): HostCall {
   const { weights, states } = call;
-  if ('deviceBytes' in weights) throw new GraphError('weights', 'they were uploaded to the device of another executor');
-  return { ...call, weights, states: states.map((sequences) => sequences.map(hostState)) };
+  return { ...call, weights: hostWeights(weights), states: states.map((sequences) => sequences.map(hostState)) };
 }
 
-function hostState(state: RunCall['states'][number][number]): KvState {
+export function hostWeights(weights: RunCall['weights']): HostCall['weights'] {
+  if ('deviceBytes' in weights) throw new GraphError('weights', 'they were uploaded to the device of another executor');
+  return weights;
+}
+
+export function hostState(state: RunCall['states'][number][number]): KvState {
   if (KvState.isInstance(state)) return state;
   throw new GraphError('state', 'it lies on the device of another executor');
 }

@@ -1,6 +1,9 @@
 export { createExecutor, type ExecutorOptions } from './create-executor';
 export { ExecutorUnavailableError, GraphError, StateError, StateFullError } from './errors';
 export type {
+  Chain,
+  ChainCall,
+  ChainLink,
   ComputeDType,
   Device,
   DeviceWeights,

@@ -1,113 +1,119 @@
-import { HostBuffer } from '@airllm/loader';
 import type { Part } from '../graph/graph';
 import type { PassRows } from '../rows';
+import { NativeMemory } from './native-memory';
 
 /** `AIRLLM_NONE`, as a signed number. */
 const NONE = -1;
-/** `sizeof(airllm_run)` of native/airllm.h, rounded up to a cache line. */
-const RUN_BYTES = 128;
+/** Longs of `airllm_run` and of `airllm_step` in native/airllm.h. */
+const RUN_LONGS = 14;
+const STEP_LONGS = 2;
 
-/** What `airllm_run` says, with addresses instead of buffers. */
-export interface NativeCall {
+/** A part on buffers that stay where they are, with addresses instead of buffers. */
+export interface NativePart {
+  /** Handle of the program. */
+  readonly program: bigint;
   readonly part: Part;
-  readonly rows: PassRows;
   readonly maxRows: number;
   readonly weights: readonly bigint[];
   readonly carry: readonly bigint[];
-  readonly ropes: readonly bigint[];
-  /** `states[s][q]`: block addresses of state s for sequence q. */
-  readonly states: readonly (readonly BigUint64Array[])[];
   readonly workspace: bigint;
 }
 
+/** What one pass adds to it. */
+export interface NativePass {
+  readonly rows: PassRows;
+  readonly ropes: readonly bigint[];
+  /** `states[s][q]`: block addresses of state s for sequence q. */
+  readonly states: readonly (readonly BigUint64Array[])[];
+}
+
+/** What `airllm_submit` takes. */
+export interface NativeSteps {
+  readonly address: bigint;
+  readonly count: number;
+}
+
 /**
- * The native memory in which the struct `airllm_run` and the arrays it points to are written for each call. Written in
- * place: a pass of one row makes dozens of calls within a few hundredths of a second.
+ * Parts as the structs `airllm_step` and `airllm_run` and the arrays they point to, in native memory. What stays the same
+ * is written once, what a pass adds each time.
  */
 export class CallFrame {
-  #buffer: HostBuffer | undefined;
-  #address = 0n;
-  /** The memory as numbers of 32 and 64 bits; all platforms with a native library are little-endian. */
-  #ints: Int32Array = new Int32Array(0);
-  #longs: BigUint64Array = new BigUint64Array(0);
-  /** Longs that are in use. */
-  #used = 0;
+  readonly #fixed = new NativeMemory();
+  readonly #varying = new NativeMemory();
+  #count = 0;
 
-  /** Writes the struct and returns its address, valid until the next call. */
-  write(call: NativeCall): bigint {
-    this.#reserve(frameBytes(call));
-    const { rows, part } = call;
-    const ints = this.#ints;
-    ints[0] = rows.count;
-    ints[1] = call.maxRows;
-    this.#part(2, part);
-    ints[6] = part.expert?.id ?? NONE;
-    ints[7] = call.states[0]?.length ?? 0;
-    this.#part(8, part.expert?.part);
-    this.#used = RUN_BYTES / 8;
-    const longs = this.#longs;
-    longs[6] = this.#putInts(rows.sequence, rows.count);
-    longs[7] = this.#putInts(rows.position, rows.count);
-    longs[8] = this.#putInts(rows.visibleFrom, rows.count);
-    longs[9] = this.#putLongs(call.weights);
-    longs[10] = this.#putLongs(call.carry);
-    longs[11] = this.#putLongs(call.ropes);
-    longs[12] = this.#putTables(call.states);
-    longs[13] = call.workspace;
-    return this.#address;
+  /** Writes what stays the same, in the place of what was there. */
+  place(parts: readonly NativePart[]): void {
+    this.#count = parts.length;
+    const head = (STEP_LONGS + RUN_LONGS) * parts.length;
+    this.#fixed.begin(parts.reduce((sum, { weights, carry }) => sum + weights.length + carry.length, head));
+    this.#fixed.take(head);
+    parts.forEach((part, i) => {
+      this.#placePart(part, i);
+    });
+  }
+
+  /** Writes what a pass adds for each part. The result is valid until the next call. */
+  write(passes: readonly NativePass[]): NativeSteps {
+    this.#varying.begin(passes.reduce((sum, pass) => sum + passLongs(pass), 0));
+    const { ints, longs } = this.#fixed;
+    let rows: PassRows | undefined;
+    let described: readonly bigint[] = [];
+    passes.forEach((pass, i) => {
+      if (pass.rows !== rows) {
+        rows = pass.rows;
+        described = [rows.sequence, rows.position, rows.visibleFrom].map((array) =>
+          this.#varying.putInts(array, pass.rows.count),
+        );
+      }
+      const at = this.#runAt(i);
+      ints[2 * at] = pass.rows.count;
+      ints[2 * at + 7] = pass.states[0]?.length ?? 0;
+      longs.set(described, at + 6);
+      longs[at + 11] = this.#varying.putLongs(pass.ropes);
+      longs[at + 12] = this.#putTables(pass.states);
+    });
+    return { address: this.#fixed.addressOf(0), count: this.#count };
   }
 
   dispose(): void {
-    this.#buffer?.dispose();
-    this.#buffer = undefined;
+    this.#fixed.dispose();
+    this.#varying.dispose();
   }
 
-  #part(at: number, part: Part | undefined): void {
-    this.#ints[at] = part?.from ?? 0;
-    this.#ints[at + 1] = part?.to ?? 0;
-    this.#ints[at + 2] = part?.slice?.from ?? NONE;
-    this.#ints[at + 3] = part?.slice?.to ?? NONE;
+  #runAt(index: number): number {
+    return STEP_LONGS * this.#count + RUN_LONGS * index;
   }
 
-  #putInts(array: Int32Array, count: number): bigint {
-    const at = this.#used;
-    this.#ints.set(count === array.length ? array : array.subarray(0, count), 2 * at);
-    this.#used += Math.ceil(count / 2);
-    return this.#addressOf(at);
+  #placePart({ program, part, maxRows, weights, carry, workspace }: NativePart, index: number): void {
+    const { ints, longs } = this.#fixed;
+    const at = this.#runAt(index);
+    longs.set([program, this.#fixed.addressOf(at)], STEP_LONGS * index);
+    ints[2 * at + 1] = maxRows;
+    this.#placeRange(2 * at + 2, part);
+    ints[2 * at + 6] = part.expert?.id ?? NONE;
+    this.#placeRange(2 * at + 8, part.expert?.part);
+    longs[at + 9] = this.#fixed.putLongs(weights);
+    longs[at + 10] = this.#fixed.putLongs(carry);
+    longs[at + 13] = workspace;
   }
 
-  #putLongs(array: ArrayLike<bigint>): bigint {
-    const at = this.#used;
-    this.#longs.set(array, at);
-    this.#used += array.length;
-    return this.#addressOf(at);
+  #placeRange(at: number, part: Part | undefined): void {
+    this.#fixed.ints.set([part?.from ?? 0, part?.to ?? 0, part?.slice?.from ?? NONE, part?.slice?.to ?? NONE], at);
   }
 
   /** Pairs {address of the block addresses, their count}, behind the block addresses. */
-  #putTables(states: NativeCall['states']): bigint {
+  #putTables(states: NativePass['states']): bigint {
     const pairs: bigint[] = [];
-    for (const tables of states) for (const table of tables) pairs.push(this.#putLongs(table), BigInt(table.length));
-    return this.#putLongs(pairs);
-  }
-
-  #addressOf(long: number): bigint {
-    return this.#address + BigInt(8 * long);
-  }
-
-  #reserve(byteLength: number): void {
-    if (this.#buffer !== undefined && this.#buffer.byteLength >= byteLength) return;
-    this.#buffer?.dispose();
-    const buffer = HostBuffer.allocate(Math.max(16384, 2 * byteLength), { label: 'native call' });
-    const { buffer: memory, byteOffset, byteLength: length } = buffer.bytes();
-    this.#buffer = buffer;
-    this.#address = buffer.address;
-    this.#ints = new Int32Array(memory, byteOffset, Math.floor(length / 4));
-    this.#longs = new BigUint64Array(memory, byteOffset, Math.floor(length / 8));
+    for (const tables of states) {
+      for (const table of tables) pairs.push(this.#varying.putLongs(table), BigInt(table.length));
+    }
+    return this.#varying.putLongs(pairs);
   }
 }
 
-function frameBytes({ rows, weights, carry, ropes, states }: NativeCall): number {
-  let longs = 3 * Math.ceil(rows.count / 2) + weights.length + carry.length + ropes.length;
+function passLongs({ rows, ropes, states }: NativePass): number {
+  let longs = 3 * Math.ceil(rows.count / 2) + ropes.length;
   for (const tables of states) for (const table of tables) longs += 2 + table.length;
-  return RUN_BYTES + 8 * longs;
+  return longs;
 }

@@ -3,9 +3,9 @@ import { ExecutorUnavailableError } from '../errors';
 import { NativeError } from './errors';
 
 /** `AIRLLM_ABI_VERSION` of native/airllm.h that this code was written for. */
-const ABI_VERSION = 5;
+const ABI_VERSION = 6;
 
-/** `AIRLLM_PLACES`: runs that a context holds at a time. */
+/** `AIRLLM_PLACES`: submissions that a context holds at a time. */
 export const PLACES = 4;
 
 /** An address in native memory. */
@@ -23,7 +23,7 @@ export interface NativeLibrary {
   readonly contextDestroy: ForeignFunction<[context: Address], void>;
   readonly programCreate: ForeignFunction<[bytes: Uint8Array, length: number, program: BigUint64Array], number>;
   readonly programDestroy: ForeignFunction<[program: Address], void>;
-  readonly submit: ForeignFunction<[context: Address, program: Address, run: Address, place: number], number>;
+  readonly submit: ForeignFunction<[context: Address, steps: Address, count: number, place: number], number>;
   readonly wait: ForeignFunction<[context: Address, place: number], number>;
   /** Throws {@link NativeError} for any status but 0. */
   check(call: string, status: number): void;
@@ -50,7 +50,7 @@ export function openLibrary(path: string): NativeLibrary {
     contextDestroy: library.function('airllm_context_destroy', 'void', ['uintptr_t']),
     programCreate: library.function('airllm_program_create', 'int32_t', ['void *', 'uint64_t', 'void *']),
     programDestroy: library.function('airllm_program_destroy', 'void', ['uintptr_t']),
-    submit: library.function('airllm_submit', 'int32_t', ['uintptr_t', 'uintptr_t', 'uintptr_t', 'uint32_t']),
+    submit: library.function('airllm_submit', 'int32_t', ['uintptr_t', 'uintptr_t', 'uint32_t', 'uint32_t']),
     wait: library.function('airllm_wait', 'int32_t', ['uintptr_t', 'uint32_t']),
     check(call, status) {
       if (status !== 0) throw new NativeError({ call, status, reason: statusText(status) });

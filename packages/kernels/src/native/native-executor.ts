@@ -1,11 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { DisposedError, OptionError } from '@airllm/loader';
 import { ExecutorUnavailableError } from '../errors';
-import type { ComputeDType, Executor, ExecutorInfo, Program } from '../executor';
+import type { Chain, ChainLink, ComputeDType, Executor, ExecutorInfo, Program } from '../executor';
 import type { Graph } from '../graph/graph';
-import { CallFrame, type NativeCall } from './call-frame';
+import { CallFrame, type NativeSteps } from './call-frame';
 import { type Address, instructionSets, type NativeLibrary, openLibrary, PLACES } from './library';
-import { NativeProgram } from './native-program';
+import { NativeChain } from './native-chain';
+import { type NativeHost, NativeProgram } from './native-program';
 import { findLibrary } from './platform';
 import { RopeTables } from './rope-tables';
 
@@ -49,6 +50,11 @@ export class NativeExecutor implements Executor {
   readonly #ropes = new RopeTables();
   readonly #programs = new Map<string, Program>();
   readonly #handles: Address[] = [];
+  readonly #host: NativeHost = {
+    create: (bytes) => this.#create(bytes),
+    rope: (spec, rows) => this.#ropes.address(spec, rows),
+    run: (write, free) => this.#run(write, free),
+  };
   #calls = 0;
   /** The call before has been handed over, or has failed; it and all before it have ended. */
   #submitted: Promise<unknown> = Promise.resolve();
@@ -84,13 +90,14 @@ export class NativeExecutor implements Executor {
     if (this.#disposal !== undefined) throw new DisposedError('NativeExecutor');
     const known = this.#programs.get(graph.key);
     if (known !== undefined) return known;
-    const program = new NativeProgram(graph, {
-      create: (bytes) => this.#create(bytes),
-      rope: (spec, rows) => this.#ropes.address(spec, rows),
-      run: (handle, prepare) => this.#run(handle, prepare),
-    });
+    const program = new NativeProgram(graph, this.#host);
     this.#programs.set(graph.key, program);
     return program;
+  }
+
+  chain(links: readonly ChainLink[]): Chain {
+    if (this.#disposal !== undefined) throw new DisposedError('NativeExecutor');
+    return new NativeChain(links, this.#host);
   }
 
   /** Waits for the parts that were to be run. Idempotent. */
@@ -115,12 +122,12 @@ export class NativeExecutor implements Executor {
     return handle[0]!;
   }
 
-  #run(program: bigint, prepare: () => NativeCall): Promise<void> {
+  #run(write: (frame: CallFrame) => NativeSteps, free?: Promise<unknown>): Promise<void> {
     if (this.#disposal !== undefined) return Promise.reject(new DisposedError('NativeExecutor'));
     const index = this.#calls++ % PLACES;
     const place = this.#places[index]!;
     const before = this.#ended;
-    const submitted = this.#submit(program, prepare, index, Promise.all([this.#submitted, place.free]));
+    const submitted = this.#submit(write, index, Promise.all([this.#submitted, place.free, free]));
     const done = submitted.then(() => before).then(() => this.#wait(index));
     this.#submitted = submitted.catch(() => undefined);
     this.#ended = Promise.allSettled([before, done]);
@@ -128,10 +135,10 @@ export class NativeExecutor implements Executor {
     return done;
   }
 
-  async #submit(program: bigint, prepare: () => NativeCall, place: number, turn: Promise<unknown>): Promise<void> {
+  async #submit(write: (frame: CallFrame) => NativeSteps, place: number, turn: Promise<unknown>): Promise<void> {
     await turn;
-    const run = this.#places[place]!.frame.write(prepare());
-    this.#library.check('run', this.#library.submit(this.#context, program, run, place));
+    const { address, count } = write(this.#places[place]!.frame);
+    this.#library.check('run', this.#library.submit(this.#context, address, count, place));
   }
 
   async #wait(place: number): Promise<void> {

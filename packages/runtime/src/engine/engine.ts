@@ -1,4 +1,4 @@
-import type { Block, Executor, Graph, LayerState, Program, RunCall, WeightBytes } from '@airllm/kernels';
+import type { Block, ChainLink, Executor, Graph, LayerState, Program, RunCall, WeightBytes } from '@airllm/kernels';
 import { DisposedError, type HostBuffer, type MetaTensor, OptionError, type Reader } from '@airllm/loader';
 import type { Model } from '../models/model';
 import { activationBytes } from '../plan/activations';
@@ -9,6 +9,7 @@ import type { Plan, Segment } from '../plan/types';
 import { keptPinned, type PassShape, widestPass } from '../plan/wide-pass';
 import { Admission } from './admission';
 import { type Arrival, giveUpOn } from './arrival';
+import { Chains } from './chains';
 import { Constants } from './constants';
 import { DeviceSide } from './device-side';
 import { ExpertCache } from './expert-cache';
@@ -100,6 +101,9 @@ export class Engine {
   /** For the passes that the plan has room for. */
   readonly #buffers: PassBuffers;
   readonly #headCarry: ReadonlyMap<string, HostBuffer>;
+  /** The same for rows that all want logits: they are where the layers left them. */
+  readonly #headInPlace: ReadonlyMap<string, HostBuffer>;
+  readonly #chains: Chains;
   #queue: Promise<unknown> = Promise.resolve();
   #broken = false;
   #disposed = false;
@@ -136,6 +140,14 @@ export class Engine {
     this.#admission = new Admission(plan.bytes.state);
     this.#buffers = this.#openBuffers(plan.maxRows);
     this.#headCarry = carryBuffers([model.head], plan.logitRows);
+    this.#headInPlace = new Map([...this.#headCarry, ['hidden', this.#buffers.carry.get('hidden')!]]);
+    this.#chains = new Chains({
+      plan,
+      executor,
+      streamer: this.#streamer,
+      link: (segment, weights) => this.#link(segment, weights),
+      awaited: (segment) => choosesExperts(this.#stages[segment.block]!.block.graph, segment),
+    });
   }
 
   /**
@@ -234,6 +246,7 @@ export class Engine {
     await this.#streamer.dispose();
     this.#deviceSide?.dispose();
     this.#experts.dispose();
+    this.#chains.dispose();
     this.#buffers.dispose();
     this.#constants.dispose();
     await this.#states.dispose();
@@ -348,7 +361,10 @@ export class Engine {
     const { embeddingRows, carry } = pass.buffers;
     const weights = await embeddingRows.gather(rows);
     const part = { from: 0, to: this.model.embedding.graph.ops.length };
-    await this.#compute('embedding', this.#embedding, { ...this.#call(pass), part, weights, states: [] });
+    const computed = this.#compute('embedding', this.#embedding, { ...this.#call(pass), part, weights, states: [] });
+    await pass.ahead.take(computed);
+    if (rows.every(({ input }) => typeof input === 'number')) return;
+    await computed;
     const hidden = carry.get('hidden')!;
     rows.forEach(({ input }, r) => {
       if (typeof input !== 'number') hidden.float32(r * input.length * 4, input.length).set(input);
@@ -366,10 +382,15 @@ export class Engine {
     this.#streamer.begin(skips);
     this.#deviceSide?.begin();
     try {
-      for (const segment of this.plan.segments) {
+      const { segments } = this.plan;
+      for (let s = 0; s < segments.length; s++) {
         this.#checkGoOn(pass.signal);
+        const segment = segments[s]!;
         const stage = this.#stages[segment.block]!;
         if (segment.block !== head) {
+          const chained = await this.#runChain(segment, pass.buffers.carry, pass);
+          s += Math.max(0, chained - 1);
+          if (chained > 0) continue;
           await this.#states.stream?.enter(segment);
           routes = await this.#runSegment(segment, stage, [this.#layerCall(stage, pass)], routes, pass.ahead);
           if (this.#states.stream?.endsWith(segment)) {
@@ -382,12 +403,16 @@ export class Engine {
           await this.#streamer.skip();
           continue;
         }
-        if (!entered) {
+        const hidden = pass.buffers.carry.get('hidden')!;
+        if (!entered && !parts.every((part) => part.readsIn(hidden))) {
           await pass.ahead.settle();
           await this.#deviceSide?.leave(pass.buffers.carry, rows.length);
-          for (const part of parts) part.gather(pass.buffers.carry.get('hidden')!, hiddenSize);
+          for (const part of parts) part.gather(hidden, hiddenSize);
         }
         entered = true;
+        const chained = await this.#runChain(segment, parts[0]!.call.carry, pass);
+        s += Math.max(0, chained - 1);
+        if (chained > 0) continue;
         const calls = parts.map(({ call }) => call);
         await this.#runSegment(segment, stage, calls, undefined, pass.ahead);
       }
@@ -409,12 +434,37 @@ export class Engine {
     const { plan, model } = this;
     const wanting = rows.flatMap((row, r) => (row.wantsLogits ? [r] : []));
     const count = Math.ceil(wanting.length / plan.logitRows);
-    const first = { carry: this.#headCarry, workspace: buffers.workspace };
+    const inPlace = buffers === this.#buffers && count === 1 && wanting.length === rows.length && !this.#deviceSide;
+    const first = { carry: inPlace ? this.#headInPlace : this.#headCarry, workspace: buffers.workspace };
     const workspace = Math.max(64, this.#stages.at(-1)!.program.workspaceBytes(plan.logitRows));
     return Array.from({ length: count }, (_, i) => {
       const some = wanting.slice(i * plan.logitRows, (i + 1) * plan.logitRows);
       return new HeadPart(model.head, rows, some, plan.logitRows, i === 0 ? first : workspace);
     });
+  }
+
+  /** Runs the chain that begins with a segment on all rows of a pass, if there is one, and returns its length. */
+  async #runChain(first: Segment, carry: PassBuffers['carry'], pass: Pass): Promise<number> {
+    const fits = carry === this.#buffers.carry || carry === this.#headInPlace;
+    const ready = fits ? this.#chains.from(first, pass.packed.rows.count) : undefined;
+    if (ready === undefined) return 0;
+    const { chain, segments } = ready;
+    const states = segments.map(({ block }) => this.#statesOf(this.#stages[block]!, pass));
+    const name = `${segmentName(first)} to ${segmentName(segments.at(-1)!)}`;
+    const computed = this.#timed(name, () => chain.run({ rows: pass.packed.rows, states }));
+    for (let i = 0; i < segments.length; i++) this.#streamer.release();
+    await pass.ahead.take(computed);
+    return segments.length;
+  }
+
+  /** What of a segment's call stays the same from pass to pass, for passes of the plan's width. */
+  #link({ block, part }: Segment, placed: readonly PlacedWeight[]): ChainLink {
+    const { program, block: of, layer } = this.#stages[block]!;
+    const { carry, workspace, maxRows } = this.#buffers;
+    const weights = this.#byIndex(of.graph, of.weights, placed);
+    const shared = { program, part, weights, workspace };
+    if (layer === null) return { ...shared, carry: this.#headInPlace, maxRows: this.plan.logitRows };
+    return { ...shared, carry, maxRows };
   }
 
   /** Runs one segment in each call, and returns the experts chosen if it ends at a router. */
@@ -454,7 +504,7 @@ export class Engine {
     for (const each of computed) await ahead.take(each);
     // Weights that stay where they are need not be waited for: the executor computes calls in order, and goes on to the
     // next without a pause if it has it by then.
-    const goOn = this.#streamer.holds(segment) && !choosesExperts(graph, segment);
+    const goOn = this.#streamer.resident(segment) !== undefined && !choosesExperts(graph, segment);
     const chosen = goOn ? [] : await Promise.all(computed);
     this.#streamer.release();
     return chosen[0];
@@ -469,15 +519,20 @@ export class Engine {
   }
 
   async #compute(name: string, program: Program, call: RunCall): Promise<Int32Array | undefined> {
+    const { routes } = await this.#timed(name, () => program.run(call));
+    return routes;
+  }
+
+  async #timed<T>(name: string, run: () => Promise<T>): Promise<T> {
     const called = performance.now();
-    const { routes } = await program.run(call);
+    const result = await run();
     const end = performance.now();
     // It may have been handed over while the one before was computed.
     const start = Math.max(called, this.#computedUntil);
     this.#computedUntil = end;
     this.#computeMs += end - start;
     this.#observe({ track: 'compute', name, start, end });
-    return routes;
+    return result;
   }
 
   #call({ packed, buffers }: Pass): Pick<RunCall, 'rows' | 'carry' | 'workspace' | 'maxRows'> {
@@ -486,10 +541,11 @@ export class Engine {
   }
 
   #layerCall(stage: Stage, pass: Pass): Omit<RunCall, 'part' | 'weights'> {
-    const states = stage.block.graph.states.map((_, s) =>
-      pass.packed.sequences.map(({ states }) => this.#hostState(states[stage.layer!]![s]!)),
-    );
-    return { ...this.#call(pass), states };
+    return { ...this.#call(pass), states: this.#statesOf(stage, pass) };
+  }
+
+  #statesOf({ block, layer }: Stage, { packed }: Pass): RunCall['states'] {
+    return block.graph.states.map((_, s) => packed.sequences.map(({ states }) => this.#hostState(states[layer!]![s]!)));
   }
 
   /** States on disk are computed with where their layer's turn has brought them. */

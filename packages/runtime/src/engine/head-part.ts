@@ -42,6 +42,11 @@ export class HeadPart {
     this.call = { rows: packed, ...this.#buffers, maxRows, states: [] };
   }
 
+  /** Whether it computes on the hidden values where the layers leave them. */
+  readsIn(hidden: HostBuffer): boolean {
+    return this.#buffers.carry.get('hidden') === hidden;
+  }
+
   /** Takes its rows of the hidden values `[rows, width]` that come out of the layers. */
   gather(from: HostBuffer, width: number): void {
     const to = this.#buffers.carry.get('hidden')!;

@@ -111,9 +111,9 @@ export class Streamer {
     }
   }
 
-  /** Whether a segment's weights stay where they are when it is released. */
-  holds(segment: Segment): boolean {
-    return this.#loaded.has(segment.index);
+  /** The weights of a segment if they stay where they are when it is released. */
+  resident(segment: Segment): readonly PlacedWeight[] | undefined {
+    return this.#loaded.get(segment.index);
   }
 
   /** The segment whose turn it is has found a place of its own, for good: later turns of it only `skip`. */
