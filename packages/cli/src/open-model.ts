@@ -1,20 +1,26 @@
 import { AutoModel, type ConversionProgress, type FromPretrainedOptions, type LanguageModel } from '@airllm/runtime';
 import type { Context } from './command';
+import { DownloadBar } from './output/download-bar';
 import { ProgressBar } from './output/progress-bar';
 import { formatBytes } from './output/units';
 
-/** Opens a model; a conversion, if it needs one, begins by saying what is written and where, and is shown. */
+/**
+ * Opens a model; a download, which may go on while the model runs, is shown, and so is a conversion, which begins by saying
+ * what is written and where.
+ */
 export function openModel(
   { terminal, signal }: Pick<Context, 'terminal' | 'signal'>,
   source: string,
   options: FromPretrainedOptions,
 ): Promise<LanguageModel> {
   const bar = new ProgressBar<ConversionProgress['phase']>(terminal, { split: 'converting', verify: 'verifying' });
+  const download = new DownloadBar(terminal);
   let told = false;
   return bar.during((show) =>
     AutoModel.fromPretrained(source, {
       ...options,
       signal,
+      onProgress: download.show,
       onConversion: (progress) => {
         if (!told) terminal.note(introduction(progress));
         told = true;

@@ -82,6 +82,8 @@ export {
   type PerplexityResult,
   perplexity,
 } from './generate/perplexity';
+export type { CacheIdentity } from './generate/prompt-cache/identity';
+export { PromptCaches, type PromptCachesOptions, type RunText } from './generate/prompt-cache/prompt-caches';
 export { type RandomSource, seededRandom } from './generate/random';
 export type { RowLimit } from './generate/row-limit';
 export {
@@ -198,6 +200,9 @@ export type {
   StatePlace,
   WeightExtent,
 } from './plan/types';
+export { StaleWeightsError } from './remote/errors';
+export { openRemoteModel, type RemoteModel, type RemoteModelOptions } from './remote/remote-model';
+export { PromptCacheError, StateDamagedError, StateSpaceError } from './state-errors';
 export {
   type ChatMessage,
   ChatTemplate,

@@ -1,7 +1,7 @@
 import type { Terminal } from './terminal';
 import { formatBytes, formatSeconds } from './units';
 
-interface Progress<Phase extends string> {
+export interface Progress<Phase extends string> {
   readonly phase: Phase;
   readonly bytesDone: number;
   readonly bytesTotal: number;
@@ -18,7 +18,6 @@ export class ProgressBar<Phase extends string> {
   readonly #names: Readonly<Record<Phase, string>>;
   #phase: Phase | undefined;
   #nextLine = 0;
-  #drawn = false;
 
   constructor(terminal: Terminal, names: Readonly<Record<Phase, string>>) {
     this.#terminal = terminal;
@@ -28,18 +27,17 @@ export class ProgressBar<Phase extends string> {
   /** Shows the progress of some work, and takes the bar away at its end. */
   async during<Result>(work: (onProgress: (progress: Progress<Phase>) => void) => Promise<Result>): Promise<Result> {
     try {
-      return await work((progress) => this.#show(progress));
+      return await work((progress) => this.show(progress));
     } finally {
-      if (this.#drawn) this.#terminal.note('\r\u001b[K');
+      this.#terminal.erase();
     }
   }
 
-  #show(progress: Progress<Phase>): void {
+  show(progress: Progress<Phase>): void {
     const { phase, bytesDone, bytesTotal } = progress;
     const share = bytesTotal === 0 ? 1 : bytesDone / bytesTotal;
     if (this.#terminal.isInteractive) {
-      this.#terminal.note(`\r${this.#bar(progress, share)}\u001b[K`);
-      this.#drawn = true;
+      this.#terminal.draw(this.#bar(progress, share));
       return;
     }
     if (phase !== this.#phase) this.#nextLine = 0;

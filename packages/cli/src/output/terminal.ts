@@ -9,6 +9,8 @@ export class Terminal {
   readonly #io: CliIo;
   readonly #controller: AbortController;
   #quiet = false;
+  /** A line that comes and goes is on stderr. */
+  #drawn = false;
   /** Colours of stderr. */
   readonly style: Style;
 
@@ -39,6 +41,7 @@ export class Terminal {
   async print(text: string): Promise<void> {
     const { signal } = this.#controller;
     if (text === '') return;
+    this.erase();
     if (!this.#io.stdout.write(text) && !signal.aborted) {
       await once(this.#io.stdout, 'drain', { signal }).catch(() => undefined);
     }
@@ -56,7 +59,21 @@ export class Terminal {
 
   /** Says on stderr what a person must know. */
   tell(text: string): void {
-    if (!this.#io.stderr.destroyed) this.#io.stderr.write(text);
+    this.erase();
+    this.#say(text);
+  }
+
+  /** Shows a line in place of the one that was drawn before; whatever is said next takes it away. */
+  draw(line: string): void {
+    if (this.#quiet) return;
+    this.#say(`\r${line}\u001b[K`);
+    this.#drawn = true;
+  }
+
+  /** Takes the line away that was drawn. */
+  erase(): void {
+    if (this.#drawn) this.#say('\r\u001b[K');
+    this.#drawn = false;
   }
 
   /** Resolves when everything written has left the process, or has failed to. */
@@ -70,6 +87,10 @@ export class Terminal {
     await this.flush();
     this.#io.stdout.off('error', this.#failed);
     this.#io.stderr.off('error', ignore);
+  }
+
+  #say(text: string): void {
+    if (!this.#io.stderr.destroyed) this.#io.stderr.write(text);
   }
 
   readonly #failed = (error: NodeJS.ErrnoException): void => {

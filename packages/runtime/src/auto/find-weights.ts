@@ -51,7 +51,7 @@ async function openArriving(found: ModelToDownload, options: FindWeightsOptions)
     const weights = await openAbsentWeights(dir, absent, signal);
     if (weights === null) return null;
     const small = files.map(({ path }) => path).filter((path) => !path.endsWith('.safetensors'));
-    await pullModel(repo, { ...asked, revision: commit, files: small });
+    await pullModel(repo, { ...asked, onProgress: undefined, revision: commit, files: small });
     return {
       path: dir,
       weights,

@@ -37,6 +37,9 @@ export interface RemoteModel {
   close(): Promise<void>;
 }
 
+/** What is fetched for a look is not worth a bar. */
+const QUIETLY = { onProgress: undefined, onFile: undefined, onDiscarded: undefined };
+
 /** Files by which `openSource` tells what weights are. */
 const DESCRIBING =
   /^(config|quantize_config|quant_config|hf_quant_config|manifest)\.json$|^[^/]*\.safetensors\.index\.json$/;
@@ -54,7 +57,7 @@ export async function openRemoteModel(repo: string, options: RemoteModelOptions 
     const all = await hub.listFiles(repo, commit, { signal });
     const describing = all.filter(({ path }) => DESCRIBING.test(path)).map(({ path }) => path);
     // By its commit: a branch is said to be here only when all of it is.
-    if (describing.length > 0) await pullModel(repo, { ...options, revision: commit, files: describing });
+    if (describing.length > 0) await pullModel(repo, { ...options, ...QUIETLY, revision: commit, files: describing });
     const layout = new CacheLayout(hub.cacheDir, repo);
     const readIndex = async ({ path }: HubFile) => {
       if (describing.includes(path)) return readFile(layout.pointer(commit, path), 'utf8');
