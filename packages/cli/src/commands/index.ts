@@ -12,6 +12,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'Generate text, or chat.',
     load: async () => (await import('./run')).run,
   },
+  batch: {
+    summary: 'Answer a file of requests in OpenAI’s Batch format.',
+    load: async () => (await import('./batch')).batch,
+  },
   inspect: {
     summary: 'Say what a model is: parameters, dtypes, bytes per layer, size of its state.',
     load: async () => (await import('./inspect')).inspect,
@@ -31,6 +35,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   perplexity: {
     summary: 'Measure how well a model predicts a text.',
     load: async () => (await import('./perplexity')).perplexity,
+  },
+  pull: {
+    summary: 'Download a model into the Hugging Face cache; an interrupted one goes on where it stopped.',
+    load: async () => (await import('./pull')).pull,
   },
   ls: {
     summary: 'List the models on this machine: downloaded, converted, split.',
