@@ -47,6 +47,20 @@ test('a costly drafter that does not pay is asked again now and then, ever more 
   expect(asked.length).toBeLessThan(8);
 });
 
+test('a disturbed measurement is found out', () => {
+  const times = new PassTimes();
+  times.add({ rows: 1, seconds: 1, waitSeconds: 0 });
+  times.add({ rows: 6, seconds: 9, waitSeconds: 0 });
+  const length = new DraftLength(times, lookup);
+  let drafting = 0;
+  for (let pass = 0; pass < 60; pass++) {
+    const drafted = length.next(room);
+    times.add({ rows: 1 + drafted, seconds: 1 + 0.1 * drafted, waitSeconds: 0 });
+    if (drafted > 0) drafting++;
+  }
+  expect(drafting).toBeGreaterThan(40);
+});
+
 test('no room, no draft; and what drafting costs counts', () => {
   const length = new DraftLength(resident(0.001), model);
   expect(length.next({ ...room, room: 0 })).toBe(0);

@@ -16,6 +16,8 @@ const FIRST_PAUSE = 8;
 const LONGEST_PAUSE = 256;
 /** Tokens of such a try: cheap, and yet they tell. */
 const TRY_LENGTH = 3;
+/** Share of a pass that a row costs where a try is worth its while: what was measured may have been disturbed. */
+const HOPED_ROW_SHARE = 0.1;
 /** Passes with drafts until one goes without, to learn anew what that takes. */
 const PLAIN_EVERY = 64;
 /** Times of drafting whose median counts. */
@@ -53,13 +55,19 @@ export class DraftLength {
       this.#with = 0;
       return 0;
     }
-    const best = bestLength({
-      most: room,
-      acceptance: this.#acceptance.of(trust),
-      passSeconds: (drafted) => this.#times.seconds(rows + drafted)!,
-      draftSeconds: median(this.#draftSeconds),
-    });
-    return best > 0 ? this.#go(best) : this.#costly ? this.#try(room) : 0;
+    const best = (passSeconds: (drafted: number) => number) =>
+      bestLength({
+        most: room,
+        acceptance: this.#acceptance.of(trust),
+        passSeconds,
+        draftSeconds: median(this.#draftSeconds),
+      });
+    const measured = best((drafted) => this.#times.seconds(rows + drafted)!);
+    if (measured > 0) return this.#go(measured);
+    // How good a costly drafter is shows only when it is asked.
+    const plain = this.#times.seconds(rows)!;
+    const worthTrying = this.#costly || best((drafted) => plain * (1 + HOPED_ROW_SHARE * drafted)) > 0;
+    return worthTrying ? this.#try(room) : 0;
   }
 
   /** Of `drafted` tokens the first `right` ones were as guessed. */
@@ -80,7 +88,7 @@ export class DraftLength {
     return length;
   }
 
-  /** Now and then a short draft: how good a costly drafter is shows only when it is asked. */
+  /** Now and then a short draft. */
   #try(room: number): number {
     if (++this.#without < this.#pause) return 0;
     this.#without = 0;

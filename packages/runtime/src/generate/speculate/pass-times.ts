@@ -6,7 +6,7 @@ export interface PassTime {
   readonly waitSeconds: number;
 }
 
-/** Passes of a number of rows whose median counts: a machine has other things to do, and texts grow. */
+/** Latest passes of a number of rows that count: texts grow. */
 const REMEMBERED = 5;
 /** Where waiting takes more of a pass than this, the drive sets its time. */
 const WAITING_SHARE = 0.1;
@@ -53,7 +53,7 @@ export class PassTimes {
   }
 
   #computeSeconds(rows: number, known: readonly number[]): number {
-    const at = (count: number) => median(this.#computing.get(count)!);
+    const at = (count: number) => undisturbed(this.#computing.get(count)!);
     const first = known[0]!;
     const last = known.at(-1)!;
     if (rows <= first) return at(first);
@@ -71,6 +71,11 @@ export class PassTimes {
 function remember(times: number[], time: number): void {
   times.push(time);
   if (times.length > REMEMBERED) times.shift();
+}
+
+/** The lower quartile: a machine has other things to do, which only ever makes passes longer. */
+function undisturbed(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 4)]!;
 }
 
 function median(values: readonly number[]): number {
