@@ -32,9 +32,9 @@ export async function chooseFiles(
   if (options.files !== undefined) return named(repo, files, options.files);
   const small = files.filter(({ path }) => SMALL_FILES.some((pattern) => pattern.test(path)));
   const weights = await chooseWeights(repo, files, options, readIndex);
-  // A GGUF file has its config and its tokenizer in itself.
   const sorted = (some: readonly HubFile[]) => [...some].sort((a, b) => (a.path < b.path ? -1 : 1));
-  return [...sorted(small), ...sorted(weights)];
+  const isIndex = ({ path }: HubFile) => path.endsWith('.json');
+  return [...sorted([...small, ...weights.filter(isIndex)]), ...sorted(weights.filter((file) => !isIndex(file)))];
 }
 
 function named(repo: string, files: readonly HubFile[], paths: readonly string[]): HubFile[] {
