@@ -47,3 +47,21 @@ export class StateDamagedError extends AirllmError {
     return isMarked(error, 'StateDamagedError');
   }
 }
+
+/** A prompt cache file cannot be used: it is damaged, belongs to another model, or to other settings of this one. */
+export class PromptCacheError extends AirllmError {
+  readonly file: string;
+  readonly reason: string;
+
+  constructor(facts: { file: string; reason: string; cause?: unknown }) {
+    const advice = 'delete it to have it made anew, or name another file';
+    super('ERR_PROMPT_CACHE', `${facts.file}: ${facts.reason}; ${advice}`, { cause: facts.cause });
+    mark(this, 'PromptCacheError');
+    this.file = facts.file;
+    this.reason = facts.reason;
+  }
+
+  static override isInstance(error: unknown): error is PromptCacheError {
+    return isMarked(error, 'PromptCacheError');
+  }
+}

@@ -19,5 +19,6 @@ export const declinedCallOptions = {
   chat: { declined: 'tools, documents and template variables need JSON' },
   returnLogits: { declined: 'logits are for programs' },
   numReturnSequences: { declined: 'one answer is shown' },
+  promptCache: { declined: 'run has --prompt-cache' },
   signal: { declined: 'Ctrl-C is' },
 } satisfies Covers<Omit<GenerateOptions, keyof GenerationOptions>>;

@@ -23,6 +23,10 @@ import { Watch } from '../run/watch';
 const promptOptions = {
   raw: toggle({ help: 'Give the prompt to the model as it is, without its chat template.' }),
   system: text({ value: '<text>', help: 'System message of a chat.' }),
+  promptCache: text({
+    value: '<file>',
+    help: 'File that keeps what was read: a prompt or a chat that begins as the last one did goes on where they part.',
+  }),
 };
 const promptArgs: OptionGroup<typeof promptOptions> = { title: 'Prompt', options: promptOptions };
 
@@ -68,7 +72,7 @@ export const run = defineCommand({
   },
   async run(context, [source, given], values) {
     const { terminal, signal } = context;
-    const { raw, system } = values.prompt;
+    const { raw, system, promptCache } = values.prompt;
     if (raw && system !== undefined) {
       throw new UsageError('--system needs the chat template that --raw turns off; give one of them');
     }
@@ -92,7 +96,7 @@ export const run = defineCommand({
       }
       terminal.note(terminal.style.dim(`${planLine(model, values.memory)}\n`));
       const style = { templated: model.chatTemplate !== null && !raw, system };
-      const options = { ...values.limits, ...values.sampling, ...values.logits };
+      const options = { ...values.limits, ...values.sampling, ...values.logits, ...(promptCache && { promptCache }) };
       const results = await watch.during(model, async () =>
         prompt === undefined
           ? chat(context, model, style, options)

@@ -1,4 +1,5 @@
 import {
+  type GenerateOptions,
   type GenerateRequest,
   type GenerateResult,
   type GenerationOptions,
@@ -8,7 +9,7 @@ import {
 import type { Context } from '../command';
 import { type PromptStyle, promptOf } from './prompt';
 
-export type CallOptions = GenerationOptions;
+export type CallOptions = GenerationOptions & Pick<GenerateOptions, 'promptCache'>;
 
 interface AnswerRequest extends PromptStyle, CallOptions {
   readonly prompt: string;

@@ -21,6 +21,7 @@ import type { DeviceOptions } from './open-device';
 import { openPlaces } from './open-places';
 import type { OpenWeightsOptions } from './open-weights';
 import { type MemoryOptions, resolvePlanOptions } from './plan-options';
+import { openPromptCaches } from './prompt-caches';
 import type { ResolveModelOptions } from './resolve-model';
 
 export interface FromPretrainedOptions
@@ -98,12 +99,15 @@ export class AutoModel {
       const text = await loadText(dir, config, options.signal);
       const scheduler = new Scheduler(engine);
       const speculator = drafter === null ? undefined : { drafter, length: new DraftLength(scheduler.times, drafter) };
-      const session = { engine, scheduler, speculator, contextLength, ...text };
+      const kvCacheDtype = options.kvCacheDtype ?? 'float32';
+      const promptCaches = openPromptCaches({ engine, executor, kvCacheDtype, onWarning: onWarningOf(options) });
+      closing.push(() => promptCaches.settle());
+      const session = { engine, scheduler, speculator, promptCaches, contextLength, ...text };
       return new LanguageModel({
         info: {
           ...infoOf(dir, engine, executor, reader),
           contextLength,
-          kvCacheDtype: options.kvCacheDtype ?? 'float32',
+          kvCacheDtype,
           drafter: drafter?.name ?? null,
         },
         session,

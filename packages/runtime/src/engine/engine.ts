@@ -189,6 +189,7 @@ export class Engine {
 
   /** The blocks of a sequence's state, to be saved or restored between steps; null where it is on a device. */
   stateBlocks(state: LayerState): StateBlocks | null {
+    if (this.#disposed) throw new DisposedError('engine');
     return this.#states.blocks(state);
   }
 
@@ -205,6 +206,10 @@ export class Engine {
       waitMs: this.#streamer.waitMs + this.#experts.waitMs + (this.#states.stream?.waitMs ?? 0),
       computeMs: this.#computeMs,
     };
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
   }
 
   /** Starts reading weights before the first step asks for them. */

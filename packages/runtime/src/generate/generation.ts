@@ -82,6 +82,16 @@ export class Generation {
     return this.#transcript.history.length + this.#drafts.length;
   }
 
+  /** Every token so far, the prompt's first. */
+  get history(): readonly number[] {
+    return this.#transcript.history;
+  }
+
+  /** `ropeLength` of the rows of positions below it. */
+  get promptLength(): number {
+    return this.#promptLength;
+  }
+
   /** Rows to be run before the next token can be chosen: of the prompt, and those whose logits are wanted. */
   get wanted(): WantedRows {
     return {

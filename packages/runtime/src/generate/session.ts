@@ -1,6 +1,7 @@
 import type { Engine } from '../engine/engine';
 import type { ChatTemplate, Tokenizer } from '../text';
 import type { GenerationDefaults } from './generation-config';
+import type { PromptCaches } from './prompt-cache/prompt-caches';
 import type { Scheduler } from './scheduler';
 import type { Speculator } from './speculate/speculation';
 
@@ -11,6 +12,8 @@ export interface GenerationSession {
   readonly scheduler: Scheduler;
   /** Guesses tokens for all that generate. @defaultValue nobody does */
   readonly speculator?: Speculator | undefined;
+  /** Files with keys and values of prompts. @defaultValue none: `promptCache` is refused */
+  readonly promptCaches?: PromptCaches | undefined;
   /** Positions one sequence may have. */
   readonly contextLength: number;
   /** Absent for a folder without one: then only `ids` can be given, and no text comes back. */

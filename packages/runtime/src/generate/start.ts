@@ -1,7 +1,9 @@
+import { OptionError } from '@airllm/loader';
 import type { Sequence } from '../engine';
 import { Generation } from './generation';
 import { type ResolvedGeneration, resolveGeneration } from './options';
 import { newTokenLimit, promptIds } from './prompt';
+import type { PromptCaches } from './prompt-cache/prompt-caches';
 import type { GenerationSession } from './session';
 import { speculate } from './speculate/speculation';
 import { Stopwatch } from './stopwatch';
@@ -26,10 +28,27 @@ export function prepareRequest(session: GenerationSession, request: GenerateRequ
   return { request, resolved, prompt, limit, watch: new Stopwatch(session.engine) };
 }
 
-/** A sequence with room for all of it, as soon as there is memory for that. */
-export function openSequenceFor(session: GenerationSession, prepared: PreparedRequest): Promise<Sequence> {
+/**
+ * A sequence with room for all of it, as soon as there is memory for that, as far along the prompt as a prompt cache has
+ * it. Throws `PromptCacheError`.
+ */
+export async function openSequenceFor(session: GenerationSession, prepared: PreparedRequest): Promise<Sequence> {
   const { prompt, limit, request } = prepared;
-  return session.engine.openSequence(prompt.length + limit, { signal: request.signal });
+  const sequence = await session.engine.openSequence(prompt.length + limit, { signal: request.signal });
+  try {
+    if (request.promptCache !== undefined) await promptCachesOf(session).restore(request.promptCache, sequence, prompt);
+    request.signal?.throwIfAborted();
+    return sequence;
+  } catch (error) {
+    sequence.dispose();
+    throw error;
+  }
+}
+
+function promptCachesOf({ promptCaches }: GenerationSession): PromptCaches {
+  if (promptCaches !== undefined) return promptCaches;
+  const expected = 'a session with promptCaches, as AutoModel makes it';
+  throw new OptionError({ option: 'promptCache', expected, found: 'one without' });
 }
 
 export interface StartOptions {
@@ -55,12 +74,16 @@ export function openGeneration(
     resolved: { ...resolved, seed },
     returnLogits: request.returnLogits ?? false,
     sequence,
+    cachedTokens: request.promptCache === undefined ? undefined : session.promptCaches?.reused(sequence),
     onPrompt,
     drafter: speculator && speculate(speculator, prepared.prompt.length + prepared.limit, sampling),
   });
 }
 
-/** Runs a generation with all others of the model; it is given up when the signal is aborted. Resolves when it has left. */
+/**
+ * Runs a generation with all others of the model; it is given up when the signal is aborted. Resolves when it has left,
+ * and its prompt cache is saved.
+ */
 export async function runGeneration(
   session: GenerationSession,
   generation: Generation,
@@ -71,4 +94,5 @@ export async function runGeneration(
   signal?.addEventListener('abort', abort, { once: true });
   await session.scheduler.run(generation);
   signal?.removeEventListener('abort', abort);
+  await session.promptCaches?.save(generation);
 }

@@ -13,6 +13,8 @@ export interface TranscriptOptions {
   /** Tokens that may be generated. */
   readonly limit: number;
   readonly returnLogits: boolean;
+  /** Prompt tokens that a prompt cache had, if there was one. */
+  readonly cachedTokens?: number | undefined;
 }
 
 /** What has been generated so far: tokens, their text, what is to be told about them, and whether the text has ended. */
@@ -64,14 +66,18 @@ export class Transcript {
 
   /** The last event, once the text has ended. */
   finish(stats: GenerateStats): StreamEvent {
-    const { prompt, returnLogits } = this.#options;
+    const { prompt, returnLogits, cachedTokens } = this.#options;
     const ids = this.history.slice(prompt.length);
     return {
       type: 'finish',
       text: this.#text.all,
       ids,
       finishReason: this.#finishReason!,
-      usage: { promptTokens: prompt.length, newTokens: ids.length },
+      usage: {
+        promptTokens: prompt.length,
+        ...(cachedTokens !== undefined && { cachedTokens }),
+        newTokens: ids.length,
+      },
       stats,
       ...(returnLogits && { logits: this.#logits }),
       ...(this.#logprobOf && { logprobs: this.#logprobs }),

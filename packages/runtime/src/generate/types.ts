@@ -22,6 +22,12 @@ export interface GenerateOptions extends GenerationOptions {
    * tokens are drawn, and not for streams. @defaultValue 1
    */
   readonly numReturnSequences?: number | undefined;
+  /**
+   * File that keeps what was read (safetensors): what it has of the prompt's beginning is not run again, and what was run
+   * is put there at the end. It belongs to one model with one `kvCacheDtype` and `computeDtype` on one kind of processor.
+   * @defaultValue none
+   */
+  readonly promptCache?: string | undefined;
   /** Ends the work between two segments; the call rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -33,6 +39,8 @@ export type FinishReason = 'eos' | 'stop' | 'length';
 
 export interface Usage {
   readonly promptTokens: number;
+  /** With `promptCache`: prompt tokens that came from the file. */
+  readonly cachedTokens?: number;
   readonly newTokens: number;
 }
 
