@@ -17,6 +17,8 @@ export interface RunOptions {
   readonly cut: Cut;
   /** Rows per pass. */
   readonly chunk: number;
+  /** With everything in the memory of the executor's device. */
+  readonly onDevice?: boolean;
 }
 
 export type Recorded = Pick<Case, 'rows' | 'record' | 'inputs' | 'packed' | 'kvCacheDtype'>;
@@ -54,11 +56,13 @@ export class PreparedCase {
   }
 
   /** Runs all rows, in passes of `chunk`; the output `y`, float32 `[rows, width]`. */
-  async run(executor: Executor, { cut, chunk }: RunOptions): Promise<Float32Array> {
+  async run(executor: Executor, { cut, chunk, onDevice }: RunOptions): Promise<Float32Array> {
     const rows = this.#rows;
     const sequences = Math.max(...rows.sequence) + 1;
     const maxRows = Math.min(chunk, rows.count);
-    const runner = new BlockRunner(executor, this.block, this.#weights, { cut, maxRows, sequences });
+    const device = onDevice ? { maxLength: Math.max(...rows.position) + 1 } : undefined;
+    const options = { cut, maxRows, sequences, onDevice: device };
+    const runner = new BlockRunner(executor, this.block, this.#weights, options);
     try {
       const pieces: Float32Array[] = [];
       for (let from = 0; from < rows.count; from += chunk) {

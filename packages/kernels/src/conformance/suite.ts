@@ -52,8 +52,10 @@ export interface Limits {
    * @defaultValue not by a byte
    */
   readonly passes?: number;
-  /** Whether a case is run at all, with its rows. @defaultValue all */
-  readonly takes?: (name: string, rows: number) => boolean;
+  /** Whether a test of this name is run, of a case of so many rows. @defaultValue all */
+  readonly takes?: (title: string, rows: number) => boolean;
+  /** Only runs on the device are compared with the first one, not those cut otherwise from host memory. */
+  readonly onlyDevice?: boolean;
   /** Thread counts. @defaultValue 1 and 3 */
   readonly threads?: readonly number[];
 }
@@ -101,23 +103,23 @@ function conformanceOf(
     });
 
     for (const [op, all] of Object.entries(OPS)) {
-      const cases = all
-        .filter((each) => computeDtype === 'float32' || each.bfloat16Tolerance !== undefined)
-        .filter((each) => takes(each.name, each.rows.count));
+      const cases = all.filter((each) => computeDtype === 'float32' || each.bfloat16Tolerance !== undefined);
       if (cases.length === 0) continue;
       describe(op, () => {
         for (const each of cases) {
           for (const dtype of each.dtypes ?? (['F32'] as const)) {
             // That other formats stay float32 is seen at a linear by itself.
             if (computeDtype === 'bfloat16' && dtype !== 'BF16' && op !== 'linear' && !each.packed) continue;
-            test(each.packed ? each.name : `${each.name}, ${dtype}`, () =>
+            const title = each.packed ? each.name : `${each.name}, ${dtype}`;
+            if (!takes(title, each.rows.count)) continue;
+            test(title, () =>
               withCase(new PreparedCase(each, dtype), async (prepared) => {
                 const whole = await prepared.run(first(), { cut: 'whole', chunk: each.rows.count });
                 expect(first().info.computeDtype).toBe(computeDtype);
                 const tolerance = usesBf16(computeDtype, dtype, each) ? each.bfloat16Tolerance! : each.tolerance;
                 const most = Math.max(tolerance, limits.op ?? 0);
                 expectFormula(each, prepared.given(computeDtype), most, whole);
-                await expectInvariant(prepared, executors, whole, each.rows.count, limits.passes);
+                await expectInvariant(prepared, executors, whole, each.rows.count, limits);
               }),
             );
           }
@@ -126,14 +128,17 @@ function conformanceOf(
     }
 
     describe('layers', () => {
-      for (const each of blockCases.filter(({ name, rows }) => takes(name, rows.count))) {
+      for (const each of blockCases) {
         for (const dtype of computeDtype === 'bfloat16' ? (['BF16'] as const) : WEIGHT_DTYPES) {
-          test(`${each.name}, ${dtype}`, () =>
+          const title = `${each.name}, ${dtype}`;
+          if (!takes(title, each.rows.count)) continue;
+          test(title, () =>
             withCase(new PreparedCase(each, dtype), async (prepared) => {
               const whole = await prepared.run(first(), { cut: 'whole', chunk: each.rows.count });
               await expectReference(each, prepared, computeDtype, whole, limits.layer);
-              await expectInvariant(prepared, executors, whole, each.rows.count, limits.passes);
-            }));
+              await expectInvariant(prepared, executors, whole, each.rows.count, limits);
+            }),
+          );
         }
       }
     });
@@ -185,11 +190,12 @@ async function expectInvariant(
   executors: readonly Executor[],
   whole: Float32Array,
   count: number,
-  tolerance: number | undefined,
+  { passes: tolerance, onlyDevice }: Limits,
 ): Promise<void> {
   const [first, ...others] = executors;
-  const runs = [
-    ...otherRuns(prepared.block.graph, count).map((options) => ({ executor: first!, options })),
+  const runs: { readonly executor: Executor; readonly options: RunOptions }[] = [
+    ...(onlyDevice ? [] : otherRuns(prepared.block.graph, count)).map((options) => ({ executor: first!, options })),
+    ...(first?.device === undefined ? [] : deviceRuns(count).map((options) => ({ executor: first, options }))),
     ...others.flatMap((executor) => [
       { executor, options: { cut: 'whole', chunk: count } as const },
       { executor, options: { cut: 'slices', chunk: Math.ceil(count / 3) } as const },
@@ -198,10 +204,19 @@ async function expectInvariant(
   for (const { executor, options } of runs) {
     const found = await prepared.run(executor, options);
     const { threads } = executor.info;
-    const what = `cut ${options.cut}, ${options.chunk} rows a pass, ${threads} threads`;
+    const where = options.onDevice ? ', on the device' : '';
+    const what = `cut ${options.cut}, ${options.chunk} rows a pass, ${threads} threads${where}`;
     if (tolerance === undefined) expectSameBytes(found, whole, what);
     else expect(rowError(found, whole), what).toBeLessThanOrEqual(tolerance);
   }
+}
+
+/** Where an executor has memory of its own: everything there. */
+function deviceRuns(count: number): RunOptions[] {
+  return [
+    { cut: 'whole', chunk: count, onDevice: true },
+    { cut: 'slices', chunk: Math.ceil(count / 3), onDevice: true },
+  ];
 }
 
 function otherRuns(graph: Graph, count: number): RunOptions[] {

@@ -81,8 +81,12 @@ export class OnnxWorker {
   }
 }
 
+/** Where in onnxruntime's sources something failed is nobody's concern here, nor its stack. */
+const SOURCE = /^\/onnxruntime_src\/.* was false\. /;
+
 function errorOf({ message, graph }: Failure): Error {
-  return graph === undefined ? new OnnxError(message) : new GraphError(graph.op, graph.reason);
+  const reason = message.split('\n')[0]!.replace(SOURCE, '');
+  return graph === undefined ? new OnnxError(reason) : new GraphError(graph.op, graph.reason);
 }
 
 /** Where copies of this package (ESM and CJS meet) find the process's one GPU thread. */

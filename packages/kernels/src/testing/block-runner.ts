@@ -1,11 +1,11 @@
 import { HostBuffer, tensorBytes } from '@airllm/loader';
-import type { Executor, Program, WeightBytes } from '../executor';
-import type { Block, Graph, Part, WeightSpec } from '../graph/graph';
+import type { Device, DeviceWeights, Executor, Program, WeightBytes } from '../executor';
+import type { Block, Graph, Part, StateSpec, WeightSpec } from '../graph/graph';
 import { type ExpertOp, isSliced, opWeights } from '../graph/ops';
 import type { PassRows } from '../rows';
 import { BlockPool } from '../state/block-pool';
 import { createState } from '../state/create-state';
-import type { KvState } from '../state/kv-state';
+import type { LayerState } from '../state/layer-state';
 import { type Cut, partsOf } from './parts';
 import type { TestWeights } from './weights';
 
@@ -21,6 +21,8 @@ export interface RunnerOptions {
   readonly cut: Cut;
   readonly maxRows: number;
   readonly sequences: number;
+  /** Weights, states and values in the memory of the executor's device, for sequences of up to so many positions. */
+  readonly onDevice?: { readonly maxLength: number } | undefined;
 }
 
 /** Runs passes through one block as the runtime does: gives each part its own weights only, experts as routed. */
@@ -30,7 +32,8 @@ export class BlockRunner {
   readonly #options: RunnerOptions;
   readonly #program: Program;
   readonly #pool = new BlockPool();
-  readonly #states: KvState[][];
+  readonly #states: LayerState[][];
+  readonly #device: Device | undefined;
   readonly #workspace: HostBuffer;
   readonly #carry = new Map<string, HostBuffer>();
 
@@ -41,7 +44,10 @@ export class BlockRunner {
     this.#program = executor.compile(block.graph);
     const { graph } = block;
     const { maxRows, sequences } = options;
-    this.#states = graph.states.map((spec) => Array.from({ length: sequences }, () => createState(this.#pool, spec)));
+    this.#device = options.onDevice && executor.device;
+    const makeState = (spec: StateSpec) =>
+      this.#device?.createState(spec, options.onDevice!.maxLength) ?? createState(this.#pool, spec);
+    this.#states = graph.states.map((spec) => Array.from({ length: sequences }, () => makeState(spec)));
     this.#workspace = HostBuffer.allocate(this.#program.workspaceBytes(maxRows));
     // Values must be written before they are read: old bytes shall not look like zeros.
     this.#workspace.bytes().fill(0xff);
@@ -55,6 +61,7 @@ export class BlockRunner {
   async pass(pass: Pass): Promise<Map<string, Float32Array>> {
     const { graph } = this.#block;
     for (const [name, values] of pass.inputs) this.#carry.get(name)!.float32(0, values.length).set(values);
+    this.#device?.receive(this.#carry);
     this.#reserve(pass.rows);
     let chosen: Int32Array = new Int32Array(0);
     for (const part of partsOf(graph, this.#options.cut)) {
@@ -63,6 +70,7 @@ export class BlockRunner {
       else chosen = (await this.#run(pass, part, this.#blockWeights(pass, part))) ?? chosen;
     }
     this.#release(pass.rows);
+    await this.#device?.send(this.#carry, pass.rows.count);
     return new Map(
       [...graph.outputs].map(([name, id]) => {
         const values = this.#carry.get(name)!.float32(0, pass.rows.count * graph.values[id]!.width);
@@ -72,16 +80,27 @@ export class BlockRunner {
   }
 
   dispose(): void {
+    for (const state of this.#states.flat()) state.dispose();
     this.#pool.dispose();
     this.#workspace.dispose();
     for (const buffer of this.#carry.values()) buffer.dispose();
   }
 
-  async #run(pass: Pass, part: Part, weights: readonly (WeightBytes | undefined)[]): Promise<Int32Array | undefined> {
+  async #run(pass: Pass, part: Part, given: readonly (WeightBytes | undefined)[]): Promise<Int32Array | undefined> {
     const { rows } = pass;
+    const weights = (await this.#upload(part, given)) ?? given;
     const call = { part, rows, weights, states: this.#states, carry: this.#carry };
-    const result = await this.#program.run({ ...call, workspace: this.#workspace, maxRows: this.#options.maxRows });
-    return result.routes;
+    const running = this.#program.run({ ...call, workspace: this.#workspace, maxRows: this.#options.maxRows });
+    // They may be given back as soon as the call has been made.
+    if ('deviceBytes' in weights) weights.dispose();
+    return (await running).routes;
+  }
+
+  /** Rows of an embedding are gathered in each pass, and so never uploaded. */
+  async #upload(part: Part, weights: readonly (WeightBytes | undefined)[]): Promise<DeviceWeights | undefined> {
+    const { graph } = this.#block;
+    if (graph.ops.slice(part.from, part.to).some(({ op }) => op === 'embed')) return undefined;
+    return this.#device?.upload(this.#program, part, weights);
   }
 
   /** The chosen experts, highest first: the order of running must not matter. */

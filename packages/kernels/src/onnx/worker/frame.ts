@@ -20,7 +20,8 @@ export interface Frame {
   /** The pass's rows; only a block's own ops look at them. */
   readonly rows: PassRows;
   readonly weights: StagedWeights;
-  readonly states: readonly (readonly (HostState | WorkerState)[])[];
+  /** A state of the graph, of one of the pass's sequences. */
+  readonly state: (index: number, sequence: number) => HostState | WorkerState;
   /** A value that has been computed or carried here, `[count, width]`. */
   value(id: ValueId): Promise<Tensor>;
 }

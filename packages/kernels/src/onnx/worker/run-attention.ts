@@ -27,7 +27,7 @@ export async function runAttention(frame: Frame, op: AttentionOp): Promise<void>
     remember(sequences, sequence, () => []).push(r);
   });
   for (const [sequence, rows] of sequences) {
-    const state = frame.states[op.state]![sequence]!;
+    const state = frame.state(op.state, sequence);
     const seen =
       state instanceof HostState ? await onHost(frame, op, state, rows) : await onDevice(frame, op, state, rows);
     await attend(frame, op, rows, seen);

@@ -1,4 +1,5 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { STAGED_BYTES } from '../sizes';
 import type { Backend, DeviceBuffer } from './backend';
 import { type ElementType, ModelBuilder } from './model/model-builder';
 
@@ -29,6 +30,10 @@ export class WebGpuBackend implements Backend {
   bufferBytes = 0;
   readonly #allocating: InferenceSession;
   readonly #copying: InferenceSession;
+  /** Bytes on their way to the device. */
+  #sent = 0;
+  /** Something to read when the device is to be waited for. */
+  #last: GpuBuffer | undefined;
 
   private constructor(
     readonly halfFloats: boolean,
@@ -51,7 +56,11 @@ export class WebGpuBackend implements Backend {
     const copy = copyModel();
     const allocating = await InferenceSession.create(copy, { ...options, preferredOutputLocation: 'gpu-buffer' });
     const copying = await InferenceSession.create(copy, options);
-    return new WebGpuBackend(await computesHalfFloats(options), options, { allocating, copying });
+    const backend = new WebGpuBackend(await computesHalfFloats(options), options, { allocating, copying });
+    backend.#last = await backend.#allocate(new Float32Array(1));
+    backend.buffers = 0;
+    backend.bufferBytes = 0;
+    return backend;
   }
 
   async allocate(byteLength: number): Promise<GpuBuffer> {
@@ -100,11 +109,20 @@ export class WebGpuBackend implements Backend {
   }
 
   async #allocate(data: Float32Array<ArrayBuffer>): Promise<GpuBuffer> {
+    await this.#drain(data.byteLength);
     const { y } = await this.#allocating.run({ x: new Tensor('float32', data, [data.length]) });
     const buffer = new GpuBuffer(y!);
     this.buffers++;
     this.bufferBytes += buffer.byteLength;
     return buffer;
+  }
+
+  /** What was sent and what was freed is held until the device is waited for, which only reading does. */
+  async #drain(byteLength: number): Promise<void> {
+    this.#sent += byteLength;
+    if (this.#sent <= STAGED_BYTES || this.#last === undefined) return;
+    await this.read(this.#last, 1);
+    this.#sent = byteLength;
   }
 }
 

@@ -116,7 +116,7 @@ export class WorkerExecutor {
       count: rows.count,
       rows,
       weights,
-      states: request.states.map((sequences, s) => sequences.map((state) => this.#stateOf(graph.states[s]!, state))),
+      state: (index, sequence) => this.#stateOf(graph.states[index]!, request.states[index]![sequence]!),
       value: async (id) => {
         const name = carried.get(id);
         if (name === undefined) return scope.tensor(id, rows.count);

@@ -13,9 +13,12 @@ export function rmsNorm(lowering: Lowering, op: RmsNormOp): string {
 export function layerNorm(lowering: Lowering, op: LayerNormOp): string {
   const { model } = lowering;
   return grouped(lowering, op, (x) => {
+    // Some provider takes the variance as the mean of squares less the square of the mean: so the mean goes first.
+    const mean = model.node('ReduceMean', [x, model.ints([-1])], { keepdims: 1 });
+    const centred = model.node('Sub', [x, mean]);
     const scale = op.weight === undefined ? ones(lowering, op.groupWidth) : lowering.vector(op.weight);
     const bias = op.bias === undefined ? [] : [lowering.vector(op.bias)];
-    return model.node('LayerNormalization', [x, scale, ...bias], { axis: -1, epsilon: { float: op.eps } });
+    return model.node('LayerNormalization', [centred, scale, ...bias], { axis: -1, epsilon: { float: op.eps } });
   });
 }
 
