@@ -19,6 +19,7 @@ export {
   type RunnableWeights,
 } from './auto/open-weights';
 export { type MemoryOptions, resolvePlanOptions } from './auto/plan-options';
+export { tokenizerMemory } from './auto/process-memory';
 export { type ResolvedModel, type ResolveModelOptions, resolveModel } from './auto/resolve-model';
 export { listSharded, recordSharded, removeSharded, type ShardedCopy } from './auto/sharded-copies';
 export { AnswerFile } from './batch/answer-file';
@@ -74,6 +75,7 @@ export {
   resolveGeneration,
   type SamplingOptions,
   type StoppingCriteria,
+  type StructureOptions,
 } from './generate/options';
 export type { MeasuredPass, PassCosts } from './generate/pass-costs';
 export {
@@ -98,8 +100,14 @@ export {
 } from './generate/sampling';
 export { Scheduler, type SchedulerStats } from './generate/scheduler';
 export type { GenerationSession } from './generate/session';
-export type { DrafterName } from './generate/speculate/drafter';
-export type { SpeculationStats } from './generate/speculate/speculation';
+export { DraftLength } from './generate/speculate/draft-length';
+export type { Draft, Drafter, DrafterName, DraftRequest, DraftSession } from './generate/speculate/drafter';
+export { ModelDrafter, type ModelDrafterOptions } from './generate/speculate/model-drafter';
+export { PromptLookup } from './generate/speculate/prompt-lookup';
+export type { SpeculationStats, Speculator } from './generate/speculate/speculation';
+export { GrammarError, GrammarLibraryError } from './generate/structured/errors';
+export { Grammars, type GrammarsOptions } from './generate/structured/grammars';
+export type { ResponseFormat } from './generate/structured/response-format';
 export type {
   FinishReason,
   GenerateOptions,
