@@ -1,0 +1,144 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { bytesOf, hubOptions } from '../testing/hub-options';
+import { HubServer, patternContent } from '../testing/hub-server';
+import { pullModel } from './pull-model';
+
+const MIB = 2 ** 20;
+const WEIGHTS = 'model.safetensors';
+const SIZE = 40 * MIB + 4321;
+const weights = patternContent(SIZE, 21);
+/** A process of its own runs what is built. */
+const dist = fileURLToPath(new URL('../../dist/', import.meta.url));
+const program = `
+  import { pullModel } from './index.js';
+  const [repo, options] = JSON.parse(process.argv[1]);
+  let told = false;
+  const result = await pullModel(repo, {
+    ...options,
+    onProgress: ({ bytesDone }) => {
+      if (!told && bytesDone > 0) console.log('begun');
+      told = true;
+    },
+  });
+  console.log(JSON.stringify({ received: result.bytesReceived }));
+`;
+
+let server: HubServer;
+beforeAll(async () => {
+  vi.stubEnv('no_proxy', '*');
+  server = await HubServer.start();
+  await server.addRepo('org/name', { 'config.json': '{}', [WEIGHTS]: weights });
+});
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await server.close();
+});
+afterEach(() => {
+  server.faults.clear();
+  server.requests.length = 0;
+});
+
+interface Child {
+  readonly process: ChildProcess;
+  readonly begun: Promise<void>;
+  readonly done: Promise<{ received: number } | null>;
+}
+
+function startPull(options: object): Child {
+  const argument = JSON.stringify(['org/name', options]);
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program, argument], {
+    cwd: dist,
+    env: { ...process.env, NODE_OPTIONS: '' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  let begin!: () => void;
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  child.stdout.on('data', (text) => {
+    output += text;
+    if (output.includes('begun')) begin();
+  });
+  const done = new Promise<{ received: number } | null>((resolve) => {
+    child.on('close', (code) => {
+      begin();
+      resolve(code === 0 ? JSON.parse(output.trim().split('\n').at(-1) as string) : null);
+    });
+  });
+  return { process: child, begun, done };
+}
+
+async function expectWhole(cacheDir: string) {
+  const root = join(cacheDir, 'models--org--name');
+  const [commit] = readdirSync(join(root, 'snapshots'));
+  const found = readFileSync(join(root, 'snapshots', commit as string, WEIGHTS));
+  expect(found.equals(await bytesOf(weights))).toBe(true);
+  expect(readdirSync(join(root, 'blobs')).filter((name) => name.endsWith('incomplete'))).toEqual([]);
+}
+
+test('a download that is killed again and again goes on at the byte where it stopped', async () => {
+  const kills = 10;
+  const options = hubOptions(server, { connections: 4 });
+  // Slow enough that every process is killed at work.
+  const slow = server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond: 2 * MIB } });
+  let killed = 0;
+  while (killed < kills) {
+    const child = startPull(options);
+    await child.begun;
+    await sleep(Math.random() * 250);
+    child.process.kill('SIGKILL');
+    if ((await child.done) === null) killed++;
+  }
+  slow();
+  const before = server.bytesSent;
+  const { received } = (await startPull(options).done) as { received: number };
+  expect(before).toBeGreaterThan(SIZE / 20);
+  expect(received).toBeLessThan(SIZE - before / 2);
+  await expectWhole(options.cacheDir);
+  // 1 % of 2 GB in 100 kills are 200 kB for each; what the server had sent and nobody had read yet counts, too.
+  const again = server.bytesSent - SIZE - 2;
+  expect(again).toBeLessThanOrEqual(kills * 200_000);
+}, 60_000);
+
+test('two processes at once share one download', async () => {
+  const options = hubOptions(server, { connections: 2 });
+  const slow = server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond: 30 * MIB } });
+  const children = [startPull(options), startPull(options)];
+  const results = await Promise.all(children.map(({ done }) => done));
+  slow();
+  const received = results.map((result) => result?.received ?? Number.NaN).sort((a, b) => a - b);
+  expect(received[0]).toBeLessThan(MIB);
+  expect(received[1]).toBeGreaterThanOrEqual(SIZE);
+  expect(server.bytesSent).toBeLessThan(SIZE + 1000);
+  await expectWhole(options.cacheDir);
+});
+
+test('who waits for a process that is killed takes over where it was', async () => {
+  const options = hubOptions(server, { connections: 2 });
+  const slow = server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond: 5 * MIB } });
+  const first = startPull(options);
+  await first.begun;
+  const second = pullModel('org/name', options);
+  await sleep(500);
+  first.process.kill('SIGKILL');
+  await first.done;
+  slow();
+  const { bytesReceived } = await second;
+  expect(bytesReceived).toBeLessThan(SIZE - MIB);
+  expect(bytesReceived).toBeGreaterThan(SIZE / 2);
+  await expectWhole(options.cacheDir);
+});
+
+test('two pulls in one process share one download', async () => {
+  const options = hubOptions(server);
+  const results = await Promise.all([pullModel('org/name', options), pullModel('org/name', options)]);
+  expect(Math.min(...results.map(({ bytesReceived }) => bytesReceived))).toBeLessThan(1000);
+  expect(existsSync(join(results[0].dir, WEIGHTS))).toBe(true);
+  await expectWhole(options.cacheDir);
+});
