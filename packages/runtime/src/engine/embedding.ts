@@ -2,7 +2,9 @@ import { type EmbedOp, opWeights, type WeightBytes } from '@airllm/kernels';
 import { type Extent, HostBuffer, type Reader } from '@airllm/loader';
 import { RowError } from '../errors';
 import type { Model } from '../models/model';
+import { KEPT_ROWS } from '../plan/activations';
 import type { Constants } from './constants';
+import { KeptRows } from './kept-rows';
 import type { Row } from './rows';
 
 /** Rows read at once: bounds the staging memory beside the gathered rows. */
@@ -17,10 +19,14 @@ interface Table {
   readonly rowBytes: number;
   /** Where this table's rows are gathered. */
   readonly offset: number;
+  /** Rows of passes before, and where they lie. */
+  readonly kept: KeptRows;
+  readonly keptAt: number;
 }
 
 /**
  * Picks the rows of the embedding tables that a pass needs, one read each: a table of gigabytes is never loaded whole.
+ * Those wanted last are kept, since texts repeat their words and a token through a small model takes as long as a read.
  */
 export class EmbeddingRows {
   readonly #model: Model;
@@ -44,9 +50,15 @@ export class EmbeddingRows {
       .map(({ op, weight, tensor }) => {
         if (tensor.extent === undefined) throw new RowError(`${tensor.name} has no bytes: the model is on meta`);
         const count = tensor.shape[0]!;
-        const table = { op, weight, extent: tensor.extent, count, rowBytes: tensor.byteLength / count, offset };
-        offset += Math.ceil((table.rowBytes * maxRows) / 64) * 64;
-        return table;
+        const rowBytes = tensor.byteLength / count;
+        const take = (rows: number) => {
+          const at = offset;
+          offset += Math.ceil((rowBytes * rows) / 64) * 64;
+          return at;
+        };
+        const slots = KEPT_ROWS * maxRows;
+        const places = { offset: take(maxRows), keptAt: take(slots) };
+        return { op, weight, extent: tensor.extent, count, rowBytes, ...places, kept: new KeptRows(slots) };
       });
     this.#span = Math.max(...this.#tables.map((table) => rowSpan(reader, table)));
     this.#gathered = HostBuffer.allocate(Math.max(offset, 1), { label: 'embedding rows' });
@@ -78,7 +90,11 @@ export class EmbeddingRows {
       if (known) known.push(r);
       else places.set(index, [r]);
     });
-    const wanted = [...places];
+    const wanted = [...places].filter(([index, targets]) => {
+      const slot = table.kept.find(index);
+      if (slot !== undefined) this.#place(table, this.#keptRow(table, slot), targets);
+      return slot === undefined;
+    });
     for (let from = 0; from < wanted.length; from += STAGED_ROWS) {
       const batch = wanted.slice(from, from + STAGED_ROWS);
       await settled(batch.map(([index, targets], i) => this.#copyRow(table, index, targets, i * this.#span)));
@@ -90,7 +106,16 @@ export class EmbeddingRows {
     const extent = { file, offset: offset + index * table.rowBytes, length: table.rowBytes };
     const start = await this.#reader.read(extent, this.#staging, at);
     const bytes = this.#staging.bytes(start, table.rowBytes);
-    for (const r of targets) this.#gathered.bytes(table.offset + r * table.rowBytes, table.rowBytes).set(bytes);
+    this.#keptRow(table, table.kept.add(index)).set(bytes);
+    this.#place(table, bytes, targets);
+  }
+
+  #keptRow({ keptAt, rowBytes }: Table, slot: number): Uint8Array {
+    return this.#gathered.bytes(keptAt + slot * rowBytes, rowBytes);
+  }
+
+  #place({ offset, rowBytes }: Table, bytes: Uint8Array, targets: readonly number[]): void {
+    for (const r of targets) this.#gathered.bytes(offset + r * rowBytes, rowBytes).set(bytes);
   }
 }
 

@@ -30,7 +30,7 @@ test.each(['llama', 'gemma3_text', 'gpt2', 'mixtral'])(
         const { pinned, ring, experts, activations } = plan.bytes;
         const planned = pinned + ring + experts + activations;
         expect(allocated).toBeLessThanOrEqual(planned);
-        expect(allocated).toBeGreaterThan(0.75 * planned);
+        expect(allocated).toBeGreaterThan(0.7 * planned);
         expect(HostBuffer.total()).toBe(before);
       }
       await reader.close();

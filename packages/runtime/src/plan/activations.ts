@@ -5,6 +5,8 @@ import { worstSpan } from './segments';
 
 /** Rows of a pass whose logits are computed together: with a vocabulary of 256k, 16 rows are 16 MiB. */
 export const DEFAULT_LOGIT_ROWS = 16;
+/** Embedding rows kept from passes before, per row that a pass may have. */
+export const KEPT_ROWS = 2;
 /** Embedding rows read at once; the engine stages each in a span of its own. */
 const STAGED_ROWS = 64;
 
@@ -30,14 +32,14 @@ export function activationBytes(
   const bodyCarry = carryColumns(body);
   const headCarry = carryColumns([model.head]);
   const ropes = ropeColumns(body);
-  const { row, span } = embeddingRow(model.embedding, readAlignment);
+  const { tables, row, span } = embeddingRow(model.embedding, readAlignment);
   const constants = placeLiterals(model).byteLength;
   return (maxRows) => {
     const logitRows = Math.min(maxRows, mostLogitRows);
     const workspace = 4 * Math.max(maxRows * bodyColumns, logitRows * headColumns);
     const carried = 4 * (maxRows * bodyCarry + logitRows * headCarry);
     const logits = 4 * logitRows * model.config.vocabSize;
-    const embedding = maxRows * row + Math.min(maxRows, STAGED_ROWS) * span;
+    const embedding = (1 + KEPT_ROWS) * maxRows * row + 2 * 64 * tables + Math.min(maxRows, STAGED_ROWS) * span;
     // Rows are described by four int32 each, once for the pass and once for the head.
     const perRow = 4 * (ropes + 8);
     return workspace + carried + logits + embedding + maxRows * perRow + constants + BUFFERS * PAGE_BYTES;
@@ -68,7 +70,7 @@ function ropeColumns(blocks: readonly Block[]): number {
 }
 
 /** Bytes of one gathered row over all tables, and the most one of them occupies as it is read. */
-function embeddingRow(block: Block, readAlignment: number): { row: number; span: number } {
+function embeddingRow(block: Block, readAlignment: number): { tables: number; row: number; span: number } {
   const rows = block.graph.ops.flatMap((op) => {
     if (op.op !== 'embed') return [];
     return opWeights(op, block.graph).flatMap((id) => {
@@ -77,8 +79,9 @@ function embeddingRow(block: Block, readAlignment: number): { row: number; span:
     });
   });
   return {
-    // Gathered tables start at multiples of 64 bytes.
-    row: rows.reduce((sum, bytes) => sum + bytes + 64, 0),
+    // Rows gathered and rows kept of a table start at multiples of 64 bytes.
+    tables: rows.length,
+    row: rows.reduce((sum, bytes) => sum + bytes, 0),
     span: Math.max(0, ...rows.map((bytes) => worstSpan(bytes, readAlignment))),
   };
 }
