@@ -1,3 +1,5 @@
+import { onAbort } from '../on-abort';
+
 /** Lets users in while the sum of what they need fits, in the order they came. */
 export class Admission {
   readonly #limit: number;
@@ -53,21 +55,20 @@ export class Admission {
       const entry = {
         need,
         enter: () => {
-          signal?.removeEventListener('abort', abort);
+          stop();
           resolve();
         },
         refuse: (reason: unknown) => {
-          signal?.removeEventListener('abort', abort);
+          stop();
           reject(reason);
         },
       };
-      const abort = () => {
+      this.#queue.push(entry);
+      const stop = onAbort(signal, () => {
         this.#queue.splice(this.#queue.indexOf(entry), 1);
         reject(signal!.reason);
         this.#admit();
-      };
-      this.#queue.push(entry);
-      signal?.addEventListener('abort', abort, { once: true });
+      });
     });
   }
 

@@ -1,4 +1,5 @@
 import { OptionError } from '@airllm/loader';
+import { onAbort } from '../on-abort';
 import { EventQueue } from './event-queue';
 import { linkSignals } from './link-signals';
 import { generateSequences, resultOf } from './return-sequences';
@@ -116,19 +117,17 @@ export class Batch<Request extends GenerateRequest = GenerateRequest>
   /** Takes requests while there is room for them, and sees their work through. Never rejects. */
   async #feed(): Promise<void> {
     this.#start = performance.now();
-    const abort = () => {
+    const stop = onAbort(this.#signal, () => {
       this.#outcomes.abort(this.#signal!.reason);
       this.#giveUp(this.#signal!.reason);
-    };
-    this.#signal?.addEventListener('abort', abort, { once: true });
-    if (this.#signal?.aborted) abort();
+    });
     const running = new Set<Promise<void>>();
     const failure = await this.#takeAll(running).then(
       () => undefined,
       (error: unknown) => ({ error }),
     );
     await Promise.all(running);
-    this.#signal?.removeEventListener('abort', abort);
+    stop();
     this.#end = performance.now();
     if (failure === undefined) this.#outcomes.close();
     else this.#outcomes.fail(failure.error);

@@ -217,3 +217,18 @@ test('disposing a model ends all that run, decode, wait for memory or for their 
   };
   expect(DisposedError.isInstance(await reasonOf(rest()))).toBe(true);
 });
+
+test('calls may share a signal, however many', async () => {
+  const warnings: string[] = [];
+  const heard = ({ name }: Error) => warnings.push(name);
+  process.on('warning', heard);
+  onTestFinished(() => {
+    process.off('warning', heard);
+  });
+  const model = await open('llama', { contextLength: 64 });
+  const { signal } = new AbortController();
+  const calls = Array.from({ length: 20 }, () => model.generate({ ids: [1], maxNewTokens: 1, signal }));
+  await Promise.all(calls);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(warnings).toEqual([]);
+});

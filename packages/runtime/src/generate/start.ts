@@ -1,5 +1,6 @@
 import { OptionError } from '@airllm/loader';
 import type { Sequence } from '../engine';
+import { onAbort } from '../on-abort';
 import { Generation } from './generation';
 import { type ResolvedGeneration, resolveGeneration } from './options';
 import { newTokenLimit, promptIds } from './prompt';
@@ -89,10 +90,8 @@ export async function runGeneration(
   generation: Generation,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const abort = () => generation.cancel(signal!.reason);
-  if (signal?.aborted) abort();
-  signal?.addEventListener('abort', abort, { once: true });
+  const stop = onAbort(signal, () => generation.cancel(signal!.reason));
   await session.scheduler.run(generation);
-  signal?.removeEventListener('abort', abort);
+  stop();
   await session.promptCaches?.save(generation);
 }
