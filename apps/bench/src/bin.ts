@@ -11,6 +11,8 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   attention: () => import('./attention'),
   batch: () => import('./batch'),
   gpu: () => import('./gpu'),
+  'prompt-cache': () => import('./prompt-cache'),
+  state: () => import('./state'),
   estimate: () => import('./estimate'),
   shard: () => import('./shard'),
   synthetic: () => import('./synthetic-bench'),
@@ -18,7 +20,9 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   // Processes that the others run.
   'batch-once': () => import('./batch-once'),
   'generate-once': () => import('./generate-once'),
+  'prompt-cache-once': () => import('./prompt-cache-once'),
   'resident-once': () => import('./resident-once'),
+  'state-once': () => import('./state-once'),
   'speculate-once': () => import('./speculate-once'),
   'node-llama-once': () => import('./node-llama-once'),
   'load-tokenizer': () => import('./load-tokenizer'),
