@@ -14,15 +14,28 @@ function tokenizerJson(vocabSize: number) {
   return { version: '1.0', added_tokens: [], model: { type: 'BPE', vocab, merges: [], unk_token: '<unk>' } };
 }
 
-test('the README’s program runs', async () => {
+async function withModel<T>(use: (cwd: string) => Promise<T>): Promise<T> {
   const cwd = await mkdtemp(join(tmpdir(), 'airllm-readme-'));
   try {
     await cp(fixture, join(cwd, 'model'), { recursive: true });
     await writeFile(join(cwd, 'model', 'tokenizer.json'), JSON.stringify(tokenizerJson(320)));
-    const [first] = readmeExamples(new URL('../README.md', import.meta.url));
-    const { stdout } = await first!.run({ cwd });
-    expect(stdout).toMatch(/\n\d+ tokens, (length|eos)\n$/);
+    return await use(cwd);
   } finally {
     await rm(cwd, { recursive: true, force: true });
   }
+}
+
+const [generating, batching] = readmeExamples(new URL('../README.md', import.meta.url));
+
+test('the README’s program runs', async () => {
+  const { stdout } = await withModel((cwd) => generating!.run({ cwd }));
+  expect(stdout).toMatch(/\n\d+ tokens, (length|eos)\n$/);
+});
+
+test('the README’s batch runs', async () => {
+  const { stdout } = await withModel((cwd) => batching!.run({ cwd }));
+  for (const prompt of ['In spring', 'In summer', 'In autumn']) {
+    expect(stdout).toMatch(new RegExp(`^${prompt} (length|eos)$`, 'm'));
+  }
+  expect(stdout).toMatch(/chosen: 'planned'/);
 });
