@@ -10,6 +10,7 @@ import { Engine, type Observer } from '../engine';
 import { loadGenerationConfig, readGenerationDefaults } from '../generate/generation-config';
 import { Scheduler } from '../generate/scheduler';
 import { DraftLength } from '../generate/speculate/draft-length';
+import { Grammars } from '../generate/structured/grammars';
 import type { Model } from '../models/model';
 import { type BuildModelOptions, buildModel } from '../models/registry';
 import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
@@ -102,7 +103,9 @@ export class AutoModel {
       const kvCacheDtype = options.kvCacheDtype ?? 'float32';
       const promptCaches = openPromptCaches({ engine, executor, kvCacheDtype, onWarning: onWarningOf(options) });
       closing.push(() => promptCaches.settle());
-      const session = { engine, scheduler, speculator, promptCaches, contextLength, ...text };
+      const { vocabSize } = model.config;
+      const grammars = new Grammars({ ...text, vocabSize });
+      const session = { engine, scheduler, speculator, promptCaches, grammars, contextLength, ...text };
       return new LanguageModel({
         info: {
           ...infoOf(dir, engine, executor, reader),

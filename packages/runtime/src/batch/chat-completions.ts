@@ -1,4 +1,5 @@
 import type { ChosenLogprob, TokenLogprob } from '../generate/logprobs';
+import type { ResponseFormat } from '../generate/structured/response-format';
 import type { GenerateRequest, GenerateResult } from '../generate/types';
 import type { ChatMessage, TokenBytes } from '../text';
 import { isJsonObject } from '../text/json-file';
@@ -15,6 +16,7 @@ export const chatCompletions: Endpoint = (body, tokens): Call => {
   body.ignore('max_tokens');
   const topLogprobs = logprobCount(body);
   const chat = chatOptions(body);
+  const responseFormat = responseFormatOf(body);
   body.only('modalities');
   body.only('audio');
   body.end();
@@ -24,6 +26,7 @@ export const chatCompletions: Endpoint = (body, tokens): Call => {
     ...(maxNewTokens === undefined ? {} : { maxNewTokens }),
     ...(topLogprobs === undefined ? {} : { topLogprobs }),
     ...(chat === undefined ? {} : { chat }),
+    ...(responseFormat === undefined ? {} : { responseFormat }),
   };
   return {
     requests: [request],
@@ -53,6 +56,25 @@ function chatMessages(body: Body): readonly ChatMessage[] {
     if (isJsonObject(message) && typeof message.role === 'string') return message as unknown as ChatMessage;
     throw badField(`messages[${i}]`, 'an object with a role', message);
   });
+}
+
+/** OpenAI's form of it, with the schema one level further down. */
+function responseFormatOf(body: Body): ResponseFormat | undefined {
+  const format = body.object('response_format');
+  switch (format?.type) {
+    case undefined:
+      if (format === undefined) return undefined;
+      break;
+    case 'text':
+    case 'json_object':
+      return { type: format.type };
+    case 'json_schema': {
+      const { json_schema: named } = format;
+      if (isJsonObject(named) && isJsonObject(named.schema)) return { type: 'json_schema', schema: named.schema };
+      throw badField('response_format.json_schema', 'an object with a schema', named);
+    }
+  }
+  throw badField('response_format', 'type text, json_object or json_schema', format);
 }
 
 function logprobCount(body: Body): number | undefined {

@@ -1,6 +1,7 @@
 import { OptionError } from '@airllm/loader';
 import { ContextLengthError, MissingTokenizerError } from '../errors';
 import { NoCandidateError } from '../generate/errors';
+import { GrammarError } from '../generate/structured/errors';
 import { ChatTemplateError, MissingChatTemplateError } from '../text';
 
 /** What is wrong with a line; becomes its answer. */
@@ -39,6 +40,7 @@ export function problemOf(error: unknown): LineProblem | undefined {
   if (error instanceof LineProblem) return error;
   if (ContextLengthError.isInstance(error)) return new LineProblem('context_length_exceeded', error.message);
   if (OptionError.isInstance(error)) return new LineProblem('invalid_request', error.message, error.option);
+  if (GrammarError.isInstance(error)) return new LineProblem('invalid_request', error.message, 'response_format');
   for (const kind of [ChatTemplateError, MissingChatTemplateError, MissingTokenizerError, NoCandidateError]) {
     if (kind.isInstance(error)) return new LineProblem('invalid_request', error.message);
   }

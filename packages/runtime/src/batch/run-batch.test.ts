@@ -154,6 +154,17 @@ describe('answers', () => {
   });
 });
 
+test('response_format is followed', async () => {
+  const schema = { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'] };
+  const found = await byId([
+    chat('a', 'x', { max_tokens: 100, response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } }),
+    chat('b', 'x', { response_format: { type: 'text' } }),
+  ]);
+  const content = (id: string) => found.get(id).response.body.choices[0].message.content;
+  expect(JSON.parse(content('a'))).toEqual({ ok: expect.any(Boolean) });
+  expect(content('b')).toHaveLength(4);
+});
+
 describe('bad lines get an error for an answer, with their number, and disturb nobody', () => {
   const body = { messages: [{ role: 'user', content: 'x' }] };
   const cases: [code: string, param: string | null, line: string | Uint8Array][] = [
@@ -181,6 +192,14 @@ describe('bad lines get an error for an answer, with their number, and disturb n
     ['invalid_request', 'stream', chat('stream', 'x', { stream: true })],
     ['invalid_request', 'top_logprobs', chat('logprobs', 'x', { top_logprobs: 1 })],
     ['invalid_request', 'numReturnSequences', chat('greedy n', 'x', { n: 2, temperature: 0 })],
+    ['invalid_request', 'response_format', chat('xml', 'x', { response_format: { type: 'xml' } })],
+    [
+      'invalid_request',
+      'response_format',
+      chat('schema', 'x', {
+        response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'odd' } } },
+      }),
+    ],
     ['invalid_request', 'bestof', chat('unknown', 'x', { bestof: 3 })],
     ['context_length_exceeded', null, text('long', 'x'.repeat(200))],
     ['context_length_exceeded', null, text('long answer', 'x', { max_tokens: 4000 })],

@@ -2,6 +2,7 @@ import { OptionError } from '@airllm/loader';
 import { generateSequences, resultOf } from './return-sequences';
 import type { GenerationSession } from './session';
 import { openGeneration, openSequenceFor, prepareRequest, runGeneration } from './start';
+import { constrained } from './structured/constrained';
 import type { GenerateRequest, GenerateResult, StreamEvent } from './types';
 
 /** Why a generation was given up whose reader left; nobody is told. */
@@ -17,10 +18,16 @@ export async function* stream(session: GenerationSession, request: GenerateReque
     const expected = '1 for a stream; generate returns several';
     throw new OptionError({ option: 'numReturnSequences', expected, found: request.numReturnSequences });
   }
-  const prepared = prepareRequest(session, request);
-  const sequence = await openSequenceFor(session, prepared);
+  const prepared = await constrained(session, prepareRequest(session, request));
+  const sequence = await openSequenceFor(session, prepared).catch((error: unknown) => {
+    prepared.release();
+    throw error;
+  });
   const generation = openGeneration(session, prepared, { sequence });
-  void runGeneration(session, generation, request.signal).then(() => sequence.dispose());
+  void runGeneration(session, generation, request.signal).then(() => {
+    sequence.dispose();
+    prepared.release();
+  });
   try {
     for await (const event of generation.events) yield event;
   } finally {

@@ -2,6 +2,7 @@ import { OptionError } from '@airllm/loader';
 import type { GenerationDefaults } from './generation-config';
 import { banSequences, banTokens } from './logits-processors';
 import type { LogitsProcessor, Sampling } from './sampling';
+import { checkedFormat, type ResponseFormat } from './structured/response-format';
 
 /** Names as in transformers' GenerationConfig, camelCased. */
 export interface SamplingOptions {
@@ -50,6 +51,15 @@ export interface LimitOptions {
   readonly stoppingCriteria?: StoppingCriteria | readonly StoppingCriteria[] | undefined;
 }
 
+/** What a text must be. */
+export interface StructureOptions {
+  /**
+   * JSON, JSON of a schema, or what a grammar allows, from the first token on; the text ends when it is whole. Tokens that
+   * would leave it are ruled out after all processors. @defaultValue anything
+   */
+  readonly responseFormat?: ResponseFormat | undefined;
+}
+
 /** What is told about each token. */
 export interface LogprobsOptions {
   /**
@@ -71,10 +81,12 @@ export interface ResolvedGeneration {
   readonly stoppingCriteria: readonly StoppingCriteria[];
   /** Undefined: nobody asked for log probabilities. */
   readonly topLogprobs: number | undefined;
+  /** Undefined: anything. */
+  readonly responseFormat: ReturnType<typeof checkedFormat>;
 }
 
 /** Everything that decides which tokens are generated. */
-export type GenerationOptions = SamplingOptions & LogitsOptions & LimitOptions & LogprobsOptions;
+export type GenerationOptions = SamplingOptions & LogitsOptions & StructureOptions & LimitOptions & LogprobsOptions;
 
 const DEFAULT_NEW_TOKENS = 256;
 /** transformers' default when sampling. */
@@ -108,7 +120,15 @@ export function resolveGeneration(
     ignoreEos: options.ignoreEos ?? false,
     stoppingCriteria: functions('stoppingCriteria', options.stoppingCriteria),
     topLogprobs: whole('topLogprobs', options.topLogprobs, 0),
+    responseFormat: structure(options),
   };
+}
+
+function structure({ responseFormat, ignoreEos }: GenerationOptions): ReturnType<typeof checkedFormat> {
+  const format = checkedFormat(responseFormat);
+  if (format === undefined || !ignoreEos) return format;
+  const expected = 'false beside responseFormat: nothing may come behind a text that is whole';
+  throw new OptionError({ option: 'ignoreEos', expected, found: ignoreEos });
 }
 
 /** In transformers' order: bad words, suppressed tokens, custom ones. */

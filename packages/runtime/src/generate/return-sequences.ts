@@ -4,6 +4,7 @@ import type { Sequence } from '../engine';
 import type { Generation } from './generation';
 import type { GenerationSession } from './session';
 import { openGeneration, openSequenceFor, type PreparedRequest, prepareRequest, runGeneration } from './start';
+import { constrained } from './structured/constrained';
 import type { GenerateRequest, GenerateResult } from './types';
 
 /**
@@ -16,13 +17,18 @@ export async function generateSequences(
   request: GenerateRequest,
   onAdmitted: () => void = () => {},
 ): Promise<readonly GenerateResult[]> {
-  const prepared = prepareRequest(session, request);
-  const count = checkedCount(request, prepared);
-  const sequence = await openSequenceFor(session, prepared);
-  onAdmitted();
-  const siblings = new Siblings(session, prepared, count);
-  await siblings.run(sequence);
-  return siblings.results;
+  const valid = prepareRequest(session, request);
+  const count = checkedCount(request, valid);
+  const prepared = await constrained(session, valid);
+  try {
+    const sequence = await openSequenceFor(session, prepared);
+    onAdmitted();
+    const siblings = new Siblings(session, prepared, count);
+    await siblings.run(sequence);
+    return siblings.results;
+  } finally {
+    prepared.release();
+  }
 }
 
 /** What `generate` makes of the texts. */

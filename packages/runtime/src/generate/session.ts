@@ -4,6 +4,7 @@ import type { GenerationDefaults } from './generation-config';
 import type { PromptCaches } from './prompt-cache/prompt-caches';
 import type { Scheduler } from './scheduler';
 import type { Speculator } from './speculate/speculation';
+import type { Grammars } from './structured/grammars';
 
 /** Everything a generation works with; what a loaded model consists of. */
 export interface GenerationSession {
@@ -14,6 +15,8 @@ export interface GenerationSession {
   readonly speculator?: Speculator | undefined;
   /** Files with keys and values of prompts. @defaultValue none: `promptCache` is refused */
   readonly promptCaches?: PromptCaches | undefined;
+  /** Follows schemas and grammars. @defaultValue nobody does: `responseFormat` is refused */
+  readonly grammars?: Grammars | undefined;
   /** Positions one sequence may have. */
   readonly contextLength: number;
   /** Absent for a folder without one: then only `ids` can be given, and no text comes back. */
