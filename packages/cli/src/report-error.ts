@@ -41,12 +41,18 @@ function describe(error: unknown, command: Command | undefined): { message: stri
       hint: `try ${flag} ${isMemory ? roomyMemory(error.floor) : error.floor}${isMemory ? ', or less --context' : ''}`,
     };
   }
-  if (AirllmError.isInstance(error)) return { message: oneLine(error.message), code: EXIT.failure };
+  if (AirllmError.isInstance(error)) {
+    const code = PASSING.has(error.code) ? EXIT.network : EXIT.failure;
+    return { message: oneLine(error.message), code };
+  }
   const message = oneLine(error instanceof Error ? error.message : String(error));
   // The system's errors name the file; anything else is our mistake, and its place will be asked for.
   if (typeof (error as { syscall?: unknown } | null)?.syscall === 'string') return { message, code: EXIT.failure };
   return { message, code: EXIT.failure, hint: 'this may be a fault of airllm; --debug shows where it happened' };
 }
+
+/** What may be over when the same command is run again. */
+const PASSING: ReadonlySet<string> = new Set(['ERR_HUB_UNAVAILABLE', 'ERR_HUB_RATE_LIMIT']);
 
 /** `--weights-memory` for the library's `weightsMemory`. */
 function flagFor(option: string, command: Command | undefined): string {

@@ -20,9 +20,9 @@ const stateArgs: OptionGroup<typeof stateOptions> = { title: 'State', options: s
 export const inspect = defineCommand({
   name: 'inspect',
   summary: 'Says what a model is, without reading a weight.',
-  positionals: [{ name: 'model', help: 'Folder or repository id in the cache; config.json and an index are enough.' }],
+  positionals: [{ name: 'model', help: 'Folder or repository id; config.json and an index are enough.' }],
   details: [
-    'Figures come from config.json, from the index, and from the headers of the weights where these are here. What is not exact is marked ≈: parameters of model types that airllm cannot run yet are estimated from sizes and dtype.',
+    'Figures come from config.json, from the index, and from the headers of the weights, of which those of a repository are fetched in ranges, a few hundred kB at most. What is not exact is marked ≈: parameters of model types that airllm cannot run yet are estimated from sizes and dtype.',
     'The state is what a sequence keeps between tokens, in float32: 2 · length · layers · kv heads · head dim · 4 bytes. A sliding window ends its growth.',
   ],
   examples: [

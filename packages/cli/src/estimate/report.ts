@@ -1,4 +1,5 @@
 import type { PlanSummary } from '@airllm/runtime';
+import type { DownloadFacts } from '../model-files';
 import { table } from '../output/table';
 import { formatBytes, formatCount, formatExact, roomyMemory } from '../output/units';
 import { type SpeedReport, speedRows } from './speed';
@@ -8,6 +9,10 @@ export interface EstimateReport extends PlanSummary {
   readonly dir: string;
   readonly modelType: string;
   readonly parameters: number;
+  /** What is to be downloaded first; null where nothing is. */
+  readonly download: DownloadFacts | null;
+  /** Of the copy that a conversion would write before the model can run. */
+  readonly convertedBytes: number;
   /** Granted to the whole process. */
   readonly memory: number | undefined;
   /** Granted to weights alone. */
@@ -37,6 +42,7 @@ export function estimateText(report: EstimateReport): string {
         ];
   return table([
     ['model', `${report.modelType}, ${formatCount(report.parameters)} parameters, ${formatBytes(report.weights)}`],
+    ...downloadRows(report.download, report.convertedBytes),
     ['granted', granted(report)],
     [
       'pinned',
@@ -71,6 +77,20 @@ export function deviceRows(device: PlanSummary['device']): [string, string][] {
       `${formatBytes(total)} of ${formatBytes(limit)}: ${formatBytes(weights)} weights, ${formatBytes(state)} state, ` +
         `${formatBytes(activations)} activations, ${formatBytes(staging)} uploads`,
     ],
+  ];
+}
+
+/** What has to come, and whether there is room for it. */
+export function downloadRows(download: DownloadFacts | null, convertedBytes = 0): [string, string][] {
+  if (download === null) return [];
+  const { files, total, bytes, free } = download;
+  const here = total === bytes ? '' : `, of which ${formatBytes(total - bytes)} are here`;
+  const copy = convertedBytes === 0 ? '' : `, ${formatBytes(convertedBytes)} of it for a conversion`;
+  const needed = bytes + convertedBytes;
+  const enough = needed <= free ? '' : `: ${formatBytes(needed - free)} too little`;
+  return [
+    ['download', `${formatBytes(total)} in ${formatExact(files)} files${here}`],
+    ['disk', `${formatBytes(needed)} needed${copy}, ${formatBytes(free)} free${enough}`],
   ];
 }
 

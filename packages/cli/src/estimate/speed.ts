@@ -42,7 +42,9 @@ interface EstimateSpeedOptions {
   readonly plan: Plan;
   readonly model: Model;
   /** Where the weights are; undefined where they are not here. */
-  readonly dir: string | undefined;
+  readonly dir?: string | undefined;
+  /** Whether a file may be written there to measure by. */
+  readonly writeTemporary?: boolean | undefined;
   readonly executor: Executor;
   /** What computes on a device, where the plan has one. */
   readonly device: Executor | undefined;
@@ -58,13 +60,13 @@ interface EstimateSpeedOptions {
  * here or too small to measure by, and no speed was given.
  */
 export async function estimateSpeed(options: EstimateSpeedOptions): Promise<SpeedReport | null> {
-  const { plan, model, executor, device, reader, disk, signal } = options;
+  const { plan, model, executor, device, reader, disk, writeTemporary, signal } = options;
   if (options.skipMeasuring) return disk === undefined ? null : speedOf(plan, model, diskAlone(disk));
   const dir = plan.bytes.weights < LEAST_WEIGHTS ? undefined : options.dir;
   if (disk === undefined && dir === undefined) return null;
   const dtype = weightDType(model);
   const measured = { executor, device: plan.device === null ? undefined : device, dtypes: [dtype], signal };
-  const machine = await measureMachine({ ...(disk === undefined ? { dir } : {}), ...measured });
+  const machine = await measureMachine({ ...(disk === undefined ? { dir, writeTemporary } : {}), ...measured });
   const rate = disk ?? driveRate(machine.drive, reader);
   return rate === undefined ? null : speedOf(plan, model, passSpeeds(machine, dtype, rate));
 }

@@ -1,5 +1,6 @@
 import { type ModelDescription, needsConversion, stateBytesAt } from '@airllm/runtime';
-import type { ModelFiles } from '../model-files';
+import { downloadRows } from '../estimate/report';
+import type { DownloadFacts, ModelFiles } from '../model-files';
 import { table } from '../output/table';
 import { formatBytes, formatCount, formatExact } from '../output/units';
 
@@ -15,6 +16,8 @@ export interface InspectReport extends ModelDescription {
   readonly storedBytes: number | null;
   /** Whether the stored layout cannot be computed with, so that it is rewritten once before it runs. */
   readonly needsConversion: boolean;
+  /** What is to be downloaded; null where nothing is. */
+  readonly download: DownloadFacts | null;
   /** Of the state at `length` positions. */
   readonly stateSize: { readonly length: number; readonly bytes: number; readonly exact: boolean } | undefined;
 }
@@ -23,7 +26,7 @@ const DEFAULT_LENGTH = 4096;
 
 /** What files and configuration say of a model. */
 export function inspectReport(
-  { dir, config, source, totalBytes }: ModelFiles,
+  { dir, config, source, totalBytes, download }: ModelFiles,
   description: ModelDescription,
   contextLength?: number,
 ): InspectReport {
@@ -37,6 +40,7 @@ export function inspectReport(
     tensors: source?.tensors.size,
     storedBytes: totalBytes,
     needsConversion: source !== null && needsConversion(source),
+    download,
     ...description,
     stateSize: state && { length, bytes: stateBytesAt(state, length), exact: state.exact },
   };
@@ -55,6 +59,7 @@ export function inspectText(report: InspectReport): string {
     ['architecture', architecture(report)],
     ['parameters', parameters(report.parameters)],
     ['weights', weights(report)],
+    ...downloadRows(report.download),
     ...conversionRows(report),
     ['dtypes', dtypes(report)],
     ['layers', layers(report)],
@@ -84,7 +89,7 @@ function parameters(found: InspectReport['parameters']): string {
 
 function weights({ weightBytes, layout, files, tensors }: InspectReport): string {
   const bytes = weightBytes === undefined ? '?' : `${weightBytes.exact ? '' : '≈ '}${formatBytes(weightBytes.count)}`;
-  if (layout === 'absent') return `${bytes}, not (all) in this folder`;
+  if (layout === 'absent') return `${bytes}, not (all) here`;
   return `${bytes} in ${files} ${files === 1 ? 'file' : 'files'} (${layout}), ${formatExact(tensors ?? 0)} tensors`;
 }
 

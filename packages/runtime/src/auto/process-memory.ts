@@ -17,7 +17,12 @@ export async function processBytes(dir: string): Promise<number> {
     ({ size }) => size,
     () => 0,
   );
-  return process.memoryUsage.rss() + TOKENIZER_FACTOR * tokenizer + HEADROOM;
+  return process.memoryUsage.rss() + tokenizerMemory(tokenizer) + HEADROOM;
+}
+
+/** Bytes that a tokenizer takes at most while it is loaded, told by the bytes of its tokenizer.json. */
+export function tokenizerMemory(fileBytes: number): number {
+  return TOKENIZER_FACTOR * fileBytes;
 }
 
 /**
