@@ -1,4 +1,5 @@
-import type { LogitsOptions, LogprobsOptions } from '@airllm/runtime';
+import { readFileSync } from 'node:fs';
+import type { LogitsOptions, LogprobsOptions, ResponseFormat, StructureOptions } from '@airllm/runtime';
 import { UsageError } from '../errors';
 import { type Covers, number, type Option, type OptionGroup } from './option';
 
@@ -25,16 +26,31 @@ const biases: Option<ReadonlyMap<number, number>> = {
     ),
 };
 
+const format: Option<ResponseFormat> = {
+  name: 'json-schema',
+  value: '<file>',
+  help: 'Answer in JSON that this JSON Schema allows. Needs the package @mlc-ai/web-xgrammar.',
+  parse: (texts, flag) => {
+    const file = texts.at(-1)!;
+    try {
+      return { type: 'json_schema', schema: JSON.parse(readFileSync(file, 'utf8')) };
+    } catch (error) {
+      throw new UsageError(`${flag}: expected a file with a JSON Schema: ${file}: ${(error as Error).message}`);
+    }
+  },
+};
+
 const options = {
   logitBias: biases,
   bannedTokens: ids,
+  responseFormat: format,
   topLogprobs: number({
     value: '<n>',
     help: 'With --json: log probabilities of each token and of the n most likely ones at its place.',
   }),
   badWordsIds: { declined: 'lists of lists of ids need JSON' },
   logitsProcessor: { declined: 'a function' },
-} satisfies Covers<LogitsOptions & LogprobsOptions>;
+} satisfies Covers<LogitsOptions & LogprobsOptions & StructureOptions>;
 
 /** What is done to the scores of tokens, and what is told about them. */
 export const logitsArgs: OptionGroup<typeof options> = { title: 'Tokens', options };
