@@ -25,7 +25,7 @@ async function withModel<T>(use: (cwd: string) => Promise<T>): Promise<T> {
   }
 }
 
-const [generating, batching] = readmeExamples(new URL('../README.md', import.meta.url));
+const [generating, batching, answering] = readmeExamples(new URL('../README.md', import.meta.url));
 
 test('the README’s program runs', async () => {
   const { stdout } = await withModel((cwd) => generating!.run({ cwd }));
@@ -38,4 +38,17 @@ test('the README’s batch runs', async () => {
     expect(stdout).toMatch(new RegExp(`^${prompt} (length|eos)$`, 'm'));
   }
   expect(stdout).toMatch(/chosen: 'planned'/);
+});
+
+test('the README’s file of requests is answered, once', async () => {
+  const lines = [
+    '{',
+    JSON.stringify({ custom_id: 'a', method: 'POST', url: '/v1/completions', body: { prompt: 'x' } }),
+  ];
+  const [first, second] = await withModel(async (cwd) => {
+    await writeFile(join(cwd, 'in.jsonl'), lines.join('\n'));
+    return [await answering!.run({ cwd }), await answering!.run({ cwd })];
+  });
+  expect(first.stdout).toMatch(/^null the line is not valid JSON: .*\na done\n$/);
+  expect(second.stdout).toBe('');
 });
