@@ -119,21 +119,19 @@ export class Generation {
     if (!this.#ended) this.#drafts = drafted.slice(0, room);
   }
 
-  /** The next rows, at most so many, with places for them. The last token's and those of drafts want logits. */
+  /** The next rows, at most so many. The last token's and those of drafts want logits. */
   rows(most: number): Row[] {
     const { sequence } = this;
     const { history } = this.#transcript;
     const ids = this.#drafts.length === 0 ? history : [...history, ...this.#drafts];
     const from = sequence.length;
-    const rows = ids.slice(from, from + most).map((input, i) => ({
+    return ids.slice(from, from + most).map((input, i) => ({
       sequence,
       position: from + i,
       input,
       ropeLength: Math.max(this.#promptLength, from + i + 1),
       wantsLogits: from + i >= history.length - 1,
     }));
-    sequence.reserve(from + rows.length);
-    return rows;
   }
 
   /** Takes the logits of the rows that wanted them, in order: each row's token, as long as the next row's was drafted right. */

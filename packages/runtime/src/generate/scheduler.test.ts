@@ -232,3 +232,18 @@ test('calls may share a signal, however many', async () => {
   await new Promise((resolve) => setImmediate(resolve));
   expect(warnings).toEqual([]);
 });
+
+test('prompts past narrow windows find their places pass by pass, alone and in company', async () => {
+  const ids = Array.from({ length: 200 }, (_, i) => (i * 37 + 5) % 200);
+  const request = { ids, maxNewTokens: 4, ignoreEos: true };
+  const roomy = await open('gemma3_text');
+  const { ids: expected } = await roomy.generate(request);
+  const { floor, bytes } = roomy.info.plan;
+  for (const share of [0, 0.5, 0.9]) {
+    const weightsMemory = Math.ceil(floor.weightsMemory + share * (bytes.weights - floor.weightsMemory));
+    const model = await open('gemma3_text', { contextLength: 2 * 224, maxRows: 16, weightsMemory });
+    expect((await model.generate(request)).ids).toEqual(expected);
+    const both = await Promise.all([model.generate(request), model.generate(request)]);
+    expect(both.map(({ ids }) => ids)).toEqual([expected, expected]);
+  }
+});

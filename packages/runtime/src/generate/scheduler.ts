@@ -92,7 +92,7 @@ export class Scheduler {
       this.#limits(ready),
     );
     return ready.flatMap((generation, i) => {
-      const rows = shares[i]! > 0 ? rowsOf(generation, shares[i]!) : [];
+      const rows = shares[i]! > 0 ? rowsOf(generation, shares[i]!, ready.length > 1) : [];
       return rows.length > 0 ? [{ generation, rows }] : [];
     });
   }
@@ -203,9 +203,13 @@ export class Scheduler {
 
 // What goes wrong with one generation is its own matter.
 
-function rowsOf(generation: Generation, most: number): readonly Row[] {
+function rowsOf(generation: Generation, most: number, inCompany: boolean): readonly Row[] {
   try {
-    return generation.rows(most);
+    const rows = generation.rows(most);
+    // Places for them are made here, so that a lack of them is not the others' trouble. One that is alone may have rows
+    // for several passes: they find their places pass by pass.
+    if (inCompany) generation.sequence.reserve(generation.sequence.length + rows.length);
+    return rows;
   } catch (error) {
     generation.fail(error);
     return [];
