@@ -15,6 +15,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   state: () => import('./state'),
   estimate: () => import('./estimate'),
   shard: () => import('./shard'),
+  download: () => import('./download'),
   synthetic: () => import('./synthetic-bench'),
   speculate: () => import('./speculate'),
   // Processes that the others run.
@@ -28,6 +29,8 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   'load-tokenizer': () => import('./load-tokenizer'),
   'memory-rate': () => import('./memory-rate'),
   'predict-once': () => import('./predict-once'),
+  'serve-hub': () => import('./serve-hub'),
+  'pull-once': () => import('./pull-once'),
   'raw-read': () => import('./raw-read'),
 };
 
