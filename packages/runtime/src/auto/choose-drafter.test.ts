@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { OptionError } from '@airllm/loader';
+import { DisposedError, OptionError } from '@airllm/loader';
 import { describe, expect, test } from 'vitest';
 import { haveShared, shared } from '../testing/shared';
 import { temporaryFolder } from '../testing/temporary';
@@ -119,4 +119,14 @@ test('an aborted call leaves drafter and model as they were', async () => {
   })();
   await expect(aborted).rejects.toBe(reason);
   expect((await model.generate(request)).ids).toEqual(expected.ids);
+});
+
+test('a model that is disposed while something is drafted ends the call with that error', async () => {
+  const { model } = await open(fixture, { draftModel: fixture });
+  const cut = (async () => {
+    for await (const _ of model.stream(request)) void model.dispose();
+  })();
+  const error = await cut.catch((reason) => reason);
+  expect(DisposedError.isInstance(error)).toBe(true);
+  await model.dispose();
 });

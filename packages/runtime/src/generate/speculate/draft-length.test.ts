@@ -47,6 +47,18 @@ test('a costly drafter that does not pay is asked again now and then, ever more 
   expect(asked.length).toBeLessThan(8);
 });
 
+test('where many texts share a pass, all of them draft, and what that takes counts', () => {
+  const times = new PassTimes();
+  // Beyond 40 rows the drive no longer sets the time.
+  for (const rows of [1, 40, 80, 160])
+    times.add({ rows, seconds: Math.max(1, rows / 40), waitSeconds: rows > 40 ? 0 : 0.2 });
+  const length = (rows: number) => new DraftLength(times, lookup).next({ ...room, rows });
+  expect(length(1)).toBe(15);
+  expect(length(8)).toBeLessThan(8);
+  expect(length(8)).toBeGreaterThan(1);
+  expect(length(40)).toBe(0);
+});
+
 test('a disturbed measurement is found out', () => {
   const times = new PassTimes();
   times.add({ rows: 1, seconds: 1, waitSeconds: 0 });

@@ -7,7 +7,7 @@ export interface LengthRequest {
   readonly trust: number;
   /** Most tokens that could be drafted. */
   readonly room: number;
-  /** Rows of the pass beside the drafted ones. */
+  /** Rows of the pass beside the drafted ones: one of each text, and all texts are taken to draft alike. */
   readonly rows: number;
 }
 
@@ -60,9 +60,9 @@ export class DraftLength {
         most: room,
         acceptance: this.#acceptance.of(trust),
         passSeconds,
-        draftSeconds: median(this.#draftSeconds),
+        draftSeconds: rows * median(this.#draftSeconds),
       });
-    const measured = best((drafted) => this.#times.seconds(rows + drafted)!);
+    const measured = best((drafted) => this.#times.seconds(rows * (1 + drafted))!);
     if (measured > 0) return this.#go(measured);
     // How good a costly drafter is shows only when it is asked.
     const plain = this.#times.seconds(rows)!;

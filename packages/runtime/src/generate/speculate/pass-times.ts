@@ -20,18 +20,16 @@ const ASSUMED_ROW_SHARE = 0.02;
 export class PassTimes {
   /** Seconds of computing by number of rows, the latest last. */
   readonly #computing = new Map<number, number[]>();
+  /** Counts of rows that were timed, ascending. */
+  #known: number[] = [];
   /** Seconds of the latest passes that waited; 0 for those that did not. */
   readonly #waiting: number[] = [];
 
-  /** Counts of rows that were timed, ascending. */
-  get #known(): number[] {
-    return [...this.#computing.keys()].sort((a, b) => a - b);
-  }
-
   add({ rows, seconds, waitSeconds }: PassTime): void {
     const times = this.#computing.get(rows) ?? [];
-    this.#computing.set(rows, times);
     remember(times, seconds - waitSeconds);
+    if (!this.#computing.has(rows)) this.#known = [...this.#known, rows].sort((a, b) => a - b);
+    this.#computing.set(rows, times);
     remember(this.#waiting, waitSeconds > WAITING_SHARE * seconds ? seconds : 0);
   }
 
