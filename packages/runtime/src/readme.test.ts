@@ -25,7 +25,7 @@ async function withModel<T>(use: (cwd: string) => Promise<T>): Promise<T> {
   }
 }
 
-const [generating, batching, answering] = readmeExamples(new URL('../README.md', import.meta.url));
+const [generating, batching, answering, caching] = readmeExamples(new URL('../README.md', import.meta.url));
 
 test('the README’s program runs', async () => {
   const { stdout } = await withModel((cwd) => generating!.run({ cwd }));
@@ -51,4 +51,9 @@ test('the README’s file of requests is answered, once', async () => {
   });
   expect(first.stdout).toMatch(/^null the line is not valid JSON: .*\na done\n$/);
   expect(second.stdout).toBe('');
+});
+
+test('the README’s document is read once', async () => {
+  const { stdout } = await withModel((cwd) => caching!.run({ cwd }));
+  expect(stdout).toMatch(/^0 of 1\d\d tokens were known\n128 of 1\d\d tokens were known\n$/);
 });
