@@ -31,7 +31,7 @@ export function planLine({ info }: LanguageModel, granted: Granted): string {
   return [
     `${info.modelType} ${formatCount(info.parameterCount)}`,
     `${info.executor} ${info.isa}, ${info.computeDtype}, ${info.threads} ${info.threads === 1 ? 'thread' : 'threads'}`,
-    `context ${info.contextLength}${info.kvCacheDtype === 'float32' ? '' : ` in ${info.kvCacheDtype}`}`,
+    `context ${info.contextLength}${info.kvCacheDtype === 'float32' ? '' : ` in ${info.kvCacheDtype}`}${onDisk}`,
     ...placed,
     weights + (grant === '' ? '' : ` (${grant} granted)`),
   ].join(' · ');
