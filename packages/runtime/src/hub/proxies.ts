@@ -1,4 +1,4 @@
-import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 
 /** The proxies that the environment names, read now; curl's rules. Small letters go first, as everywhere. */
 export interface ProxySettings {
@@ -46,7 +46,8 @@ export class Connections {
 
   constructor(private readonly options: Agent.Options) {}
 
-  for(address: URL): Dispatcher {
+  async for(address: URL): Promise<Dispatcher> {
+    const { Agent, ProxyAgent } = await import('undici');
     const proxy = proxyFor(address, this.#proxies);
     const key = proxy ?? '';
     const known = this.#agents.get(key);

@@ -1,4 +1,4 @@
-import { type Dispatcher, errors, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import { shownUrl } from './errors';
 import { Connections } from './proxies';
 
@@ -42,8 +42,10 @@ export class Transport {
 
   async request(url: string, { method = 'GET', headers = {}, signal }: HubRequest = {}): Promise<HubResponse> {
     signal?.throwIfAborted();
+    // Loading it takes as long as the rest of this package, and most processes never ask a Hub.
+    const { request } = await import('undici');
     const response = await request(url, {
-      dispatcher: this.#connections.for(new URL(url)),
+      dispatcher: await this.#connections.for(new URL(url)),
       method,
       signal: signal ?? null,
       headers: { 'user-agent': '@airllm/runtime', ...headers, ...this.#authorization(url) },
@@ -72,11 +74,9 @@ function flat(headers: Record<string, string | string[] | undefined>): Record<st
 
 /** What went wrong on the way, in words without addresses' queries. */
 export function networkReason(error: unknown): string {
-  if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError) {
-    return 'the connection stalled';
-  }
-  if (error instanceof errors.ConnectTimeoutError) return 'no connection in time';
   const { code, hostname } = error as { code?: string; hostname?: string };
+  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') return 'the connection stalled';
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'no connection in time';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `the name ${hostname ?? 'of the host'} is not known`;
   if (code === 'ECONNREFUSED') return 'the connection was refused';
   if (code === 'ECONNRESET' || code === 'UND_ERR_SOCKET') return 'the connection was cut';
@@ -86,9 +86,9 @@ export function networkReason(error: unknown): string {
 
 /** Whether trying again can help: what the network or a busy server does, not a bug. */
 export function isNetworkError(error: unknown): boolean {
-  if (error instanceof errors.UndiciError) return !(error instanceof errors.InvalidArgumentError);
   const { code, syscall } = error as { code?: string; syscall?: string };
   if (typeof code !== 'string') return false;
+  if (code.startsWith('UND_ERR')) return code !== 'UND_ERR_INVALID_ARG';
   return (
     /^(ECONN|ENET|EHOST|ETIMEDOUT|EPIPE|EAI_AGAIN|ENOTFOUND|HPE_|ERR_SSL|ERR_TLS|ERR_STREAM_PREMATURE)/.test(code) ||
     syscall === 'connect'

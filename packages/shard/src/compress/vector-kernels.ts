@@ -61,8 +61,11 @@ function total(accumulators: number): Code {
 
 const square = (local: number): Code => mul(get(local), get(local));
 
-/** Parameters are addresses (i32) and numbers (f32); a block is 64 float32 at an address. */
-const FUNCTIONS: readonly FunctionSpec[] = [
+/**
+ * Parameters are addresses (i32) and numbers (f32); a block is 64 float32 at an address. Put together when they are
+ * wanted: whoever only loads this package should not wait for it.
+ */
+const functions = (): readonly FunctionSpec[] => [
   {
     // range(weights, result): its smallest and largest numbers, or 0 where none is below or above it; returns Σ weight²,
     // which is not finite if one of them is not.
@@ -256,7 +259,7 @@ function joinedHalves(local: number): Code {
   return and(or(get(local), shiftRight16(get(local), 4)), splatI16(i32(255)));
 }
 
-/** What {@link FUNCTIONS} are called as. Addresses are bytes in `memory`. */
+/** What {@link functions} are called as. Addresses are bytes in `memory`. */
 export interface VectorKernels {
   readonly memory: { readonly buffer: ArrayBuffer };
   range(weights: number, result: number): number;
@@ -288,5 +291,5 @@ interface Wasm {
 /** Compiles them, in about a millisecond. */
 export function vectorKernels(): VectorKernels {
   const { Module, Instance } = (globalThis as unknown as { WebAssembly: Wasm }).WebAssembly;
-  return new Instance(new Module(assemble(FUNCTIONS, 1))).exports as VectorKernels;
+  return new Instance(new Module(assemble(functions(), 1))).exports as VectorKernels;
 }
