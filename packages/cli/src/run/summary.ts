@@ -21,7 +21,8 @@ export function planLine({ info }: LanguageModel, granted: Granted): string {
       : `${formatBytes(held)} of ${formatBytes(bytes.weights)} of weights stay in memory, ` +
         `${formatBytes(plan.streamedBytes)} streamed per token`;
   const grant = grantOf(granted);
-  const { device } = summarisePlan(plan);
+  const { device, diskState } = summarisePlan(plan);
+  const onDisk = diskState === null ? '' : `, up to ${formatBytes(diskState.bytes)} of it on disk`;
   const placed =
     device === null
       ? []
