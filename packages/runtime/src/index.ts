@@ -39,6 +39,7 @@ export {
   type Row,
   Sequence,
   type Span,
+  type StateBlocks,
   type StepOptions,
   Streamer,
   type Track,
