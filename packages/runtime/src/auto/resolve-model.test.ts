@@ -1,8 +1,11 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { OptionError } from '@airllm/loader';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ModelNotFoundError } from '../errors';
+import { type PullProgress, RepositoryNotFoundError } from '../hub';
+import { HubServer, patternContent } from '../testing/hub-server';
 import { resolveModel } from './resolve-model';
 
 const COMMIT = '0123456789abcdef0123456789abcdef01234567';
@@ -67,5 +70,78 @@ describe('a repository id', () => {
       const found = resolveModel('org/name', { revision });
       await expect(found, revision).rejects.toSatisfy(ModelNotFoundError.isInstance);
     }
+  });
+});
+
+describe('a repository that is not in the cache', () => {
+  const FILES = {
+    'config.json': '{}',
+    'tokenizer.json': '{}',
+    'model.safetensors': patternContent(1_500_000, 8),
+    'model-Q4_0.gguf': patternContent(1000, 9),
+    'model-Q8_0.gguf': patternContent(2000, 10),
+  };
+  let server: HubServer;
+
+  beforeAll(async () => {
+    server = await HubServer.start();
+    await server.addRepo('org/remote', FILES);
+  });
+  afterAll(() => server.close());
+  beforeEach(() => {
+    vi.stubEnv('HF_ENDPOINT', server.url);
+    vi.stubEnv('HF_HUB_OFFLINE', '0');
+    vi.stubEnv('no_proxy', '*');
+    server.requests.length = 0;
+  });
+
+  test('is downloaded, and found there afterwards without asking the network', async () => {
+    const events: PullProgress[] = [];
+    const found = await resolveModel('org/remote', { onProgress: (event) => events.push(event) });
+    expect(found).toMatchObject({
+      repo: 'org/remote',
+      dir: join(cache, 'models--org--remote', 'snapshots', found.commit!),
+    });
+    expect((await readdir(found.dir)).sort()).toEqual(['config.json', 'model.safetensors', 'tokenizer.json']);
+    expect(events.at(-1)).toMatchObject({ filesDone: 3, secondsLeft: 0 });
+    const asked = server.requests.length;
+    expect(await resolveModel('org/remote')).toEqual(found);
+    expect(await resolveModel(`org/remote@${found.commit}`)).toEqual(found);
+    expect(server.requests.length).toBe(asked);
+  });
+
+  test('is completed when a file with weights is missing', async () => {
+    const { dir } = await resolveModel('org/remote');
+    await rm(join(dir, 'model.safetensors'));
+    await resolveModel('org/remote');
+    expect((await stat(join(dir, 'model.safetensors'))).size).toBe(1_500_000);
+  });
+
+  test('gives the GGUF file that was asked for', async () => {
+    const found = await resolveModel('org/remote', { quantisation: 'Q8_0' });
+    expect(found.file).toBe(join(found.dir, 'model-Q8_0.gguf'));
+    expect((await readdir(found.dir)).filter((name) => /safetensors|Q4/.test(name))).toEqual([]);
+    await resolveModel('org/remote', { quantisation: 'Q4_0' });
+    // Two are there now, and neither was named.
+    await expect(resolveModel('org/remote', { weights: 'gguf' })).rejects.toSatisfy(OptionError.isInstance);
+  });
+
+  test('is not asked for when the network is not to be used', async () => {
+    await expect(resolveModel('org/remote', { offline: true })).rejects.toSatisfy(ModelNotFoundError.isInstance);
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    await expect(resolveModel('org/nane')).rejects.toThrow(/did you mean org\/name/);
+    expect(server.requests).toEqual([]);
+  });
+
+  test('and not on the Hub is refused', async () => {
+    await expect(resolveModel('org/nane')).rejects.toSatisfy(RepositoryNotFoundError.isInstance);
+  });
+
+  test('is taken as it is where it can be run and the Hub cannot be reached', async () => {
+    const { dir } = await resolveModel('org/remote');
+    await rm(join(dir, 'tokenizer.json'));
+    await server.close();
+    vi.stubEnv('HF_ENDPOINT', 'http://127.0.0.1:9');
+    expect((await resolveModel('org/remote')).dir).toBe(dir);
   });
 });

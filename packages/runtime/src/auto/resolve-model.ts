@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { OptionError } from '@airllm/loader';
 import { ModelNotFoundError } from '../errors';
 import {
   type CachedSnapshot,
@@ -90,7 +91,10 @@ export async function lookUpModel(
   if (!REVISION.test(revision)) throw new ModelNotFoundError({ source, reason: `${revision} cannot be a revision` });
   const layout = new CacheLayout(options.cacheDir ?? hubCache(), repo);
   const cached = await findCached(layout, revision, options, options.signal);
-  if (cached && (cached.isComplete || isOffline(options.offline))) return { here: resolved(repo, cached) };
+  if (cached && (cached.isComplete || isOffline(options.offline))) {
+    if (OptionError.isInstance(cached.problem)) throw cached.problem;
+    return { here: resolved(repo, cached) };
+  }
   if (isOffline(options.offline)) throw await notFound(source, layout, revision);
   return { repo, revision, layout, cached };
 }

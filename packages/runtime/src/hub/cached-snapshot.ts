@@ -1,5 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
+import { OptionError } from '@airllm/loader';
 import type { CacheLayout } from './cache-layout';
 import { type ChooseOptions, chooseFiles } from './choose-files';
 import { RepositoryFileError } from './errors';
@@ -15,6 +16,8 @@ export interface CachedSnapshot {
   readonly weights: readonly string[] | undefined;
   /** Whether all that a run needs is there, as far as the files themselves tell. */
   readonly isComplete: boolean;
+  /** Why there are no weights. */
+  readonly problem?: RepositoryFileError | OptionError;
 }
 
 const TOKENIZER = /^(tokenizer|tokenizer_config|vocab|merges|tekken)\.|\.(model|tiktoken)$/;
@@ -39,8 +42,10 @@ export async function findCached(
     const isComplete = has(/\.gguf$/) || (has(/^config\.json$/) && has(TOKENIZER));
     return { dir, commit, weights, isComplete };
   } catch (error) {
-    if (!RepositoryFileError.isInstance(error)) throw error;
-    return { dir, commit, weights: undefined, isComplete: false };
+    // Another quantisation than the one that is named may be here.
+    const isAbsent = options.quantisation !== undefined && OptionError.isInstance(error);
+    if (!RepositoryFileError.isInstance(error) && !isAbsent) throw error;
+    return { dir, commit, weights: undefined, isComplete: false, problem: error };
   }
 }
 

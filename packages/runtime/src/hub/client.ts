@@ -13,6 +13,8 @@ import type { Hub, HubCallOptions, HubFile, HubFileAddress, HubModelInfo, HubOpt
 export const REPO_ID = /^(?!.*(--|\.\.))(?:[\w.-]+\/)?[\w.-]+$/;
 const MAX_SMALL_FILE = 64 * 2 ** 20;
 const MAX_REDIRECTS = 5;
+/** Before anything has come, nothing is lost: who has no network should hear it within seconds. */
+const FIRST_ATTEMPTS = 4;
 
 /** A client of the Hub that the options or the environment name. It holds connections until closed. */
 export async function openHub(options: HubOptions = {}): Promise<Hub> {
@@ -130,8 +132,13 @@ export class HubClient implements Hub {
   }
 
   /** Does something until it succeeds, with pauses between attempts. */
-  async attempts<T>(signal: AbortSignal | undefined, url: string, attempt: () => Promise<T>): Promise<T> {
-    const patience = this.patience(signal);
+  async attempts<T>(
+    signal: AbortSignal | undefined,
+    url: string,
+    attempt: () => Promise<T>,
+    most = Infinity,
+  ): Promise<T> {
+    const patience = this.patience(signal, most);
     for (;;) {
       try {
         return await attempt();
@@ -141,8 +148,10 @@ export class HubClient implements Hub {
     }
   }
 
-  patience(signal: AbortSignal | undefined): Patience {
-    return new Patience(this.settings.retry, { token: this.settings.token !== undefined, signal });
+  patience(signal: AbortSignal | undefined, most = Infinity): Patience {
+    const { retry, token } = this.settings;
+    const attempts = Math.min(retry.attempts, most);
+    return new Patience({ ...retry, attempts }, { token: token !== undefined, signal });
   }
 
   /**
@@ -199,23 +208,31 @@ export class HubClient implements Hub {
   #fetch(asked: Asked, signal: AbortSignal | undefined): typeof fetch {
     return async (input) => {
       const url = input instanceof Request ? input.url : String(input);
-      return this.attempts(signal, url, async () => {
-        let address = url;
-        for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-          const response = await this.#transport.request(address, { headers: { accept: 'application/json' }, signal });
-          const next = response.headers.location;
-          if (response.status >= 300 && response.status < 400 && next !== undefined) {
-            await response.body.dump();
-            // A renamed repository.
-            address = new URL(next, address).href;
-            continue;
+      return this.attempts(
+        signal,
+        url,
+        async () => {
+          let address = url;
+          for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+            const response = await this.#transport.request(address, {
+              headers: { accept: 'application/json' },
+              signal,
+            });
+            const next = response.headers.location;
+            if (response.status >= 300 && response.status < 400 && next !== undefined) {
+              await response.body.dump();
+              // A renamed repository.
+              address = new URL(next, address).href;
+              continue;
+            }
+            if (response.status >= 400) await this.#refuse(response, asked, address);
+            const body = decoded(response, await collect(response, MAX_SMALL_FILE));
+            return jsonResponse(body, response);
           }
-          if (response.status >= 400) await this.#refuse(response, asked, address);
-          const body = decoded(response, await collect(response, MAX_SMALL_FILE));
-          return jsonResponse(body, response);
-        }
-        throw new Passing({ url: shownUrl(url), reason: 'too many redirects' });
-      });
+          throw new Passing({ url: shownUrl(url), reason: 'too many redirects' });
+        },
+        FIRST_ATTEMPTS,
+      );
     };
   }
 

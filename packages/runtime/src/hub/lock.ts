@@ -72,7 +72,7 @@ interface Holder {
   readonly host: string;
 }
 
-async function trySoft(file: string): Promise<FileLock | null> {
+export async function trySoft(file: string): Promise<FileLock | null> {
   const owner = `${file}.owner`;
   try {
     await writeFile(owner, JSON.stringify({ pid: process.pid, host: hostname() } satisfies Holder), { flag: 'wx' });

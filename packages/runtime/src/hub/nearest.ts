@@ -5,8 +5,10 @@ export function nearestNames(name: string, names: readonly string[], count = 3):
   return names
     .map((each) => {
       const other = each.toLowerCase();
-      const distance = Math.min(editDistance(wanted, other), editDistance(last, other.split('/').at(-1) as string) + 1);
-      return { each, distance };
+      const tail = other.split('/').at(-1) as string;
+      // `gemma-3-4b` of `gemma-3-4b-it`.
+      const begins = last.length > 3 && (tail.startsWith(last) || last.startsWith(tail)) ? 2 : Infinity;
+      return { each, distance: Math.min(editDistance(wanted, other), editDistance(last, tail) + 1, begins) };
     })
     .filter(({ distance }) => distance <= Math.max(2, Math.floor(last.length / 4)))
     .sort((a, b) => a.distance - b.distance || a.each.localeCompare(b.each))

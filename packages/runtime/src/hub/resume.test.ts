@@ -14,6 +14,8 @@ const SIZE = 40 * MIB + 4321;
 const weights = patternContent(SIZE, 21);
 /** A process of its own runs what is built. */
 const dist = fileURLToPath(new URL('../../dist/', import.meta.url));
+/** More than the small files: the weights are on their way. */
+const BEGUN_BYTES = 50_000;
 const program = `
   import { pullModel } from './index.js';
   const [repo, options] = JSON.parse(process.argv[1]);
@@ -21,8 +23,10 @@ const program = `
   const result = await pullModel(repo, {
     ...options,
     onProgress: ({ bytesDone }) => {
-      if (!told && bytesDone > 0) console.log('begun');
-      told = true;
+      if (!told && bytesDone > ${BEGUN_BYTES}) {
+        told = true;
+        console.log('begun');
+      }
     },
   });
   console.log(JSON.stringify({ received: result.bytesReceived }));
@@ -85,23 +89,24 @@ async function expectWhole(cacheDir: string) {
 test('a download that is killed again and again goes on at the byte where it stopped', async () => {
   const kills = 10;
   const options = hubOptions(server, { connections: 4 });
-  // Slow enough that every process is killed at work.
-  const slow = server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond: 2 * MIB } });
+  // Slow enough that every process is killed at work, and that a busy machine keeps up with what the server sends: what it
+  // had sent and nobody had read counts as sent twice.
+  const slow = server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond: MIB / 2 } });
   let killed = 0;
   while (killed < kills) {
     const child = startPull(options);
     await child.begun;
-    await sleep(Math.random() * 250);
+    await sleep(Math.random() * 300);
     child.process.kill('SIGKILL');
     if ((await child.done) === null) killed++;
   }
   slow();
   const before = server.bytesSent;
   const { received } = (await startPull(options).done) as { received: number };
-  expect(before).toBeGreaterThan(SIZE / 20);
+  expect(before).toBeGreaterThan(kills * BEGUN_BYTES);
   expect(received).toBeLessThan(SIZE - before / 2);
   await expectWhole(options.cacheDir);
-  // 1 % of 2 GB in 100 kills are 200 kB for each; what the server had sent and nobody had read yet counts, too.
+  // 1 % of 2 GB in 100 kills are 200 kB for each.
   const again = server.bytesSent - SIZE - 2;
   expect(again).toBeLessThanOrEqual(kills * 200_000);
 }, 60_000);
@@ -130,7 +135,8 @@ test('who waits for a process that is killed takes over where it was', async () 
   await first.done;
   slow();
   const { bytesReceived } = await second;
-  expect(bytesReceived).toBeLessThan(SIZE - MIB);
+  // Of what the first had begun with nothing comes again.
+  expect(bytesReceived).toBeLessThan(SIZE - BEGUN_BYTES);
   expect(bytesReceived).toBeGreaterThan(SIZE / 2);
   await expectWhole(options.cacheDir);
 });

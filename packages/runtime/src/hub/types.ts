@@ -18,7 +18,10 @@ export interface HubOptions {
 }
 
 export interface RetryOptions {
-  /** Attempts in a row without a single new byte before giving up. @defaultValue 6 */
+  /**
+   * Attempts in a row without a single new byte before giving up; at most 4 for the first questions about a repository.
+   * @defaultValue 8
+   */
   readonly attempts?: number | undefined;
   /** First pause in milliseconds; doubled every time, with jitter. @defaultValue 500 */
   readonly baseMs?: number | undefined;
