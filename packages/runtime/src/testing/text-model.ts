@@ -8,7 +8,7 @@ const VOCAB_SIZE = 301;
 const TEMPLATE =
   "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
 
-/** Makes a folder in another one, with the tiny random Llama, a tokenizer that has a token for each of 300 characters, and a chat template. */
+/** Makes a folder in another one, with the tiny random Llama, a tokenizer that has a token for each of some 300 characters, and a chat template. */
 export function textModel(parent: string): string {
   const dir = join(parent, 'model');
   mkdirSync(dir);
@@ -20,8 +20,8 @@ export function textModel(parent: string): string {
 
 function tokenizerJson() {
   const ascii = Array.from({ length: 95 }, (_, i) => String.fromCodePoint(32 + i));
-  const others = Array.from({ length: VOCAB_SIZE - 97 }, (_, i) => String.fromCodePoint(0xc0 + i));
-  const vocab = Object.fromEntries(['<unk>', '\n', ...ascii, ...others].map((token, id) => [token, id]));
+  const others = Array.from({ length: VOCAB_SIZE - 99 }, (_, i) => String.fromCodePoint(0xc0 + i));
+  const vocab = Object.fromEntries(['<unk>', '<s>', '</s>', '\n', ...ascii, ...others].map((token, id) => [token, id]));
   const model = { type: 'BPE', vocab, merges: [], unk_token: '<unk>' };
   return { version: '1.0', added_tokens: [], model, decoder: { type: 'Fuse' } };
 }

@@ -14,8 +14,10 @@ export interface GrammarsOptions {
   readonly vocabSize: number;
 }
 
-/** White space between two parts of JSON. Without a limit, small models like to go on with nothing else. */
-const MOST_WHITE_SPACE = 12;
+/** Free white space costs tokens, which take seconds where weights stream, and small models never find out of it. */
+const ANY_WHITE_SPACE = false;
+/** As Python's json.dumps writes it, which models have seen most: `{"a": 1, "b": [2, 3]}`. */
+const ONE_LINE = -1;
 /** Texts of one request that are followed without taking turns at a matcher. */
 const MOST_MATCHERS = 32;
 
@@ -82,7 +84,7 @@ export class Grammars {
         try {
           const grammar = await (format.type === 'grammar'
             ? compiler.compileGrammar(format.grammar)
-            : compiler.compileJSONSchema(schemaOf(format), true, -1, undefined, true, MOST_WHITE_SPACE));
+            : compiler.compileJSONSchema(schemaOf(format), ANY_WHITE_SPACE, ONE_LINE));
           const [warning] = library.takeMessages();
           // It would go on without what it does not know.
           if (warning !== undefined) throw new GrammarError(reasonIn(warning));

@@ -6,7 +6,7 @@ export type ResponseFormat =
   | { readonly type: 'text' }
   /** Some JSON object. */
   | { readonly type: 'json_object' }
-  /** JSON that a JSON Schema allows; properties it does not name are not, unless it says so. */
+  /** JSON that a JSON Schema allows, on one line; properties it does not name are not, unless it says so. */
   | { readonly type: 'json_schema'; readonly schema: Readonly<Record<string, unknown>> | boolean }
   /** What a grammar in XGrammar's EBNF derives from `root`. */
   | { readonly type: 'grammar'; readonly grammar: string };

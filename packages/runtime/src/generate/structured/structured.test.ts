@@ -33,6 +33,7 @@ const schema = {
 
 function expectMatch(text: string): void {
   const value = JSON.parse(text);
+  expect(text).toMatch(/^\{"name": .*, "colour": ".*", "sizes": \[\d+(, \d+)*\]\}$/);
   expect(Object.keys(value)).toEqual(['name', 'colour', 'sizes']);
   expect([...value.name].length).toBeLessThanOrEqual(8);
   expect(schema.properties.colour.enum).toContain(value.colour);
@@ -72,7 +73,7 @@ test('a grammar', async () => {
 test('any object, and any text', async () => {
   const options = { prompt: 'x', seed: 5, maxNewTokens: 30 };
   const { text } = await model.generate({ ...options, responseFormat: { type: 'json_object' } });
-  expect(text).toMatch(/^\s*\{/);
+  expect(text).toMatch(/^\{["}]/);
   const free = await model.generate({ ...options, responseFormat: { type: 'text' } });
   expect(free.ids).toEqual((await model.generate(options)).ids);
 });
@@ -144,7 +145,7 @@ describe.skipIf(!haveShared())('trained models, with tokens of several character
       const { text, ids, finishReason } = await model.generate({
         prompt: 'Lily has a red ball. As JSON: ',
         responseFormat: { type: 'json_schema', schema },
-        maxNewTokens: 350,
+        maxNewTokens: 200,
         seed,
       });
       expect(finishReason).toBe('eos');

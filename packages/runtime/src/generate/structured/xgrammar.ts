@@ -20,14 +20,8 @@ export interface CompiledGrammar extends Disposable {
 }
 
 interface GrammarCompiler extends Disposable {
-  compileJSONSchema(
-    schema: string,
-    anyWhitespace: boolean,
-    indent: number,
-    separators: undefined,
-    strictMode: boolean,
-    maxWhitespaceCnt: number,
-  ): Promise<CompiledGrammar>;
+  /** `indent` -1: on one line. Properties a schema does not name are not allowed unless it says so. */
+  compileJSONSchema(schema: string, anyWhitespace: boolean, indent: number): Promise<CompiledGrammar>;
   compileGrammar(grammar: string): Promise<CompiledGrammar>;
 }
 
