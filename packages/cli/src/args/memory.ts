@@ -19,6 +19,10 @@ const options = {
     value: '<tokens>',
     help: 'Positions of prompt and answer to hold room for. Default: what the model was made for, at most 4096.',
   }),
+  maxSequences: number({
+    value: '<n>',
+    help: 'Texts of that length to hold room for at a time; of shorter ones more are answered together. Default: 1.',
+  }),
   kvCacheDtype: choice<NonNullable<MemoryOptions['kvCacheDtype']>>(
     { float32: true, bfloat16: true, int8: true },
     {

@@ -14,8 +14,13 @@ export interface MemoryOptions {
   readonly memory?: ByteSize | undefined;
   /** Caps pinned weights, ring and expert slots only. @defaultValue what `memory` leaves */
   readonly weightsMemory?: ByteSize | undefined;
-  /** Positions to hold states for. @defaultValue what the model was made for, at most 4096 */
+  /** Positions to hold states for, in each of `maxSequences`. @defaultValue what the model was made for, at most 4096 */
   readonly contextLength?: number | undefined;
+  /**
+   * Texts of that length that have room at a time: of shorter ones more are generated together, and those that find no
+   * room wait. @defaultValue 1
+   */
+  readonly maxSequences?: number | undefined;
   /**
    * How keys and values are kept. `bfloat16` takes half the memory of `float32` and `int8` (a scale per position and
    * head) about a quarter, read as they are; bytes still do not depend on budget or passes. @defaultValue 'float32'
@@ -59,6 +64,10 @@ export async function resolvePlanOptions(
   if (!Number.isSafeInteger(contextLength) || contextLength < 1) {
     throw new OptionError({ option: 'contextLength', expected: 'a whole number of at least 1', found: contextLength });
   }
+  const { maxSequences: sequences = 1 } = options;
+  if (!Number.isSafeInteger(sequences) || sequences < 1) {
+    throw new OptionError({ option: 'maxSequences', expected: 'a whole number of at least 1', found: sequences });
+  }
   const { count, driveOf } = await drivesOf(model);
   return {
     memory: options.memory === undefined ? defaultMemory() : parseByteSize(options.memory, 'memory'),
@@ -69,6 +78,7 @@ export async function resolvePlanOptions(
     ...(options.logitRows === undefined ? {} : { logitRows: options.logitRows }),
     processBytes: (await processBytes(dir)) + (count - 1) * READER_BYTES,
     contextLength,
+    sequences,
     readAlignment: readAlignment(readerKind),
     statePlace: checkedPlace(options.kvCachePlace),
     stateDir: resolve(options.kvCacheDir ?? join(dirname(conversionRoot({})), 'state')),

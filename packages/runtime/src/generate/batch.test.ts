@@ -89,6 +89,15 @@ test('requests are taken as there is room for them, from a source without end', 
   expect(closed).toBe(true);
 });
 
+test('maxSequences of the context’s length have memory at once', async () => {
+  const model = await open({ contextLength: 32, maxSequences: 8 });
+  const requests = Array.from({ length: 8 }, (_, i) => request(`${i}`, i, 29));
+  await all(model.generateBatch(requests));
+  expect(model.engine.stats.passes).toBeLessThanOrEqual(31);
+  const expected = expect.toSatisfy(OptionError.isInstance);
+  await expect(AutoModel.fromPretrained(fixture, { maxSequences: 0 })).rejects.toEqual(expected);
+});
+
 test('maxActive is the most that run at once', async () => {
   const model = await open();
   const requests = Array.from({ length: 6 }, (_, i) => request(`${i}`, i, 5));

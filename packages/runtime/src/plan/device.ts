@@ -27,7 +27,7 @@ const LARGEST_PART = 64 * 2 ** 20;
 function planRows(
   model: Model,
   device: DeviceGrant,
-  options: Pick<PlanOptions, 'contextLength'> & { readonly maxRows: number; readonly cut: CutOptions },
+  options: Pick<PlanOptions, 'contextLength' | 'sequences'> & { readonly maxRows: number; readonly cut: CutOptions },
 ): { maxRows: number; device: DevicePlan | null } {
   const graphs = distinctGraphs(model);
   const roomy = (rows: number) => device.activationBytes(graphs, rows) <= ACTIVATION_SHARE * device.bytes;
@@ -50,7 +50,7 @@ function planRows(
 function planDevice(
   model: Model,
   device: DeviceGrant,
-  options: Pick<PlanOptions, 'contextLength'> & { readonly maxRows: number; readonly cut: CutOptions },
+  options: Pick<PlanOptions, 'contextLength' | 'sequences'> & { readonly maxRows: number; readonly cut: CutOptions },
 ): DevicePlan | null {
   const blocks = [...model.layers, model.head];
   const sizes = blockSizes(blocks, device, options);
@@ -110,9 +110,9 @@ export function planWithDevice(
   options: PlanOptions & { readonly maxRows: number },
   planHost: (model: Model, options: PlanOptions) => Plan,
 ): Plan {
-  const { contextLength, readAlignment, processBytes } = options;
+  const { contextLength, sequences, readAlignment, processBytes } = options;
   const cut = { segmentBytes: LARGEST_PART, readAlignment };
-  const { maxRows, device } = planRows(model, grant, { contextLength, maxRows: options.maxRows, cut });
+  const { maxRows, device } = planRows(model, grant, { contextLength, sequences, maxRows: options.maxRows, cut });
   if (device === null) return planHost(model, options);
   const share = hostShare(model, device);
   const host = planHost(share, { ...options, maxRows });
@@ -160,7 +160,11 @@ function residentSegments(model: Model, { resident }: DevicePlan, cut: CutOption
 function blockSizes(
   blocks: readonly Block[],
   device: DeviceGrant,
-  { contextLength, cut }: Pick<PlanOptions, 'contextLength'> & { readonly cut: CutOptions },
+  {
+    contextLength,
+    sequences = 1,
+    cut,
+  }: Pick<PlanOptions, 'contextLength' | 'sequences'> & { readonly cut: CutOptions },
 ): BlockSize[] {
   const partsOf = graphCutter(cut);
   const known = new Map<string, BlockSize>();
@@ -179,7 +183,7 @@ function blockSizes(
     return {
       weights: own.reduce((all, bytes) => all + bytes, 0),
       routed: experts.length > 0,
-      state: graph.states.reduce((all, spec) => all + device.stateBytes(spec, contextLength), 0),
+      state: sequences * graph.states.reduce((all, spec) => all + device.stateBytes(spec, contextLength), 0),
       part: Math.max(0, ...own, ...experts),
     };
   }

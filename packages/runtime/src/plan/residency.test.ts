@@ -1,3 +1,4 @@
+import { OptionError } from '@airllm/loader';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BudgetError } from '../errors';
@@ -5,6 +6,7 @@ import { buildModel } from '../models/registry';
 import { laidOut } from '../testing/laid-out';
 import { tinyConfig } from '../testing/tiny-configs';
 import { planResidency } from './residency';
+import { stateBytes } from './state-bytes';
 import type { Plan, PlanOptions } from './types';
 
 const anyOptions = fc.record({
@@ -165,4 +167,13 @@ describe('planResidency', () => {
       );
     }
   });
+});
+
+test('state memory is for so many sequences of the context’s length, windows of each included', () => {
+  const windowed = laidOut({ model_type: 'gemma3_text', num_hidden_layers: 6, sliding_window: 64 });
+  const options = { processBytes: 0, contextLength: 4096, readAlignment: 1 };
+  const plan = (sequences?: number) => planResidency(windowed, { ...options, sequences });
+  expect(plan(8).bytes.state).toBe(8 * plan().bytes.state);
+  expect(plan(8).floor.memory - plan().floor.memory).toBe(7 * stateBytes(windowed, 4096, 16));
+  expect(() => plan(0)).toThrow(expect.toSatisfy(OptionError.isInstance));
 });

@@ -7,7 +7,7 @@ import { planWithDevice } from './device';
 import { ringForDrives } from './drives';
 import { choosePinned } from './pinned';
 import { cutSegments } from './segments';
-import { planDiskState, stateMemory } from './state-place';
+import { planDiskState, type StateCounts, stateMemory } from './state-place';
 import type { DiskStatePlan, Plan, PlanOptions, Segment } from './types';
 
 const MIB = 1024 * 1024;
@@ -67,8 +67,8 @@ export function planResidency(model: Model, options: PlanOptions): Plan {
 
 /** With states in memory or on disk, as asked for or as memory allows. */
 function planHost(model: Model, options: PlanOptions): Plan {
-  const { statePlace = 'memory', stateDir, contextLength, maxRows = DEFAULT_MAX_ROWS } = options;
-  const disk = statePlace === 'memory' ? null : planDiskState(model, contextLength, stateDir ?? '');
+  const { statePlace = 'memory', stateDir, maxRows = DEFAULT_MAX_ROWS } = options;
+  const disk = statePlace === 'memory' ? null : planDiskState(model, stateCounts(options), stateDir ?? '');
   if (disk === null) return planStates(model, options, null);
   if (statePlace === 'disk') return planStates(model, options, disk);
   const inMemory = attempt(() => planStates(model, options, null));
@@ -98,7 +98,7 @@ function planStates(model: Model, options: PlanOptions, disk: DiskStatePlan | nu
   const draftBytes = draft.weights + draft.state + draft.activations;
   const others = processBytes + draftBytes;
   const weightsMemory = (options.weightsMemory ?? Infinity) - draft.weights;
-  const states = (rows: number) => stateMemory(model, contextLength, rows, disk);
+  const states = (rows: number) => stateMemory(model, stateCounts(options), rows, disk);
   const besides = (rows: number) => others + states(rows) + activations(rows);
   const granted = (rows: number) => Math.min(memory - besides(rows), weightsMemory);
 
@@ -138,12 +138,16 @@ function planStates(model: Model, options: PlanOptions, disk: DiskStatePlan | nu
   });
 }
 
+function stateCounts({ contextLength: length, sequences = 1 }: PlanOptions): StateCounts {
+  return { length, sequences };
+}
+
 function check(options: PlanOptions): void {
-  const { readAlignment, maxRows = DEFAULT_MAX_ROWS, logitRows = DEFAULT_LOGIT_ROWS } = options;
+  const { readAlignment, maxRows = DEFAULT_MAX_ROWS, logitRows = DEFAULT_LOGIT_ROWS, sequences = 1 } = options;
   if (!Number.isInteger(Math.log2(readAlignment))) {
     throw new OptionError({ option: 'readAlignment', expected: 'a power of two', found: readAlignment });
   }
-  for (const [option, found] of Object.entries({ maxRows, logitRows })) {
+  for (const [option, found] of Object.entries({ maxRows, logitRows, sequences })) {
     if (Number.isSafeInteger(found) && found >= 1) continue;
     throw new OptionError({ option, expected: 'a whole number of at least 1', found });
   }

@@ -30,19 +30,31 @@ export function diskBytesByLayer({ layers }: Layers, length: number): number[] {
   );
 }
 
-/** The file and the regions for states of `length` positions; null where no state leaves memory. */
-export function planDiskState(model: Layers, length: number, dir: string): DiskStatePlan | null {
-  const layers = diskBytesByLayer(model, length);
+/** Of the states that there is to be room for. */
+export interface StateCounts {
+  /** Positions of each sequence. */
+  readonly length: number;
+  readonly sequences: number;
+}
+
+/** The file and the regions for states; null where no state leaves memory. */
+export function planDiskState(model: Layers, { length, sequences }: StateCounts, dir: string): DiskStatePlan | null {
+  const layers = diskBytesByLayer(model, length).map((layer) => sequences * layer);
   const bytes = layers.reduce((sum, layer) => sum + layer, 0);
   if (bytes === 0) return null;
   const regions = Math.min(STATE_REGIONS, layers.filter((layer) => layer > 0).length);
   return { dir, bytes, regionBytes: Math.max(...layers), regions, threadBytes: THREAD_BYTES };
 }
 
-/** Bytes of memory that states on disk take: regions, threads, and the states that stay. */
-export function stateMemory(model: Layers, length: number, maxRows: number, disk: DiskStatePlan | null): number {
-  if (disk === null) return stateBytes(model, length, maxRows);
-  return disk.regions * disk.regionBytes + disk.threadBytes + keptStateBytes(model, length, maxRows);
+/** Bytes of memory that states take; of those on disk: regions, threads, and the states that stay. */
+export function stateMemory(
+  model: Layers,
+  { length, sequences }: StateCounts,
+  maxRows: number,
+  disk: DiskStatePlan | null,
+): number {
+  if (disk === null) return sequences * stateBytes(model, length, maxRows);
+  return disk.regions * disk.regionBytes + disk.threadBytes + sequences * keptStateBytes(model, length, maxRows);
 }
 
 /** Bytes of the states that stay in memory where others are on disk. */

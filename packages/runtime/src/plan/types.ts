@@ -104,8 +104,10 @@ export interface PlanOptions {
   readonly processBytes: number;
   /** A smaller model that drafts tokens for this one; counts against `memory`. @defaultValue none */
   readonly draft?: DraftBytes | undefined;
-  /** Positions of state to hold room for, over all sequences. */
+  /** Positions of state to hold room for, in each of `sequences`. */
   readonly contextLength: number;
+  /** Sequences of that length that have room at a time; of shorter ones more do. @defaultValue 1 */
+  readonly sequences?: number | undefined;
   /** Rows of the widest pass wanted; fewer where memory is short. @defaultValue 512 */
   readonly maxRows?: number;
   /** Rows of a pass that may want logits. @defaultValue 16: more are wanted only by those who score whole texts */
