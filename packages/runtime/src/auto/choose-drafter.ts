@@ -84,7 +84,8 @@ async function planBeside(
   const size = `${(draft.plan.bytes.total / 1e9).toPrecision(3)} GB`;
   if (plan === null) return { refused: `${name} takes ${size}, for which the memory has no room beside the model` };
   // Where it takes no weight's place, how often it is right decides, and that shows while it runs.
-  if (plan.streamedBytes <= plain.streamedBytes) return { plan };
+  const sameStates = (plan.diskState === null) === (plain.diskState === null);
+  if (sameStates && plan.streamedBytes <= plain.streamedBytes) return { plan };
   const rate = await sampleReadRate(model, reader);
   const speeds = rate === undefined ? ASSUMED : { ...ASSUMED, diskBytesPerSecond: rate };
   const facts = { model, plain, speculating: plan, draft, speeds, acceptance: ACCEPTANCE[kind], most: MOST_DRAFTED };
@@ -112,8 +113,9 @@ function besideOrNull(model: Model, planOptions: PlanOptions, { bytes }: Plan): 
 
 /** All of it stays in memory; its account is part of the target's. */
 function planDraft(model: Model, { planOptions }: DraftTarget): Plan {
-  const { contextLength, readAlignment } = planOptions;
-  return planResidency(model, { processBytes: 0, contextLength, readAlignment, maxRows: DRAFT_ROWS, logitRows: 1 });
+  const { contextLength, sequences, readAlignment } = planOptions;
+  const states = { contextLength, sequences };
+  return planResidency(model, { processBytes: 0, ...states, readAlignment, maxRows: DRAFT_ROWS, logitRows: 1 });
 }
 
 async function openDrafter(name: 'model' | 'self', target: DraftTarget, model: Model): Promise<Drafter> {
