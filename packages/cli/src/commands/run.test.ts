@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { AutoModel, type GenerateRequest } from '@airllm/runtime';
 import { describe, expect, test } from 'vitest';
 import { airllm } from '../testing/fake-io';
 import { haveShared, shared } from '../testing/shared';
+import { temporaryFolder } from '../testing/temporary';
 import { templated, tinyModel } from '../testing/tiny-model';
 
 /** What the library gives for the same request. */
@@ -61,6 +63,24 @@ describe('without a chat template', () => {
     const { code, stderr } = await airllm(['run', tinyModel(), 'x', '-q', '--system', 'y']);
     expect(code).toBe(2);
     expect(stderr).toMatch(/^error: --system needs a chat template/);
+  });
+
+  test('--prompt-cache is read once, and keys and values may lie on disk', async () => {
+    const dir = tinyModel();
+    const prompt = 'A long text that somebody has a question about.';
+    const run = async (...options: string[]) => {
+      const { code, stdout } = await airllm(['run', dir, prompt, '--json', '-q', '--max-new-tokens', '5', ...options]);
+      expect(code).toBe(0);
+      return JSON.parse(stdout);
+    };
+    const plain = await run();
+    const cached = ['--prompt-cache', join(temporaryFolder(), 'text.cache')];
+    const first = await run(...cached);
+    const again = await run(...cached, '--kv-cache-place', 'disk', '--kv-cache-dir', temporaryFolder());
+    expect([first.ids, again.ids]).toEqual([plain.ids, plain.ids]);
+    expect([plain.usage.cachedTokens, first.usage.cachedTokens]).toEqual([undefined, 0]);
+    expect(again.usage.cachedTokens).toBe(again.usage.promptTokens - 1);
+    expect(again.plan.diskState).toMatchObject({ regions: 2 });
   });
 
   test('--json prints one object and nothing else', async () => {

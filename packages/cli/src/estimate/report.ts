@@ -94,8 +94,12 @@ export function downloadRows(download: DownloadFacts | null, convertedBytes = 0)
   ];
 }
 
-function stateText({ state, contextLength, kvCacheDtype }: EstimateReport): string {
+function stateText({ state, diskState, contextLength, kvCacheDtype }: EstimateReport): string {
   const kept = kvCacheDtype === 'float32' ? '' : ` in ${kvCacheDtype}`;
+  if (diskState !== null) {
+    const onDisk = `up to ${formatBytes(diskState.bytes)} on disk at ${formatExact(contextLength)} positions${kept}`;
+    return `${formatBytes(state)} for those on their way, ${onDisk}`;
+  }
   return `${formatBytes(state)} at ${formatExact(contextLength)} positions${kept}`;
 }
 

@@ -40,3 +40,13 @@ test('nothing is predicted where nothing tells the drive’s speed', async () =>
   expect((await airllm(['estimate', tinyModel(), ...SIZES])).stdout).toMatch(/^a token +not predicted: .*--disk/m);
   expect((await airllm(['estimate', tinyModel(), '--disk', 'fast'])).code).toBe(2);
 });
+
+test('keys and values on disk are read at the end of the context', async () => {
+  const options = [...SIZES, '--disk', '2MB/s', '--kv-cache-place', 'disk'];
+  const { speed, diskState, streamedPerPass } = await estimated(tinyModel(), ...options);
+  expect(diskState.positions).toBe(128);
+  expect(speed.lastToken.streamedBytes).toBe(streamedPerPass + diskState.bytes);
+  const { stdout } = await airllm(['estimate', tinyModel(), ...options]);
+  expect(stdout).toMatch(/^state .* on disk at 128 positions$/m);
+  expect(stdout).toMatch(/^the last +about /m);
+});

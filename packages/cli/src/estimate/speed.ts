@@ -18,6 +18,8 @@ export interface SpeedReport {
   readonly speeds: PassSpeeds;
   /** Of a token, one after the other. */
   readonly token: PassPrediction;
+  /** The same at the end of the context, where keys and values are on disk; null where they are in memory. */
+  readonly lastToken: PassPrediction | null;
   /** Of the first pass, with a short prompt, which also reads the weights that will stay. */
   readonly first: PassPrediction;
 }
@@ -31,9 +33,11 @@ const LEAST_WEIGHTS = 64 * 2 ** 20;
 
 /** What a plan's tokens will take on a machine of these speeds. */
 export function speedOf(plan: Plan, model: Model, speeds: PassSpeeds): SpeedReport {
+  const { diskState } = plan;
   return {
     speeds,
     token: predictPass(plan, model, speeds, { positions: POSITIONS }),
+    lastToken: diskState && predictPass(plan, model, speeds, { positions: diskState.positions }),
     first: predictPass(plan, model, speeds, { rows: PROMPT, positions: POSITIONS, first: true }),
   };
 }
@@ -100,7 +104,7 @@ const LIMIT_NAMES: Readonly<Record<PassPrediction['binds'], string>> = {
 export function speedRows(report: SpeedReport | null): [string, string][] {
   if (report === null)
     return [['a token', 'not predicted: no drive was measured; --disk 2GB/s reckons with a given one']];
-  const { token, first, speeds } = report;
+  const { token, lastToken, first, speeds } = report;
   const { terms, streamedBytes } = token;
   const isMeasured = Number.isFinite(speeds.dramBytesPerSecond);
   const about = isMeasured ? 'about' : 'at least';
@@ -119,6 +123,7 @@ export function speedRows(report: SpeedReport | null): [string, string][] {
     ['  drive', `${duration(terms.disk)} for ${formatBytes(streamedBytes)} at ${gigabytes(speeds.diskBytesPerSecond)}`],
     ...bus,
     ...(isMeasured ? computing : []),
+    ...(lastToken === null ? [] : [lastRow(lastToken, about)]),
     ['the first', `${about} ${duration(first.seconds)} after the start, for ${PROMPT} tokens of prompt`],
     ...more,
   ];
@@ -134,4 +139,8 @@ export function duration(seconds: number): string {
 
 export function gigabytes(bytesPerSecond: number): string {
   return `${significant(bytesPerSecond / 1e9)} GB/s`;
+}
+
+function lastRow({ seconds, streamedBytes }: PassPrediction, about: string): [string, string] {
+  return ['the last', `${about} ${duration(seconds)}, reading ${formatBytes(streamedBytes)}: the context is full then`];
 }

@@ -49,7 +49,14 @@ test('states stay in memory while it has room for them', () => {
 test('and leave it for two regions where it has none', () => {
   const plan = planResidency(model, { ...options, memory: 600 * MIB });
   const threadBytes = plan.diskState!.threadBytes;
-  expect(plan.diskState).toEqual({ dir: '/states', bytes: 12 * LAYER, regionBytes: LAYER, regions: 2, threadBytes });
+  expect(plan.diskState).toEqual({
+    dir: '/states',
+    positions: 32768,
+    bytes: 12 * LAYER,
+    regionBytes: LAYER,
+    regions: 2,
+    threadBytes,
+  });
   expect(plan.bytes.state).toBe(2 * LAYER + threadBytes);
   expect(plan.bytes.total).toBeLessThanOrEqual(600 * MIB);
   expect(planResidency(model, { ...options, statePlace: 'disk' }).bytes.state).toBe(plan.bytes.state);

@@ -43,7 +43,7 @@ export function planDiskState(model: Layers, { length, sequences }: StateCounts,
   const bytes = layers.reduce((sum, layer) => sum + layer, 0);
   if (bytes === 0) return null;
   const regions = Math.min(STATE_REGIONS, layers.filter((layer) => layer > 0).length);
-  return { dir, bytes, regionBytes: Math.max(...layers), regions, threadBytes: THREAD_BYTES };
+  return { dir, positions: length, bytes, regionBytes: Math.max(...layers), regions, threadBytes: THREAD_BYTES };
 }
 
 /** Bytes of memory that states take; of those on disk: regions, threads, and the states that stay. */

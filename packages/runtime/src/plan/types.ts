@@ -85,7 +85,8 @@ export type StatePlace = 'auto' | 'memory' | 'disk';
 export interface DiskStatePlan {
   /** Folder of the file. */
   readonly dir: string;
-  /** Of the states in the file at the plan's context length: what a pass then reads. */
+  /** The plan's context length, and bytes of the states in the file at that length: what a pass then reads. */
+  readonly positions: number;
   readonly bytes: number;
   /** Of one region, which holds the states of the layer whose turn it is, and how many there are. */
   readonly regionBytes: number;
