@@ -39,7 +39,7 @@ const options = {
     value: '<folder>',
     help: 'Folder for them on disk; nothing stays there. Default: state of AIRLLM_CACHE, else of ~/.cache/airllm.',
   }),
-  maxRows: { declined: 'the plan finds the widest pass that memory allows' },
+  maxRows: { declined: 'batch has it; elsewhere the plan finds the widest pass that memory allows' },
   logitRows: { declined: 'perplexity asks for what it needs' },
 } satisfies Covers<MemoryOptions>;
 

@@ -1,7 +1,8 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { airllm } from '../testing/fake-io';
+import { runCommandLine } from '../main';
+import { airllm, FakeIo } from '../testing/fake-io';
 import { startProgram } from '../testing/program';
 import { temporaryFolder } from '../testing/temporary';
 import { tinyModel } from '../testing/tiny-model';
@@ -78,6 +79,23 @@ test('options are for what a request leaves open', async () => {
   expect(Object.fromEntries(tokens)).toEqual({ own: 4, open: 7 });
 });
 
+test('Ctrl-C ends it; what was answered stays, and nothing is in the way of going on', async () => {
+  const dir = tinyModel({ chat: true });
+  const folder = temporaryFolder();
+  const [input, output] = [path.join(folder, 'in.jsonl'), path.join(folder, 'out.jsonl')];
+  const body = { max_tokens: 200, ignore_eos: true };
+  const lines = Array.from({ length: 400 }, (_, i) => request(`${i}`, 'x', i === 0 ? {} : body));
+  writeFileSync(input, lines.join('\n'));
+  const io = new FakeIo();
+  const ended = runCommandLine(['batch', dir, input, output, '-q', '--max-active', '2'], io);
+  await expect.poll(() => existsSync(output) && readFileSync(output).length, { timeout: 20_000 }).toBeGreaterThan(0);
+  io.raise('SIGINT');
+  expect(await ended).toBe(130);
+  const kept = answersIn(output).length;
+  expect(kept).toBeLessThan(lines.length);
+  expect(existsSync(`${output}.lock`)).toBe(false);
+});
+
 describe('what cannot work is said before the model is opened', () => {
   const none = '/no/such/model';
   test.each([
@@ -102,14 +120,14 @@ test.skipIf(process.platform === 'win32')('killed again and again, no line is lo
   const dir = tinyModel({ chat: true });
   const folder = temporaryFolder();
   const [input, output, whole] = ['in.jsonl', 'out.jsonl', 'whole.jsonl'].map((name) => path.join(folder, name));
-  const ids = Array.from({ length: 120 }, (_, i) => `Nr. ${i} “ü”`);
-  const lines = ids.map((id, i) => request(id, `Frage ${i}`, { max_tokens: 20 + (i % 17), ignore_eos: true }));
-  lines.splice(50, 0, '{"custom_id": "torn');
+  const ids = Array.from({ length: 60 }, (_, i) => `Nr. ${i} “ü”`);
+  const lines = ids.map((id, i) => request(id, `Frage ${i}`, { max_tokens: 6 + (i % 9), ignore_eos: true }));
+  lines.splice(40, 0, '{"custom_id": "torn');
   writeFileSync(input!, `${lines.join('\n')}\n`);
   const argv = ['batch', dir, input!, output!, '-q', '--max-active', '3'];
   const size = () => (existsSync(output!) ? readFileSync(output!).length : 0);
   let kills = 0;
-  for (let run = 0; run < 6; run++) {
+  for (let run = 0; run < 5; run++) {
     const before = size();
     const { child, ended } = startProgram(argv);
     let isOver = false;
@@ -117,18 +135,18 @@ test.skipIf(process.platform === 'win32')('killed again and again, no line is lo
       isOver = true;
     });
     // Somewhere in the middle of its work, at no particular place.
-    while (!isOver && size() <= before + 400 * run) await new Promise((resolve) => setTimeout(resolve, 3 + 2 * run));
+    while (!isOver && size() <= before + 900 * run) await new Promise((resolve) => setTimeout(resolve, 3 + 2 * run));
     child.kill('SIGKILL');
     const { code } = await ended;
     if (code === null) kills++;
     // As if the machine had gone down in the middle of a write.
-    if (run % 2 === 1) appendFileSync(output!, '{"id":"batch_req_0123","custom_id":"Nr. 119');
+    if (run % 2 === 1) appendFileSync(output!, '{"id":"batch_req_0123","custom_id":"Nr. 59');
   }
   expect(kills).toBeGreaterThan(2);
   expect(await startProgram(argv).ended).toMatchObject({ code: 0, stderr: '' });
   const answers = answersIn(output!);
   expect(answers.map(({ custom_id }) => custom_id).sort()).toEqual([...ids, null].sort());
-  expect(answers.filter(({ error }) => error !== null)).toMatchObject([{ custom_id: null, error: { line: 51 } }]);
+  expect(answers.filter(({ error }) => error !== null)).toMatchObject([{ custom_id: null, error: { line: 41 } }]);
   await airllm(['batch', dir, input!, whole!, '-q']);
   expect(contents(answers)).toEqual(contents(answersIn(whole!)));
 });

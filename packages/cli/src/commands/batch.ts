@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { type BatchProgress, runBatch } from '@airllm/runtime';
+import { type BatchProgress, type RowLimit, runBatch } from '@airllm/runtime';
 import { batchArgs } from '../args/batch';
 import { conversionArgs } from '../args/conversion';
 import { deviceArgs } from '../args/device';
@@ -89,7 +89,7 @@ export const batch = defineCommand({
           for await (const answer of answers) await output.append(answer);
         } finally {
           meter.clear();
-          if (progress !== undefined) terminal.note(terminal.style.dim(`${outcome(progress)}\n`));
+          if (progress !== undefined) terminal.note(terminal.style.dim(`${outcome(progress, model.rowLimit)}\n`));
         }
         if (json) await terminal.printJson(progress);
         return EXIT.ok;
@@ -103,11 +103,14 @@ export const batch = defineCommand({
 });
 
 /** What this run did, in a line. */
-function outcome({ answered, failed, skipped, promptTokens, newTokens, seconds }: BatchProgress): string {
+function outcome(progress: BatchProgress, { rows, chosen }: RowLimit): string {
+  const { answered, failed, skipped, promptTokens, newTokens, seconds } = progress;
+  const why = { planned: 'what memory has room for', balanced: 'what is computed while the drive reads' }[chosen];
   return [
     `${formatExact(answered)} answered in ${formatSeconds(seconds)}, ${formatExact(failed)} of them with errors`,
     ...(skipped > 0 ? [`${formatExact(skipped)} answered before`] : []),
     `${formatExact(promptTokens)} tokens read, ${formatExact(newTokens)} generated`,
     `${significant(seconds > 0 ? newTokens / seconds : 0)} tokens/s`,
+    `up to ${formatExact(rows)} rows a pass (${why})`,
   ].join(' · ');
 }
