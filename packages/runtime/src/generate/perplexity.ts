@@ -1,6 +1,7 @@
 import { OptionError } from '@airllm/loader';
 import { ContextLengthError, MissingTokenizerError } from '../errors';
 import { continuationRows } from './continuation';
+import { logSumExp } from './logprobs';
 import type { GenerationSession } from './session';
 
 export interface PerplexityOptions {
@@ -115,11 +116,7 @@ class Score {
   #squares = 0;
 
   add(logits: Float32Array, id: number): void {
-    let most = Number.NEGATIVE_INFINITY;
-    for (const logit of logits) if (logit > most) most = logit;
-    let sum = 0;
-    for (const logit of logits) sum += Math.exp(logit - most);
-    const loss = most + Math.log(sum) - logits[id]!;
+    const loss = logSumExp(logits) - logits[id]!;
     this.#sum += loss;
     this.#squares += loss * loss;
     this.tokens++;
