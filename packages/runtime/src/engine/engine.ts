@@ -10,6 +10,7 @@ import { keptPinned, type PassShape, widestPass } from '../plan/wide-pass';
 import { Admission } from './admission';
 import { type Arrival, giveUpOn } from './arrival';
 import { Chains } from './chains';
+import { ComputeClock } from './compute-clock';
 import { Constants } from './constants';
 import { DeviceSide } from './device-side';
 import { ExpertCache } from './expert-cache';
@@ -104,14 +105,12 @@ export class Engine {
   /** The same for rows that all want logits: they are where the layers left them. */
   readonly #headInPlace: ReadonlyMap<string, HostBuffer>;
   readonly #chains: Chains;
+  readonly #clock: ComputeClock;
   #queue: Promise<unknown> = Promise.resolve();
   #broken = false;
   #disposed = false;
   #passes = 0;
   #rows = 0;
-  #computeMs = 0;
-  /** When the last call that was computed ended. */
-  #computedUntil = 0;
 
   constructor(options: EngineOptions) {
     const { model, plan, executor, reader, deviceExecutor, observe = () => {} } = options;
@@ -120,6 +119,7 @@ export class Engine {
       throw new OptionError({ option: 'deviceExecutor', expected: `one for ${plan.device.name}`, found: undefined });
     }
     this.#observe = observe;
+    this.#clock = new ComputeClock(observe);
     this.model = model;
     this.plan = plan;
     this.#stages = [...model.layers, model.head].map((block, i) => ({
@@ -204,7 +204,7 @@ export class Engine {
       stateBytesRead: states.bytesRead,
       stateBytesWritten: states.bytesWritten,
       waitMs: this.#streamer.waitMs + this.#experts.waitMs + (this.#states.stream?.waitMs ?? 0),
-      computeMs: this.#computeMs,
+      computeMs: this.#clock.milliseconds,
     };
   }
 
@@ -456,7 +456,7 @@ export class Engine {
     const { chain, segments } = ready;
     const states = segments.map(({ block }) => this.#statesOf(this.#stages[block]!, pass));
     const name = `${segmentName(first)} to ${segmentName(segments.at(-1)!)}`;
-    const computed = this.#timed(name, () => chain.run({ rows: pass.packed.rows, states }));
+    const computed = this.#clock.measure(name, () => chain.run({ rows: pass.packed.rows, states }));
     for (let i = 0; i < segments.length; i++) this.#streamer.release();
     await pass.ahead.take(computed);
     return segments.length;
@@ -524,20 +524,8 @@ export class Engine {
   }
 
   async #compute(name: string, program: Program, call: RunCall): Promise<Int32Array | undefined> {
-    const { routes } = await this.#timed(name, () => program.run(call));
+    const { routes } = await this.#clock.measure(name, () => program.run(call));
     return routes;
-  }
-
-  async #timed<T>(name: string, run: () => Promise<T>): Promise<T> {
-    const called = performance.now();
-    const result = await run();
-    const end = performance.now();
-    // It may have been handed over while the one before was computed.
-    const start = Math.max(called, this.#computedUntil);
-    this.#computedUntil = end;
-    this.#computeMs += end - start;
-    this.#observe({ track: 'compute', name, start, end });
-    return result;
   }
 
   #call({ packed, buffers }: Pass): Pick<RunCall, 'rows' | 'carry' | 'workspace' | 'maxRows'> {
