@@ -1,5 +1,11 @@
 import { EventEmitter, getMaxListeners, setMaxListeners } from 'node:events';
 
+/** Lets any number of others listen to a signal, where nobody has said how many may. */
+export function allowMany(signal: AbortSignal | undefined): void {
+  if (signal === undefined || getMaxListeners(signal) !== EventEmitter.defaultMaxListeners) return;
+  setMaxListeners(Number.POSITIVE_INFINITY, signal);
+}
+
 /**
  * Calls back when a signal is aborted, at once if it was; returns how to stop listening. Any number of calls may share a
  * signal: Node would otherwise warn of a leak at the eleventh.
@@ -7,7 +13,7 @@ import { EventEmitter, getMaxListeners, setMaxListeners } from 'node:events';
 export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {
   if (signal === undefined) return () => {};
   if (signal.aborted) callback();
-  if (getMaxListeners(signal) === EventEmitter.defaultMaxListeners) setMaxListeners(Number.POSITIVE_INFINITY, signal);
+  allowMany(signal);
   signal.addEventListener('abort', callback, { once: true });
   return () => signal.removeEventListener('abort', callback);
 }

@@ -38,9 +38,15 @@ describe.skipIf(!haveShared)('a model of 405B parameters', () => {
     const { server, options } = await served();
     const config = JSON.parse(readFileSync(shared('giants/Llama-3.1-405B/config.json'), 'utf8'));
     await server.addRepo('meta/giant', giantRepo(config));
-    const remote = await openRemoteModel('meta/giant', options);
+    const warnings: Error[] = [];
+    const warn = (warning: Error) => warnings.push(warning);
+    process.on('warning', warn);
+    onTestFinished(() => void process.off('warning', warn));
+    const { signal } = new AbortController();
+    const remote = await openRemoteModel('meta/giant', { ...options, signal });
     onTestFinished(() => remote.close());
-    const { tensors } = await openSource(remote.dir, { absent: remote.absent });
+    const { tensors } = await openSource(remote.dir, { absent: remote.absent, signal });
+    expect(warnings).toEqual([]);
     const model = buildModel(config, { tensors: tensors as never });
     expect(model.parameterCount).toBeGreaterThan(405e9);
     expect(remote.files.length).toBeGreaterThan(150);

@@ -12,6 +12,7 @@ import {
   openHub,
   pullModel,
 } from '../hub';
+import { allowMany } from '../on-abort';
 
 export interface RemoteModelOptions extends HubOptions, Pick<ChooseOptions, 'weights' | 'quantisation'> {
   /** Branch, tag or commit. @defaultValue main */
@@ -50,6 +51,8 @@ const DESCRIBING =
  */
 export async function openRemoteModel(repo: string, options: RemoteModelOptions = {}): Promise<RemoteModel> {
   const { signal } = options;
+  // Headers are read side by side.
+  allowMany(signal);
   const hub = await openHub(options);
   try {
     if (hub.offline) throw new OfflineError({ what: repo });
