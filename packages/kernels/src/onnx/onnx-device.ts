@@ -10,6 +10,7 @@ import { OnnxWeights } from './device-weights';
 import { DeviceMemoryError } from './errors';
 import { Holds } from './memory-ref';
 import { OnnxProgram } from './onnx-program';
+import { packedBytes, packedForm } from './packed-form';
 import type { Opened } from './protocol';
 import { PIECE_BYTES, SCORE_BYTES } from './sizes';
 import { weightsOf } from './weights-of';
@@ -80,6 +81,11 @@ export class OnnxDevice implements Device {
       const { shape, packed, dtype, layout } = graph.weights[id]!;
       const matrix = layout === 'out,in' || layout === 'in,out';
       const rows = matrix && slice !== undefined ? slice.to - slice.from : matrix ? shape[0]! : 1;
+      const form = packed && matrix && this.#opened.packs ? packedForm(packed) : undefined;
+      if (form !== undefined) {
+        bytes += packedBytes(form, rows, packed!.columns);
+        continue;
+      }
       const columns = packed?.columns ?? shape.at(-1)!;
       bytes += rows * columns * (matrix && dtype !== 'F32' && this.#opened.halfFloats ? 2 : 4);
     }

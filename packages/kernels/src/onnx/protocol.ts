@@ -77,6 +77,8 @@ export interface Opened {
   readonly name: string;
   /** Whether it computes with float16, so that matrices can be stored in it. */
   readonly halfFloats: boolean;
+  /** Whether quantised matrices stay as they are. */
+  readonly packs: boolean;
 }
 
 /** What the worker holds now, for tests and for people. */

@@ -6,8 +6,11 @@ import { OnnxExecutor } from './onnx-executor';
 const ready = process.env.AIRLLM_TEST_GPU !== undefined;
 const open = () => OnnxExecutor.open({ provider: 'webgpu' });
 
-/** What is decoded on the host is the same for every provider, which the test of the cpu provider has seen. */
-const PACKED = ['bitsandbytes NF4, nested, 9 x 320', 'GPTQ, 3 x 34', 'Q8_0, 5 x 64', 'FP8 blocks, 2 x 33'];
+/** Codes that stay codes on the device, with and without zeros and another order, and what is decoded before it. */
+const PACKED = [
+  ...['Q4_0, 7 x 256', 'AWQ, 33 x 192', 'GPTQ, 7 x 256', 'Q8_0, 9 x 320'],
+  ...['bitsandbytes NF4, nested, 9 x 320', 'FP8 blocks, 2 x 33', 'Q8_0, 5 x 64'],
+];
 /** Long contexts and the dtypes of a state are what attention does otherwise; the rest of it is the same session. */
 const ATTENTION = ['33 keys,', 'eight heads on one', 'odd widths', 'softcap', 'window of 5', 'three sequences, window'];
 const STATES = ['first visible position, ', '33 keys, bfloat16', 'window of 33, int8', 'sinks, window of 5, F32'];

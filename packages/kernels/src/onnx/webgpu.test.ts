@@ -12,7 +12,12 @@ describe.skipIf(env === undefined)('onnx webgpu, on SwiftShader', () => {
   it('passes its tests', { timeout: 300_000 }, async () => {
     const folder = new URL('../..', import.meta.url);
     const config = ['--config', '../../vitest.config.ts', '--root', '.'];
-    const files = ['src/onnx/webgpu-conformance.test.ts', 'src/onnx/webgpu-buffers.test.ts', 'src/onnx/soak.test.ts'];
+    const files = [
+      'src/onnx/webgpu-conformance.test.ts',
+      'src/onnx/webgpu-buffers.test.ts',
+      'src/onnx/soak.test.ts',
+      'src/onnx/onnx-device.test.ts',
+    ];
     const vitest = new URL('../../../../node_modules/vitest/vitest.mjs', import.meta.url);
     const { stdout } = await run(process.execPath, [fileURLToPath(vitest), 'run', ...config, ...files], {
       cwd: folder,

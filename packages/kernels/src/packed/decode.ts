@@ -30,9 +30,9 @@ export interface PackedSource {
 export class PackedDecoder {
   readonly #source: PackedSource;
   readonly #numbers: (codes: Uint8Array, byte: number, column: number) => number;
-  readonly #scale: (row: number, block: number) => number;
-  readonly #zero: (row: number, block: number) => number;
-  readonly #offset: (row: number, block: number) => number;
+  readonly #scale: (block: number) => number;
+  readonly #zero: (block: number) => number;
+  readonly #offset: (block: number) => number;
   readonly #columns: Int32Array | undefined;
 
   constructor(source: PackedSource) {
@@ -62,9 +62,19 @@ export class PackedDecoder {
     for (let k = 0; k < columns; k++) {
       const block = this.#block(row, k);
       const code = this.#numbers(codes, at, k);
-      const scaled = Math.fround(Math.fround(code - this.#zero(row, block)) * this.#scale(row, block));
-      out[order === undefined ? k : order[k]!] = format.offset ? scaled + this.#offset(row, block) : scaled;
+      const scaled = Math.fround(Math.fround(code - this.#zero(block)) * this.#scale(block));
+      out[order === undefined ? k : order[k]!] = format.offset ? scaled + this.#offset(block) : scaled;
     }
+  }
+
+  /** What a block's codes are multiplied with; blocks are counted over the whole matrix. */
+  blockScale(block: number): number {
+    return this.#scale(block);
+  }
+
+  /** What is taken from a block's codes before that. */
+  blockZero(block: number): number {
+    return this.#zero(block);
   }
 
   /** Number of a weight's block in the whole matrix. */
@@ -82,25 +92,25 @@ export class PackedDecoder {
     numbers: PackedFormat['scale'],
     table: Float32Array | undefined,
     bias?: number,
-  ): (row: number, block: number) => number {
+  ): (block: number) => number {
     const read = this.#stored(name, numbers.dtype);
-    const picked = numbers.dtype === 'U8' ? (row: number, block: number) => table![read(row, block)]! : read;
+    const picked = numbers.dtype === 'U8' ? (block: number) => table![read(block)]! : read;
     const { supers } = numbers;
     const readSuper = supers && this.#stored(superName, supers.dtype, supers.every);
-    return (row, block) => {
-      let value = picked(row, block);
-      if (readSuper) value = Math.fround(value * readSuper(row, block));
+    return (block) => {
+      let value = picked(block);
+      if (readSuper) value = Math.fround(value * readSuper(block));
       return bias === undefined ? value : Math.fround(value + bias);
     };
   }
 
   /** The number a component holds for a block; `every` blocks share one. */
-  #stored(name: ComponentName, dtype: BlockDType, every = 1): (row: number, block: number) => number {
+  #stored(name: ComponentName, dtype: BlockDType, every = 1): (block: number) => number {
     const values = dtype === 'U8' ? this.#bytes(name) : floats(dtype, this.#bytes(name));
     const { format, columns, firstRow, rowwise } = this.#source;
     const perRow = format.flat ? columns / format.block.columns : blocksPerRow(format, columns);
     const skipped = rowwise.has(name) ? Math.round((firstRow * perRow) / every) : 0;
-    return (_, block) => values[Math.floor(block / every) - skipped]!;
+    return (block) => values[Math.floor(block / every) - skipped]!;
   }
 
   #bytes(name: ComponentName): Uint8Array {

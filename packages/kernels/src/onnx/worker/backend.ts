@@ -18,6 +18,8 @@ export interface Backend {
   readonly name: string;
   /** Whether matrices can be stored in float16 and multiplied from it. */
   readonly halfFloats: boolean;
+  /** Whether quantised matrices stay as they are for MatMulNBits. */
+  readonly packs: boolean;
   readonly sessionOptions: InferenceSession.SessionOptions;
   readonly buffers: number;
   readonly bufferBytes: number;

@@ -34,5 +34,5 @@ async function open(executor: number, { provider, threads }: Extract<Request, { 
   const backend = provider === 'cpu' ? new CpuBackend(threads) : await WebGpuBackend.open();
   const carries = provider === 'cpu' ? new HostCarries(backend, borrowed) : new DeviceCarries(backend);
   executors.set(executor, new WorkerExecutor(backend, carries));
-  return { name: backend.name, halfFloats: backend.halfFloats };
+  return { name: backend.name, halfFloats: backend.halfFloats, packs: backend.packs };
 }

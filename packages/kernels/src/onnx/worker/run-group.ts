@@ -7,7 +7,7 @@ import type { PassRows } from '../../rows';
 import type { Feeds } from './backend';
 import type { Frame } from './frame';
 import { groupModel, type Input, neededAfter } from './lower/group';
-import { type StagedWeights, signature } from './weights';
+import { type DenseWeight, type PackedWeight, type StagedWeights, signature } from './weights';
 
 /** Runs ops `[from, to)`, which look at nothing but their rows, as one session. */
 export async function runGroup(frame: Frame, from: number, to: number): Promise<void> {
@@ -42,6 +42,12 @@ async function feedOf(frame: Frame, input: Input, before: Tensor | undefined): P
       return frame.value(input.id);
     case 'matrix':
       return matrixTensor(weights, input.id, input.piece);
+    case 'packed':
+      return packedTensor(weights, input);
+    case 'order': {
+      const { order, columns } = weights.get(input.id) as PackedWeight;
+      return order!.tensor('int32', [columns]);
+    }
     case 'vector':
       return vectorTensor(weights, input.id);
     case 'gathered': {
@@ -62,9 +68,16 @@ async function feedOf(frame: Frame, input: Input, before: Tensor | undefined): P
 
 /** A piece of a matrix, `[rows, columns]`. */
 function matrixTensor(weights: StagedWeights, id: WeightId, piece: number): Tensor {
-  const { pieces, columns } = weights.get(id)!;
+  const { pieces, columns } = weights.get(id) as DenseWeight;
   const { buffer, type, rows } = pieces[piece]!;
   return buffer.tensor(type, [rows, columns]);
+}
+
+/** Of a packed piece: its codes, scales or zeros. */
+function packedTensor(weights: StagedWeights, input: Extract<Input, { kind: 'packed' }>): Tensor {
+  const { buffer, scales, zeros } = (weights.get(input.id) as PackedWeight).pieces[input.piece]!;
+  if (input.what === 'scales') return scales.tensor('float32', input.shape);
+  return (input.what === 'codes' ? buffer : zeros!).tensor('uint8', input.shape);
 }
 
 /** A vector, `[length]`. */

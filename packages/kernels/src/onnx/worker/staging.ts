@@ -4,13 +4,15 @@ import type { Graph, Part, WeightSpec } from '../../graph/graph';
 import { opWeights, type WeightId } from '../../graph/ops';
 import { PackedDecoder } from '../../packed/decode';
 import type { ComponentName } from '../../packed/format';
+import { packedForm } from '../packed-form';
 import type { MemoryRef } from '../protocol';
 import { PIECE_BYTES } from '../sizes';
 import { weightsOf } from '../weights-of';
 import type { Backend } from './backend';
 import { bf16ToHalf, floatsToHalf } from './half';
 import { bytesAt } from './memory';
-import type { Piece, StagedWeight } from './weights';
+import { type PackedMatrix, stagePacked } from './stage-packed';
+import { buffersOf, type DensePiece, type StagedWeight } from './weights';
 
 type Given = readonly (MemoryRef | undefined)[];
 
@@ -39,7 +41,7 @@ export async function stageWeights(
 }
 
 export function freeStaged(backend: Backend, weights: Iterable<StagedWeight>): void {
-  for (const { pieces } of weights) for (const { buffer } of pieces) backend.free(buffer);
+  for (const weight of weights) for (const buffer of buffersOf(weight)) backend.free(buffer);
 }
 
 async function stageWeight(
@@ -50,9 +52,14 @@ async function stageWeight(
   slice: Part['slice'],
 ): Promise<StagedWeight> {
   const spec = graph.weights[id]!;
+  const form = backend.packs && spec.layout === 'out,in' && spec.packed ? packedForm(spec.packed) : undefined;
+  if (form !== undefined) {
+    const packed = await stagePacked(backend, form, packedMatrix(graph, id, given, slice));
+    if (packed !== undefined) return packed;
+  }
   const source = sourceOf(graph, id, given, slice);
   const matrix = spec.layout === 'out,in' || spec.layout === 'in,out';
-  const pieces: Piece[] = [];
+  const pieces: DensePiece[] = [];
   try {
     // Halves where the matrix allows it; a piece must not exceed its bound if it does not.
     const most = Math.max(1, Math.floor(PIECE_BYTES / (4 * source.columns)));
@@ -76,12 +83,14 @@ interface Source {
     from: number,
     rows: number,
     halves: boolean,
-  ): { readonly type: Piece['type']; readonly data: Float32Array | Uint16Array };
+  ): { readonly type: DensePiece['type']; readonly data: Float32Array | Uint16Array };
 }
 
 function sourceOf(graph: Graph, id: WeightId, given: Given, slice: Part['slice']): Source {
   const spec = graph.weights[id]!;
-  return spec.packed === undefined ? denseSource(spec, id, given, slice) : packedSource(graph, id, given, slice);
+  return spec.packed === undefined
+    ? denseSource(spec, id, given, slice)
+    : packedSource(packedMatrix(graph, id, given, slice));
 }
 
 function denseSource(spec: WeightSpec, id: WeightId, given: Given, slice: Part['slice']): Source {
@@ -108,7 +117,7 @@ function convert(dtype: DType, bytes: Uint8Array, count: number, halves: boolean
   return { type: 'float32', data: decodeToFloat32(dtype, bytes, count) };
 }
 
-function packedSource(graph: Graph, id: WeightId, given: Given, slice: Part['slice']): Source {
+function packedMatrix(graph: Graph, id: WeightId, given: Given, slice: Part['slice']): PackedMatrix {
   const spec = graph.weights[id]!;
   const { format, columns, components } = spec.packed!;
   const bytes: Partial<Record<ComponentName, Uint8Array>> = { codes: bytesAt(takeGiven(given, id, spec.shape)) };
@@ -118,11 +127,16 @@ function packedSource(graph: Graph, id: WeightId, given: Given, slice: Part['sli
     bytes[name] = bytesAt(takeGiven(given, weight, component.shape));
     if (component.layout === 'out,in' || component.layout === 'rows') rowwise.add(name);
   }
-  const firstRow = slice?.from ?? 0;
-  const decoder = new PackedDecoder({ format, columns, firstRow, bytes, rowwise });
+  const source = { format, columns, firstRow: slice?.from ?? 0, bytes, rowwise };
   const codeRow = tensorBytes(spec.dtype, spec.shape) / spec.shape[0]!;
+  const rows = spec.layout === 'rows' ? bytes.codes!.byteLength / codeRow : (slice?.to ?? spec.shape[0]!);
+  return { source, decoder: new PackedDecoder(source), rows: rows - source.firstRow };
+}
+
+function packedSource({ source, decoder, rows: all }: PackedMatrix): Source {
+  const { columns, firstRow } = source;
   return {
-    rows: spec.layout === 'rows' ? bytes.codes!.byteLength / codeRow : (slice?.to ?? spec.shape[0]!) - firstRow,
+    rows: all,
     columns,
     read(from, rows, halves) {
       const values = new Float32Array(rows * columns);

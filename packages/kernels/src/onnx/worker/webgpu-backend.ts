@@ -25,6 +25,7 @@ class GpuBuffer implements DeviceBuffer {
 export class WebGpuBackend implements Backend {
   readonly provider = 'webgpu';
   readonly name = 'webgpu';
+  readonly packs = true;
   readonly sessionOptions: InferenceSession.SessionOptions;
   buffers = 0;
   bufferBytes = 0;

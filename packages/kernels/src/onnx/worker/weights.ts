@@ -1,38 +1,62 @@
-import type { Graph } from '../../graph/graph';
-import type { LinearOp, WeightId } from '../../graph/ops';
+import type { WeightId } from '../../graph/ops';
+import type { PackedForm } from '../packed-form';
 import type { DeviceBuffer } from './backend';
 
-/** Rows of a matrix that lie together in one buffer. */
-export interface Piece {
-  readonly buffer: DeviceBuffer;
+/** Rows of a matrix that lie together in one buffer, as numbers. */
+export interface DensePiece {
   readonly type: 'float32' | 'float16';
+  readonly buffer: DeviceBuffer;
   readonly rows: number;
 }
 
+/** The same as codes of a packed form. */
+export interface PackedPiece {
+  readonly type: 'packed';
+  readonly buffer: DeviceBuffer;
+  readonly rows: number;
+  /** Float32 `[rows, blocks of a row]`. */
+  readonly scales: DeviceBuffer;
+  readonly zeros: DeviceBuffer | undefined;
+}
+
 /** A weight as sessions take it: a vector in float32 as one piece of one row, a matrix in pieces by rows. */
-export interface StagedWeight {
-  readonly pieces: readonly Piece[];
+export type StagedWeight = DenseWeight | PackedWeight;
+
+export interface DenseWeight {
+  readonly pieces: readonly DensePiece[];
   /** Row width. */
   readonly columns: number;
+  readonly form?: undefined;
+}
+
+export interface PackedWeight {
+  readonly pieces: readonly PackedPiece[];
+  readonly columns: number;
+  readonly form: PackedForm;
+  /** int32 `[columns]`, where activations are brought into another order. */
+  readonly order: DeviceBuffer | undefined;
 }
 
 /** Weights of a part by their index in the graph. */
 export type StagedWeights = ReadonlyMap<WeightId, StagedWeight>;
 
-/** Tells apart what must be compiled apart: how many pieces each weight has, and of which type. */
-export function signature(weights: StagedWeights, ids: readonly WeightId[]): string {
-  return ids
-    .map(
-      (id) =>
-        `${id}:${weights
-          .get(id)
-          ?.pieces.map(({ type }) => type.slice(5))
-          .join('+')}`,
-    )
-    .join(' ');
+/** All memory of a weight. */
+export function buffersOf(weight: StagedWeight): DeviceBuffer[] {
+  const buffers: (DeviceBuffer | undefined)[] =
+    weight.form === undefined
+      ? weight.pieces.map(({ buffer }) => buffer)
+      : [weight.order, ...weight.pieces.flatMap(({ buffer, scales, zeros }) => [buffer, scales, zeros])];
+  return buffers.filter((buffer) => buffer !== undefined);
 }
 
-/** K of the matrix that a linear multiplies with. */
-export function inputWidth(graph: Graph, op: LinearOp): number {
-  return graph.values[op.x]!.width;
+/** Tells apart what must be compiled apart: how many pieces each weight has, and of which type. */
+export function signature(weights: StagedWeights, ids: readonly WeightId[]): string {
+  return ids.map((id) => `${id}:${signatureOf(weights.get(id))}`).join(' ');
+}
+
+/** How many rows there are is an attribute of MatMulNBits, and a size for all others. */
+function signatureOf(weight: StagedWeight | undefined): string {
+  if (weight === undefined) return '';
+  if (weight.form === undefined) return weight.pieces.map(({ type }) => type.slice(5)).join('+');
+  return `${weight.form.bits} bits ${weight.pieces.map(({ rows }) => rows).join('+')}`;
 }

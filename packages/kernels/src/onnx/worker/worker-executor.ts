@@ -24,7 +24,7 @@ import { Scope } from './scope';
 import { Sessions } from './sessions';
 import { freeStaged, stageWeights } from './staging';
 import { forkState, newState, resizeState } from './states';
-import type { StagedWeights } from './weights';
+import { buffersOf, type StagedWeights } from './weights';
 
 type Ask<Do extends Request['do']> = Extract<Request, { do: Do }>;
 
@@ -173,7 +173,7 @@ export class WorkerExecutor {
     const staged = await stageWeights(this.#backend, this.#graph(program), part, weights);
     this.#weights.set(id, staged);
     let bytes = 0;
-    for (const { pieces } of staged.values()) for (const { buffer } of pieces) bytes += buffer.byteLength;
+    for (const weight of staged.values()) for (const { byteLength } of buffersOf(weight)) bytes += byteLength;
     return bytes;
   }
 

@@ -1,7 +1,7 @@
 import type { Graph } from '../../../graph/graph';
 import type { ValueId, WeightId } from '../../../graph/ops';
 import type { ModelBuilder } from '../model/model-builder';
-import type { Piece, StagedWeights } from '../weights';
+import type { PackedWeight, StagedWeights } from '../weights';
 
 /** The dimension that all rows of a session share. */
 export const ROWS = 'rows';
@@ -15,8 +15,14 @@ export interface Lowering {
   value(id: ValueId): string;
   /** A vector, float32 `[length]`. */
   vector(id: WeightId): string;
-  /** The pieces of a matrix, each float32 `[rows of the piece, columns]`. */
-  matrix(id: WeightId): { readonly name: string; readonly piece: Piece }[];
+  /** The pieces of a dense matrix, each float32 `[rows of the piece, columns]`. */
+  matrix(id: WeightId): { readonly name: string; readonly rows: number }[];
+  /** Those of a packed one, and the order of its columns where that is another. */
+  packed(id: WeightId): {
+    readonly pieces: { readonly inputs: readonly string[]; readonly rows: number }[];
+    readonly order: string | undefined;
+    readonly weight: PackedWeight;
+  };
   /** Rows that were gathered for an embedding, float32 `[rows, width]`. */
   gathered(id: WeightId): string;
   /** Tables of angles, float32 `[rows, dim / 2]`, and the row numbers they are looked up by. */

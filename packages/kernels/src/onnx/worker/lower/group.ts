@@ -1,8 +1,8 @@
 import type { Graph } from '../../../graph/graph';
 import type { Op, ValueId, WeightId } from '../../../graph/ops';
 import { opInputs, opOutputs } from '../../../graph/ops';
-import { ModelBuilder } from '../model/model-builder';
-import type { StagedWeights } from '../weights';
+import { type ElementType, ModelBuilder } from '../model/model-builder';
+import type { DenseWeight, PackedWeight, StagedWeights } from '../weights';
 import { type Lowering, ROWS } from './context';
 import { inOut, outIn } from './linear';
 import { lowerOp } from './lower-op';
@@ -11,6 +11,15 @@ import { lowerOp } from './lower-op';
 export type Input =
   | { readonly kind: 'value'; readonly id: ValueId }
   | { readonly kind: 'matrix'; readonly id: WeightId; readonly piece: number }
+  | {
+      readonly kind: 'packed';
+      readonly id: WeightId;
+      readonly piece: number;
+      readonly what: 'codes' | 'scales' | 'zeros';
+      readonly shape: readonly number[];
+    }
+  /** Of the columns of a packed matrix. */
+  | { readonly kind: 'order'; readonly id: WeightId }
   | { readonly kind: 'vector'; readonly id: WeightId }
   | { readonly kind: 'gathered'; readonly id: WeightId }
   | { readonly kind: 'rope'; readonly index: number; readonly table: 'cos' | 'sin' }
@@ -82,12 +91,32 @@ class Recording implements Lowering {
     this.#input(`w${id}`, { kind: 'vector', id }, [this.weights.get(id)!.columns]);
 
   readonly matrix = (id: WeightId) => {
-    const { pieces, columns } = this.weights.get(id)!;
+    const { pieces, columns } = this.weights.get(id) as DenseWeight;
     return pieces.map((piece, n) => {
       const stored = `w${id}_${n}`;
       const name = this.#input(stored, { kind: 'matrix', id, piece: n }, [`${stored}_rows`, columns], piece.type);
-      return { piece, name: piece.type === 'float32' ? name : this.model.node('Cast', [name], { to: 1 }) };
+      return { rows: piece.rows, name: piece.type === 'float32' ? name : this.model.node('Cast', [name], { to: 1 }) };
     });
+  };
+
+  readonly packed = (id: WeightId) => {
+    const weight = this.weights.get(id) as PackedWeight;
+    const { bits, block, zeros } = weight.form;
+    const blocks = weight.columns / block;
+    const pieces = weight.pieces.map(({ rows }, n) => {
+      const piece = (what: 'codes' | 'scales' | 'zeros', shape: readonly number[]) =>
+        this.#input(
+          `w${id}_${n}_${what}`,
+          { kind: 'packed', id, piece: n, what, shape },
+          shape,
+          what === 'scales' ? 'float32' : 'uint8',
+        );
+      const inputs = [piece('codes', [rows, blocks, (block * bits) / 8]), piece('scales', [rows * blocks])];
+      if (zeros) inputs.push(piece('zeros', [rows * Math.ceil((blocks * bits) / 8)]));
+      return { inputs, rows };
+    });
+    const order = weight.order && this.#input(`w${id}_order`, { kind: 'order', id }, [weight.columns], 'int32');
+    return { pieces, order, weight };
   };
 
   readonly gathered = (id: WeightId): string =>
@@ -113,12 +142,7 @@ class Recording implements Lowering {
     return { bytes: this.model.build(), inputs: this.#inputs, outputs };
   }
 
-  #input(
-    name: string,
-    input: Input,
-    shape: readonly (number | string)[],
-    type: 'float32' | 'float16' | 'int64' = 'float32',
-  ): string {
+  #input(name: string, input: Input, shape: readonly (number | string)[], type: ElementType = 'float32'): string {
     if (!this.#inputs.has(name)) {
       this.#inputs.set(name, input);
       this.model.input(name, type, shape);

@@ -11,10 +11,25 @@ export function linear(lowering: Lowering, op: LinearOp): string {
 }
 
 /** x · Wᵀ for the rows of the matrix that were given. */
-export function outIn({ model, matrix, value }: Lowering, op: LinearOp): string {
+export function outIn(lowering: Lowering, op: LinearOp): string {
+  const { model, matrix, value, weights } = lowering;
   const x = value(op.x);
-  const columns = matrix(op.weight).map(({ name }) => model.node('Gemm', [x, name], { transB: 1 }));
+  const columns =
+    weights.get(op.weight)!.form === undefined
+      ? matrix(op.weight).map(({ name }) => model.node('Gemm', [x, name], { transB: 1 }))
+      : packedOutIn(lowering, op, x);
   return columns.length === 1 ? columns[0]! : model.node('Concat', columns, { axis: 1 });
+}
+
+/** From codes, with activations in the order of their columns. */
+function packedOutIn({ model, packed }: Lowering, op: LinearOp, x: string): string[] {
+  const { pieces, order, weight } = packed(op.weight);
+  const { form, columns } = weight;
+  const ordered = order === undefined ? x : model.node('Gather', [x, order], { axis: 1 });
+  const sizes = { K: columns, bits: form.bits, block_size: form.block };
+  return pieces.map(({ inputs, rows }) =>
+    model.node('com.microsoft.MatMulNBits', [ordered, ...inputs], { ...sizes, N: rows }),
+  );
 }
 
 /** Columns `[from, to)` of x, every `step`-th of them. */
@@ -35,10 +50,10 @@ export function inOut(
   const pieces = lowering.matrix(op.weight);
   let sum = before;
   let { from } = slice;
-  for (const { name, piece } of pieces) {
-    const part = whole && pieces.length === 1 ? x : columnsOf(lowering, x, from, from + piece.rows);
+  for (const { name, rows } of pieces) {
+    const part = whole && pieces.length === 1 ? x : columnsOf(lowering, x, from, from + rows);
     sum = model.node('Gemm', sum === undefined ? [part, name] : [part, name, sum]);
-    from += piece.rows;
+    from += rows;
   }
   return sum!;
 }
