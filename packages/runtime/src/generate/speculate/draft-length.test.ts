@@ -50,7 +50,7 @@ test('a costly drafter that does not pay is asked again now and then, ever more 
 test('where many texts share a pass, all of them draft, and what that takes counts', () => {
   const times = new PassTimes();
   // Beyond 40 rows the drive no longer sets the time.
-  for (const rows of [1, 40, 80, 160])
+  for (const rows of [1, 8, 40, 80, 160])
     times.add({ rows, seconds: Math.max(1, rows / 40), waitSeconds: rows > 40 ? 0 : 0.2 });
   const length = (rows: number) => new DraftLength(times, lookup).next({ ...room, rows });
   expect(length(1)).toBe(15);

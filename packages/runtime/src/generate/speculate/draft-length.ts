@@ -51,7 +51,7 @@ export class DraftLength {
     if (room < 1) return 0;
     // What a pass takes without a draft is what drafts are measured by.
     if (!this.#times.has(rows) && !this.#times.isWaiting) return 0;
-    if (this.#with >= PLAIN_EVERY && !this.#times.isWaiting) {
+    if (this.#with >= PLAIN_EVERY) {
       this.#with = 0;
       return 0;
     }

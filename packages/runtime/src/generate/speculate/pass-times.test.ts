@@ -28,3 +28,12 @@ test('where the drive sets the time, rows cost nothing until computing takes as 
   expect(times.seconds(10)).toBe(10);
   expect(times.seconds(17)).toBe(17);
 });
+
+test('where rows choose what is read for them, as experts are, the drive’s time grows with them', () => {
+  const times = new PassTimes();
+  times.add({ rows: 1, seconds: 1, waitSeconds: 0.9 });
+  times.add({ rows: 9, seconds: 5, waitSeconds: 4.5 });
+  expect(times.seconds(1)).toBe(1);
+  expect(times.seconds(5)).toBe(3);
+  expect(times.seconds(17)).toBe(9);
+});

@@ -15,68 +15,89 @@ const ASSUMED_ROW_SHARE = 0.02;
 
 /**
  * What passes of so many rows take, from those that were run: the drive's time or the processor's, whichever is longer.
- * Rows are nearly free where the drive sets the time, and cost what they cost where it does not.
+ * Rows are nearly free where the drive sets the time, unless they choose experts that are read for them, and cost what they
+ * cost where it does not.
  */
 export class PassTimes {
-  /** Seconds of computing by number of rows, the latest last. */
-  readonly #computing = new Map<number, number[]>();
-  /** Counts of rows that were timed, ascending. */
-  #known: number[] = [];
-  /** Seconds of the latest passes that waited; 0 for those that did not. */
-  readonly #waiting: number[] = [];
+  readonly #computing = new TimesByRows(ASSUMED_ROW_SHARE);
+  readonly #whole = new TimesByRows(0);
+  /** Whether the latest passes waited for the drive. */
+  readonly #waited: number[] = [];
 
   add({ rows, seconds, waitSeconds }: PassTime): void {
-    const times = this.#computing.get(rows) ?? [];
-    remember(times, seconds - waitSeconds);
-    if (!this.#computing.has(rows)) this.#known = [...this.#known, rows].sort((a, b) => a - b);
-    this.#computing.set(rows, times);
-    remember(this.#waiting, waitSeconds > WAITING_SHARE * seconds ? seconds : 0);
+    this.#computing.add(rows, seconds - waitSeconds);
+    this.#whole.add(rows, seconds);
+    remember(this.#waited, waitSeconds > WAITING_SHARE * seconds ? 1 : 0);
   }
 
   /** Whether a pass of so many rows was timed. */
   has(rows: number): boolean {
-    return this.#computing.has(rows);
+    return this.#whole.has(rows);
   }
 
   /** Whether the drive sets the time. */
   get isWaiting(): boolean {
-    return this.#waiting.length > 0 && median(this.#waiting) > 0;
+    return 2 * this.#waited.reduce((sum, waited) => sum + waited, 0) > this.#waited.length;
   }
 
   /** Seconds that a pass of so many rows is expected to take. Undefined before the first pass. */
   seconds(rows: number): number | undefined {
-    const known = this.#known;
-    if (known.length === 0) return undefined;
-    return Math.max(median(this.#waiting), this.#computeSeconds(rows, known));
+    const computing = this.#computing.at(rows);
+    if (computing === undefined || !this.isWaiting) return computing;
+    return Math.max(computing, this.#whole.at(rows)!);
+  }
+}
+
+/** Latest times by number of rows, and what follows from them for other numbers. */
+class TimesByRows {
+  readonly #assumedShare: number;
+  readonly #times = new Map<number, number[]>();
+  /** Counts of rows that were timed, ascending. */
+  #known: number[] = [];
+
+  /** @param assumedShare - Of the only time known, what a further row takes. */
+  constructor(assumedShare: number) {
+    this.#assumedShare = assumedShare;
   }
 
-  #computeSeconds(rows: number, known: readonly number[]): number {
-    const at = (count: number) => undisturbed(this.#computing.get(count)!);
-    const first = known[0]!;
-    const last = known.at(-1)!;
-    if (rows <= first) return at(first);
-    const above = known.find((count) => count >= rows);
-    if (above === undefined) {
-      const slope = first === last ? ASSUMED_ROW_SHARE * at(first) : (at(last) - at(first)) / (last - first);
-      return at(last) + Math.max(0, slope) * (rows - last);
+  has(rows: number): boolean {
+    return this.#times.has(rows);
+  }
+
+  add(rows: number, seconds: number): void {
+    if (!this.has(rows)) {
+      this.#times.set(rows, []);
+      this.#known = [...this.#known, rows].sort((a, b) => a - b);
     }
-    const below = known.findLast((count) => count <= rows)!;
-    if (below === above) return at(rows);
-    return at(below) + ((at(above) - at(below)) * (rows - below)) / (above - below);
+    remember(this.#times.get(rows)!, seconds);
+  }
+
+  /** Between numbers that were timed evenly, beyond them as from the first to the last; undefined before the first. */
+  at(rows: number): number | undefined {
+    const [first] = this.#known;
+    const last = this.#known.at(-1);
+    if (first === undefined || last === undefined) return undefined;
+    if (rows <= first) return this.#timed(first);
+    const above = this.#known.find((count) => count >= rows);
+    if (above === undefined) return this.#timed(last) + this.#slope(first, last) * (rows - last);
+    const below = this.#known.findLast((count) => count <= rows)!;
+    if (below === above) return this.#timed(rows);
+    return this.#timed(below) + ((this.#timed(above) - this.#timed(below)) * (rows - below)) / (above - below);
+  }
+
+  #slope(first: number, last: number): number {
+    if (first === last) return this.#assumedShare * this.#timed(first);
+    return Math.max(0, (this.#timed(last) - this.#timed(first)) / (last - first));
+  }
+
+  /** The lower quartile: a machine has other things to do, which only ever makes passes longer. */
+  #timed(rows: number): number {
+    const times = this.#times.get(rows)!;
+    return [...times].sort((a, b) => a - b)[Math.floor(times.length / 4)]!;
   }
 }
 
 function remember(times: number[], time: number): void {
   times.push(time);
   if (times.length > REMEMBERED) times.shift();
-}
-
-/** The lower quartile: a machine has other things to do, which only ever makes passes longer. */
-function undisturbed(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 4)]!;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1]!;
 }
