@@ -19,6 +19,7 @@ export class ProgressMeter {
   #received = 0;
   #samples: { readonly at: number; readonly received: number }[] = [];
   #last = -Infinity;
+  #later: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly about: { readonly repo: string; readonly commit: string },
@@ -37,11 +38,22 @@ export class ProgressMeter {
     this.#received += bytes;
   }
 
+  /** Nothing is told any more of what was not told yet. */
+  stop(): void {
+    clearTimeout(this.#later);
+    this.#later = undefined;
+  }
+
   /** Reports now if it is time, or if told so. */
   report(count: () => Counted, always = false): void {
     if (this.onProgress === undefined) return;
     const now = this.now();
-    if (!always && now - this.#last < INTERVAL_MS) return;
+    if (!always && now - this.#last < INTERVAL_MS) {
+      // The last news before a pause is told, too.
+      this.#later ??= setTimeout(() => this.report(count, true), INTERVAL_MS).unref();
+      return;
+    }
+    this.stop();
     this.#last = now;
     this.#samples.push({ at: now, received: this.#received });
     while (this.#samples.length > 2 && now - (this.#samples[1]?.at as number) > WINDOW_MS) this.#samples.shift();

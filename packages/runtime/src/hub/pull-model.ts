@@ -133,6 +133,7 @@ class RunningPull {
       await this.#layout.writeRef(options.revision ?? 'main', info.commit);
     } finally {
       options.signal?.removeEventListener('abort', onAbort);
+      this.#meter.stop();
     }
     const files = this.#files.map(({ file }) => file);
     return {

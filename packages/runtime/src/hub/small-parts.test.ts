@@ -78,4 +78,17 @@ test('progress is told ten times a second, with the rate of the last seconds', (
   expect(events.at(-1)?.bytesPerSecond).toBeCloseTo(100, -1);
   expect(events.at(-1)?.secondsLeft).toBeCloseTo((40_000 - done) / 100, -1);
   expect(meter.received).toBe(done);
+  meter.stop();
+});
+
+test('the last news before a pause is told', async () => {
+  const events: number[] = [];
+  const meter = new ProgressMeter({ repo: 'a/b', commit: 'c' }, ({ bytesDone }) => events.push(bytesDone));
+  for (const bytesDone of [1, 2, 3]) {
+    const file = { file: 'x', fileBytesDone: bytesDone, fileBytesTotal: 9, filesDone: 0, filesTotal: 1 };
+    meter.report(() => ({ ...file, bytesDone, bytesTotal: 9 }));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  expect([events[0], events.at(-1)]).toEqual([1, expect.any(Number)]);
+  expect(events).toHaveLength(2);
 });
