@@ -17,7 +17,8 @@ const MIB = 2 ** 20;
 /** A driver that hangs must not keep anybody from a run on the CPU. */
 const ANSWER_MS = 3000;
 
-const HERE: GpuSources = {
+/** Looked at when it is asked for. */
+const here = (): GpuSources => ({
   run: (command, args) =>
     new Promise((resolve, reject) => {
       execFile(command, [...args], { timeout: ANSWER_MS }, (error, stdout) =>
@@ -28,13 +29,13 @@ const HERE: GpuSources = {
   dev: '/dev',
   platform: process.platform,
   env: process.env,
-};
+});
 
 /**
  * Whether this machine can have a GPU at all: on Linux one has a device file (or a Vulkan driver is named that computes
  * without). Cheap, so that runs without a GPU need not load its runtime to find out.
  */
-export async function mayHaveGpu(sources: GpuSources = HERE): Promise<boolean> {
+export async function mayHaveGpu(sources: GpuSources = here()): Promise<boolean> {
   const { platform, env, dev } = sources;
   if (platform !== 'linux' || env.VK_ICD_FILENAMES !== undefined || env.VK_DRIVER_FILES !== undefined) return true;
   const nodes = await readdir(join(dev, 'dri')).catch(() => []);
@@ -45,7 +46,7 @@ export async function mayHaveGpu(sources: GpuSources = HERE): Promise<boolean> {
  * Bytes free on the largest graphics card, by nvidia-smi or the kernel's amdgpu; null where nothing tells (WebGPU does
  * not).
  */
-export async function freeGpuMemory(sources: GpuSources = HERE): Promise<number | null> {
+export async function freeGpuMemory(sources: GpuSources = here()): Promise<number | null> {
   const found = [...(await nvidia(sources)), ...(await amd(sources))];
   return found.length === 0 ? null : Math.max(...found);
 }
