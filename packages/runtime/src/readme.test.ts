@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { readmeExamples } from '../../../.ci/readme';
+import { HubServer } from './testing/hub-server';
+import { temporaryFolder } from './testing/temporary';
 
+const readme = new URL('../README.md', import.meta.url);
 const fixture = fileURLToPath(new URL('../../../apps/conformance/fixtures/llama', import.meta.url));
 
 /** A tokenizer of single characters for the fixture, which has none. */
@@ -25,7 +28,7 @@ async function withModel<T>(use: (cwd: string) => Promise<T>): Promise<T> {
   }
 }
 
-const [generating, batching, answering, caching] = readmeExamples(new URL('../README.md', import.meta.url));
+const [generating, batching, answering, caching] = readmeExamples(readme);
 
 test('the README’s program runs', async () => {
   const { stdout } = await withModel((cwd) => generating!.run({ cwd }));
@@ -56,4 +59,17 @@ test('the README’s file of requests is answered, once', async () => {
 test('the README’s document is read once', async () => {
   const { stdout } = await withModel((cwd) => caching!.run({ cwd }));
   expect(stdout).toMatch(/^0 of 1\d\d tokens were known\n128 of 1\d\d tokens were known\n$/);
+});
+
+test('the README’s download runs', async () => {
+  await using server = await HubServer.start();
+  const commit = (
+    await server.addRepo('Qwen/Qwen3-0.6B', { 'config.json': '{}', 'model.safetensors': 'weights' })
+  ).resolve('main');
+  const cwd = temporaryFolder();
+  const [program] = readmeExamples(readme).filter(({ code }) => code.includes('pullModel'));
+  const env = { HF_ENDPOINT: server.url, HF_HOME: cwd, HF_HUB_OFFLINE: '0', HF_TOKEN: '', no_proxy: '*' };
+  const { stdout, stderr } = await program!.run({ cwd, env: { ...env, HF_HUB_CACHE: '', HUGGINGFACE_HUB_CACHE: '' } });
+  expect(stdout).toContain(`${commit} is in ${cwd}`);
+  expect(stderr).toContain('9 of 9 bytes');
 });
