@@ -57,6 +57,8 @@ export interface EngineStats {
 export interface StepOptions {
   /** Ends the step between two segments; `step` rejects with its reason and no row counts as run. */
   readonly signal?: AbortSignal | undefined;
+  /** Arrays of the vocabulary's size that nobody reads any more: logits are written to those, and they are taken out. */
+  readonly spare?: Float32Array[] | undefined;
 }
 
 /** Segments that may be waiting for the executor or computed when the next is handed over: some milliseconds of work. */
@@ -75,6 +77,7 @@ interface Pass {
   readonly packed: PackedRows;
   readonly buffers: PassBuffers;
   readonly signal: AbortSignal | undefined;
+  readonly spare: Float32Array[] | undefined;
   /** Segments handed to the executor whose end need not be awaited before the next is. */
   readonly ahead: InOrder;
 }
@@ -235,7 +238,7 @@ export class Engine {
    * for. Rows of one sequence must continue it without a gap.
    */
   step(rows: readonly Row[], options: StepOptions = {}): Promise<Float32Array[]> {
-    const result = this.#queue.then(() => this.#step(rows, options.signal));
+    const result = this.#queue.then(() => this.#step(rows, options));
     this.#queue = result.catch(() => {});
     return result;
   }
@@ -269,14 +272,14 @@ export class Engine {
     });
   }
 
-  async #step(rows: readonly Row[], signal: AbortSignal | undefined): Promise<Float32Array[]> {
-    this.#checkGoOn(signal);
+  async #step(rows: readonly Row[], options: StepOptions): Promise<Float32Array[]> {
+    this.#checkGoOn(options.signal);
     const wide = await this.#widen(rows);
     const buffers = wide ?? this.#buffers;
     const logits: Float32Array[] = [];
     try {
       for (const pass of cutPasses(rows, buffers.maxRows, this.mostLogitRows)) {
-        logits.push(...(await this.#pass(pass, buffers, signal)));
+        logits.push(...(await this.#pass(pass, buffers, options)));
       }
       return logits;
     } finally {
@@ -320,9 +323,10 @@ export class Engine {
     this.#streamer.reclaim();
   }
 
-  async #pass(rows: readonly Row[], buffers: PassBuffers, signal: AbortSignal | undefined): Promise<Float32Array[]> {
+  async #pass(rows: readonly Row[], buffers: PassBuffers, options: StepOptions): Promise<Float32Array[]> {
+    const { signal, spare } = options;
     this.#checkGoOn(signal);
-    const pass: Pass = { packed: packRows(rows), buffers, signal, ahead: new InOrder(AHEAD) };
+    const pass: Pass = { packed: packRows(rows), buffers, signal, spare, ahead: new InOrder(AHEAD) };
     this.#reserve(rows);
     const start = performance.now();
     const waitOn = giveUpOn(signal, this.#arrival);
@@ -424,7 +428,7 @@ export class Engine {
       await pass.ahead.settle();
       if (parts.length > 0) await this.#deviceSide?.leave(this.#headCarry, parts[0]!.call.rows.count);
       return parts.flatMap((part) => {
-        const logits = part.logits(vocabSize);
+        const logits = part.logits(vocabSize, pass.spare);
         part.dispose();
         return logits;
       });
@@ -441,10 +445,11 @@ export class Engine {
     const count = Math.ceil(wanting.length / plan.logitRows);
     const inPlace = buffers === this.#buffers && count === 1 && wanting.length === rows.length && !this.#deviceSide;
     const first = { carry: inPlace ? this.#headInPlace : this.#headCarry, workspace: buffers.workspace };
-    const workspace = Math.max(64, this.#stages.at(-1)!.program.workspaceBytes(plan.logitRows));
+    const { program } = this.#stages.at(-1)!;
     return Array.from({ length: count }, (_, i) => {
       const some = wanting.slice(i * plan.logitRows, (i + 1) * plan.logitRows);
-      return new HeadPart(model.head, rows, some, plan.logitRows, i === 0 ? first : workspace);
+      if (i === 0) return new HeadPart(model.head, rows, some, plan.logitRows, first);
+      return new HeadPart(model.head, rows, some, some.length, Math.max(64, program.workspaceBytes(some.length)));
     });
   }
 

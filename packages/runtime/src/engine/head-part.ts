@@ -55,10 +55,14 @@ export class HeadPart {
     });
   }
 
-  /** Copies of its rows' logits. */
-  logits(width: number): Float32Array[] {
+  /** Copies of its rows' logits, in arrays taken from `spare` as long as there are any. */
+  logits(width: number, spare: Float32Array[] = []): Float32Array[] {
     const buffer = this.#buffers.carry.get('logits')!;
-    return this.#rows.map((_, i) => buffer.float32(i * width * 4, width).slice());
+    return this.#rows.map((_, i) => {
+      const copy = spare.pop() ?? new Float32Array(width);
+      copy.set(buffer.float32(i * width * 4, width));
+      return copy;
+    });
   }
 
   /** Gives back buffers of its own. Idempotent. */

@@ -134,7 +134,7 @@ export class Generation {
     }));
   }
 
-  /** Takes the logits of the rows that wanted them, in order: each row's token, as long as the next row's was drafted right. */
+  /** Takes the logits of the rows that wanted them, in order, and keeps none: each row's token, as long as the next row's was drafted right. */
   take(logits: readonly Float32Array[]): void {
     if (this.#ended || logits.length === 0) return;
     const { prompt, onPrompt, watch } = this.#parts;

@@ -42,6 +42,8 @@ export class Scheduler {
   #driving = false;
   #wake: () => void = () => {};
   #running: { readonly parts: readonly Part[]; readonly controller: AbortController } | undefined;
+  /** Arrays for logits that have been read. */
+  readonly #spare: Float32Array[] = [];
   #stats = { passes: 0, rows: 0, logitRows: 0 };
 
   constructor(engine: Engine) {
@@ -80,6 +82,7 @@ export class Scheduler {
       if (parts.length === 0 && this.#active.size > 0) await change;
     }
     this.#driving = false;
+    this.#spare.length = 0;
   }
 
   /** What is run in the next pass. */
@@ -133,7 +136,7 @@ export class Scheduler {
     const before = this.#engine.stats;
     const start = performance.now();
     try {
-      const logits = await this.#engine.step(rows, { signal: controller.signal });
+      const logits = await this.#engine.step(rows, { signal: controller.signal, spare: this.#spare });
       this.#record(parts, logits.length, before, performance.now() - start);
       let from = 0;
       for (const { generation, rows } of parts) {
@@ -141,6 +144,8 @@ export class Scheduler {
         take(generation, logits.slice(from, from + count));
         from += count;
       }
+      // Of large vocabularies each pass would otherwise leave some tens of megabytes to the garbage collector.
+      this.#spare.push(...logits.slice(0, Math.max(0, this.#engine.mostLogitRows - this.#spare.length)));
     } catch (error) {
       // All of them needed what failed. Those that were given up have ended with their own reason.
       for (const { generation } of parts) generation.fail(error);

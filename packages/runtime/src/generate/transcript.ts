@@ -46,10 +46,10 @@ export class Transcript {
     return this.#options.limit - (this.history.length - this.#options.prompt.length);
   }
 
-  /** Takes a token and the logits it was chosen from, and says what to tell of it. */
+  /** Takes a token and the logits it was chosen from, which it does not keep, and says what to tell of it. */
   append(id: number, logits: Float32Array): StreamEvent {
     const { endTokens, resolved, returnLogits } = this.#options;
-    if (returnLogits) this.#logits.push(logits);
+    if (returnLogits) this.#logits.push(logits.slice());
     const logprob = this.#logprobOf?.(logits, id);
     if (logprob) this.#logprobs.push(logprob);
     this.history.push(id);
