@@ -22,6 +22,7 @@ export interface StateBlocks {
   /** Blocks from `first` on, zeros where nothing is stored; theirs until the next call. */
   take(first: number, count: number): Promise<readonly Uint8Array[]>;
   put(first: number, blocks: readonly Uint8Array[]): Promise<void>;
+  /** Gives back the memory that blocks passed through; the next ones take some anew. */
   dispose(): void;
 }
 
@@ -71,12 +72,12 @@ class HostBlocks extends Blocks<KvState> implements StateBlocks {
 
 class DiskBlocks extends Blocks<DiskState> implements StateBlocks {
   readonly #file: ScratchFile;
-  readonly #region: StateRegion;
+  /** While blocks are on their way. */
+  #region: StateRegion | undefined;
 
   constructor(state: DiskState, file: ScratchFile) {
     super(state);
     this.#file = file;
-    this.#region = new StateRegion(this.staged * state.slotBytes);
   }
 
   place(_start: number, length: number): void {
@@ -84,29 +85,31 @@ class DiskBlocks extends Blocks<DiskState> implements StateBlocks {
   }
 
   async take(first: number, count: number): Promise<readonly Uint8Array[]> {
-    const view = this.#view(first, count);
-    const range = { from: first, to: first + count, buffer: this.#region.buffer, at: 0 };
+    const { view, buffer } = this.#view(first, count);
+    const range = { from: first, to: first + count, buffer, at: 0 };
     await readBlocks(this.#file, this.state, range);
     return Array.from({ length: count }, (_, i) => view.cleanBlock(first + i));
   }
 
   async put(first: number, blocks: readonly Uint8Array[]): Promise<void> {
-    const view = this.#view(first, blocks.length);
+    const { view, buffer } = this.#view(first, blocks.length);
     for (const [i, bytes] of blocks.entries()) view.block(first + i).set(bytes);
-    const range = { from: first, to: first + blocks.length, buffer: this.#region.buffer, at: 0 };
+    const range = { from: first, to: first + blocks.length, buffer, at: 0 };
     await writeBlocks(this.#file, this.state, range);
   }
 
   dispose(): void {
-    this.#region.dispose();
+    this.#region?.dispose();
+    this.#region = undefined;
   }
 
   /** Some blocks as a state in the region. */
-  #view(first: number, count: number): KvState {
+  #view(first: number, count: number) {
+    this.#region ??= new StateRegion(this.staged * this.state.slotBytes);
     this.#region.clear();
     const view = new KvState(this.#region, this.spec);
     const length = Math.min(this.state.length, (first + count) * BLOCK_POSITIONS);
     view.place(first * BLOCK_POSITIONS, length);
-    return view;
+    return { view, buffer: this.#region.buffer };
   }
 }

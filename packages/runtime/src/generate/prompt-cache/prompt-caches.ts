@@ -5,7 +5,7 @@ import { DisposedError, OptionError, openReader } from '@airllm/loader';
 import type { Engine, Sequence, StateBlocks } from '../../engine';
 import { type CacheFile, openCacheFile, stateName } from './cache-file';
 import type { CacheIdentity } from './identity';
-import { firstKept, restoreState } from './restore';
+import { firstKept, restoreStates } from './restore';
 import { ropeClass } from './rope-class';
 import { saveCacheFile } from './save';
 
@@ -100,15 +100,11 @@ export class PromptCaches {
       const length = cache === null ? 0 : this.#usable(cache, sequence, prompt);
       if (cache === null || length === 0) return 0;
       const { maxRows } = this.#options.engine.plan;
-      for (const [i, { state }] of states.entries()) {
-        const start = firstKept({ start: cache.states[i]!.start, window: state.spec.window }, length, maxRows)!;
-        const blocks = this.#blocks(state);
-        try {
-          await restoreState(cache, i, { start, length }, blocks, reader);
-        } finally {
-          blocks.dispose();
-        }
-      }
+      const wanted = states.map(({ state }, index) => {
+        const start = firstKept({ start: cache.states[index]!.start, window: state.spec.window }, length, maxRows)!;
+        return { index, start, length, target: this.#blocks(state) };
+      });
+      await restoreStates(cache, wanted, reader);
       sequence.advance(length);
       return length;
     } catch (error) {
@@ -147,13 +143,9 @@ export class PromptCaches {
       throw error;
     }
     const states = this.#statesOf(sequence).map(({ name, state }) => ({ name, blocks: this.#blocks(state) }));
-    try {
-      await saveCacheFile(file, await this.#identity!, history.slice(0, length), rope, states, () => {
-        if (this.#options.engine.disposed) throw new DisposedError('engine');
-      });
-    } finally {
-      for (const { blocks } of states) blocks.dispose();
-    }
+    await saveCacheFile(file, await this.#identity!, history.slice(0, length), rope, states, () => {
+      if (this.#options.engine.disposed) throw new DisposedError('engine');
+    });
   }
 
   #statesOf({ states }: Sequence) {

@@ -1,14 +1,8 @@
 import { BLOCK_POSITIONS } from '@airllm/kernels';
-import { crc32, type Extent, HostBuffer, type Reader } from '@airllm/loader';
+import { crc32, HostBuffer, type Reader } from '@airllm/loader';
 import type { StateBlocks } from '../../engine';
 import { PromptCacheError } from '../../state-errors';
 import type { CacheFile } from './cache-file';
-
-/** Positions that states keep for rows from `length` on. */
-export interface Kept {
-  readonly start: number;
-  readonly length: number;
-}
 
 /**
  * First position of a state that a sequence of `length` positions needs, in passes of up to `maxRows` rows; null where the
@@ -26,82 +20,63 @@ export function firstKept(
   return Math.max(state.start, wanted);
 }
 
-/** Brings the blocks of one state from a file. Throws `PromptCacheError` where they are not what was written. */
-export async function restoreState(
-  cache: CacheFile,
-  index: number,
-  { start, length }: Kept,
-  target: StateBlocks,
-  reader: Reader,
-): Promise<void> {
+/** A state, and what of it is to be restored. */
+export interface Wanted {
+  /** In the file's states. */
+  readonly index: number;
+  readonly start: number;
+  readonly length: number;
+  readonly target: StateBlocks;
+}
+
+/** States that are on their way at a time, so that a drive is kept busy while others are put where they belong. */
+const LANES = 3;
+
+/** Brings states from a file. Throws `PromptCacheError` where they are not what was written, and `ReadError`. */
+export async function restoreStates(cache: CacheFile, wanted: readonly Wanted[], reader: Reader): Promise<void> {
+  const queue = [...wanted];
+  const bytes = Math.max(1, ...wanted.map(({ index, target }) => mostBytes(cache, index, target, reader)));
+  const lane = async () => {
+    using buffer = HostBuffer.allocate(bytes, { label: 'prompt cache' });
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      try {
+        await restoreState(cache, next, buffer, reader);
+      } finally {
+        next.target.dispose();
+      }
+    }
+  };
+  const lanes = Array.from({ length: Math.min(LANES, wanted.length) }, lane);
+  // All must have stopped writing before an error lets anybody have the states.
+  for (const result of await Promise.allSettled(lanes)) if (result.status === 'rejected') throw result.reason;
+}
+
+async function restoreState(cache: CacheFile, wanted: Wanted, buffer: HostBuffer, reader: Reader): Promise<void> {
+  const { index, start, length, target } = wanted;
   const { tensor, checksums } = cache.tensors[index]!;
   const { start: stored, blockBytes, name } = cache.states[index]!;
   const { file, offset } = tensor.extent!;
-  target.place(start, length);
   const end = Math.ceil(length / BLOCK_POSITIONS);
-  const chunks: { first: number; count: number; extent: Extent }[] = [];
+  target.place(start, length);
   for (let first = start / BLOCK_POSITIONS; first < end; first += target.staged) {
     const count = Math.min(target.staged, end - first);
     const from = first - stored / BLOCK_POSITIONS;
-    chunks.push({ first, count, extent: { file, offset: offset + from * blockBytes, length: count * blockBytes } });
-  }
-  // One is read while the one before is put where it belongs.
-  using staging = new Staging(
-    reader,
-    chunks.map(({ extent }) => extent),
-  );
-  for (const [i, { first, count }] of chunks.entries()) {
-    const bytes = await staging.take(i);
+    const extent = { file, offset: offset + from * blockBytes, length: count * blockBytes };
+    const bytes = buffer.bytes(await reader.read(extent, buffer, 0), extent.length);
     const blocks = Array.from({ length: count }, (_, b) => bytes.subarray(b * blockBytes, (b + 1) * blockBytes));
-    const damaged = blocks.findIndex((block, b) => crc32(block) !== checksums[first + b - stored / BLOCK_POSITIONS]);
+    const damaged = blocks.findIndex((block, b) => crc32(block) !== checksums[from + b]);
     if (damaged >= 0) {
       const position = (first + damaged) * BLOCK_POSITIONS;
-      throw new PromptCacheError({
-        file,
-        reason: `it is damaged: ${name} from position ${position} on is not what was written`,
-      });
+      const reason = `it is damaged: ${name} from position ${position} on is not what was written`;
+      throw new PromptCacheError({ file, reason });
     }
     await target.put(first, blocks);
   }
 }
 
-/** Two buffers that extents are read into in turn. */
-class Staging {
-  readonly #reader: Reader;
-  readonly #extents: readonly Extent[];
-  readonly #buffers: readonly HostBuffer[];
-  readonly #reads: Promise<number>[] = [];
-
-  constructor(reader: Reader, extents: readonly Extent[]) {
-    this.#reader = reader;
-    this.#extents = extents;
-    const bytes = Math.max(1, ...extents.map((extent) => reader.span(extent)));
-    const count = Math.min(2, extents.length);
-    this.#buffers = Array.from({ length: count }, () => HostBuffer.allocate(bytes, { label: 'prompt cache' }));
-  }
-
-  /** Bytes of an extent, which are there until the next one is taken. */
-  async take(index: number): Promise<Uint8Array> {
-    this.#start(index);
-    this.#start(index + 1);
-    const at = await this.#reads[index]!;
-    return this.#bufferOf(index).bytes(at, this.#extents[index]!.length);
-  }
-
-  /** Reads that go on hold their memory themselves. */
-  [Symbol.dispose](): void {
-    for (const buffer of this.#buffers) buffer.dispose();
-  }
-
-  #bufferOf(index: number): HostBuffer {
-    return this.#buffers[index % this.#buffers.length]!;
-  }
-
-  #start(index: number): void {
-    const extent = this.#extents[index];
-    if (extent === undefined || this.#reads[index] !== undefined) return;
-    this.#reads[index] = this.#reader.read(extent, this.#bufferOf(index), 0);
-    // Whoever takes it meets the error.
-    this.#reads[index].catch(() => {});
-  }
+/** Bytes that a read of as many blocks as are staged at a time may take, wherever they begin. */
+function mostBytes(cache: CacheFile, index: number, { staged }: StateBlocks, reader: Reader): number {
+  const { blocks, blockBytes } = cache.states[index]!;
+  const length = Math.min(staged, blocks) * blockBytes;
+  return reader.span({ file: cache.file, offset: reader.alignment - 1, length }) + reader.alignment;
 }

@@ -44,10 +44,14 @@ export async function saveCacheFile(
 
 async function* blocksOf(state: StateBlocks, checksums: number[]): AsyncGenerator<Uint8Array> {
   const end = Math.ceil(state.length / BLOCK_POSITIONS);
-  for (let first = state.start / BLOCK_POSITIONS; first < end; first += state.staged) {
-    for (const block of await state.take(first, Math.min(state.staged, end - first))) {
-      checksums.push(crc32(block));
-      yield block;
+  try {
+    for (let first = state.start / BLOCK_POSITIONS; first < end; first += state.staged) {
+      for (const block of await state.take(first, Math.min(state.staged, end - first))) {
+        checksums.push(crc32(block));
+        yield block;
+      }
     }
+  } finally {
+    state.dispose();
   }
 }
