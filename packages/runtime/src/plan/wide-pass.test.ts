@@ -64,3 +64,11 @@ test('the last pinned segments give way', () => {
   expect(keptPinned(plan(), 1.5 * GB)).toEqual([true, false, true, false, true, false, false, false, false, false]);
   expect(keptPinned(plan(), 0)).toEqual(plan().pinned);
 });
+
+test('states on disk are read by every pass: fewer passes read less of them', () => {
+  // Wide passes would read as many weights as narrow ones, and a little more.
+  const greedy = step(600, { activations: (rows) => rows * 5e6 });
+  expect(widestPass(plan(), greedy)).toEqual({ rows: 512, lent: 0 });
+  const onDisk = { ...greedy, streamedState: (rows: number) => (rows < 600 ? 4 * GB : 0) };
+  expect(widestPass(plan(), onDisk)).toEqual({ rows: 600, lent: 600 * 5e6 });
+});
