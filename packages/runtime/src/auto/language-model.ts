@@ -78,7 +78,8 @@ export class LanguageModel {
   /**
    * Generates and hands on text as it becomes final, then one `finish` event. Leaving the loop ends the work.
    * Throws `OptionError`, `ContextLengthError`, `MissingTokenizerError`, `MissingChatTemplateError`,
-   * `ChatTemplateError`, `ReadError`, `DisposedError`, and the signal's reason.
+   * `ChatTemplateError`, `PromptCacheError`, `StateSpaceError`, `ReadError`, `WriteError`, `DisposedError`, and the
+   * signal's reason.
    */
   stream(request: GenerateRequest): AsyncGenerator<StreamEvent, void> {
     return stream(this.#live(), request);
