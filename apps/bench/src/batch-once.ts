@@ -28,9 +28,6 @@ export interface PassFigures {
   readonly seconds: number;
 }
 
-/** Positions share blocks of so many. */
-const BLOCK = 32;
-
 /** Generates greedily from made-up prompts, all at once, with keys and values in bf16; prints the figures as one JSON line. */
 export async function run(args: string[]): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -54,7 +51,8 @@ export async function run(args: string[]): Promise<void> {
   };
   await using model = await AutoModel.fromPretrained(dir, {
     memory: values.memory,
-    contextLength: sequences * BLOCK * Math.ceil((promptTokens + newTokens) / BLOCK),
+    contextLength: promptTokens + newTokens,
+    maxSequences: sequences,
     kvCacheDtype: 'bfloat16',
     computeDtype: 'auto',
     // One alone keeps more weights in memory instead of room for wide passes.

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { parseByteSize } from '@airllm/runtime';
 import { count, oneFolder, UsageError } from './arguments';
 import type { BatchFigures, PassFigures } from './batch-once';
-import { type CgroupLimits, cgroupObstacle, dropCaches, dropObstacle } from './cgroup';
+import { type CgroupLimits, cgroupObstacle, dropCaches } from './cgroup';
 import { machine } from './machine';
 import { noise, type OwnRun, runOwn } from './own-process';
 import { bytes, head, percent, row } from './units';
@@ -38,11 +38,12 @@ export async function run(args: string[]): Promise<void> {
   const cap = values['read-bps'];
   const read = cap === undefined ? undefined : { bytesPerSecond: parseByteSize(cap, '--read-bps'), path: dir };
   const limits: CgroupLimits = { memory, read };
-  const obstacle = memory === undefined && read === undefined ? null : cgroupObstacle();
+  const capped = memory !== undefined || read !== undefined;
+  const obstacle = capped ? cgroupObstacle() : null;
   if (obstacle !== null) throw new UsageError(usage, obstacle);
 
   const once = (count: number, tokens: number): Promise<OwnRun<BatchFigures>> => {
-    if (dropObstacle() === null) dropCaches();
+    if (capped) dropCaches();
     const shared = ['--prompt', values.prompt, ...(memory === undefined ? [] : ['--memory', String(memory)])];
     return runOwn(limits, ['batch-once', dir, '--sequences', String(count), '--new', String(tokens), ...shared]);
   };

@@ -26,10 +26,30 @@ test('the attention bench says how much of a layer attention is, for each kept d
   }
 });
 
+test('the batch bench compares many sequences with one, and holds them to the same tokens', async () => {
+  const folder = path.join(dir, 'tiny');
+  await bench('synthetic', folder, '--shape', 'tiny');
+  const { stdout } = await bench('batch', folder, '--sequences', '6', '--prompt', '5', '--new', '4');
+  expect(stdout).toMatch(/^\| 6 of 4 tokens \| [\d.]+ \| 4 \|/m);
+  expect(stdout).toMatch(/^[\d.]+ × the tokens per second; at the end \d+ rows a pass \(planned\)$/m);
+  expect(stdout).toMatch(/ in company: the same$/m);
+  rmSync(folder, { recursive: true });
+});
+
 test('without a known name it lists the benches', async () => {
   const failure = await bench('nonsense').catch((error) => error);
   expect(failure.code).toBe(2);
-  for (const name of ['disk', 'residency', 'resident', 'startup', 'memory', 'attention', 'estimate', 'shard']) {
+  for (const name of [
+    'disk',
+    'residency',
+    'resident',
+    'startup',
+    'memory',
+    'attention',
+    'batch',
+    'estimate',
+    'shard',
+  ]) {
     expect(failure.stderr).toMatch(new RegExp(`^bench ${name} `, 'm'));
   }
   expect(failure.stderr).toMatch(/^bench synthetic /m);
