@@ -129,20 +129,26 @@ static void linear_few_rows(const Linear &l, Worker &worker, Done done) {
   });
 }
 
+// Shares many rows times `outs` outputs out between threads: calls body(row, rows, out, outs) for blocks of at most
+// kOutBlock outputs, of all rows together unless there are too few such blocks for the threads.
+template <class Body> static inline void for_blocks(Worker &worker, uint32_t rows, uint32_t outs, Body body) {
+  const uint32_t out_blocks = ceil_div(outs, kOutBlock);
+  const uint32_t row_tasks = ceil_div(4 * worker.pool->threads, out_blocks);
+  const uint32_t row_block = kLeastRows * ceil_div(rows, kLeastRows * row_tasks);
+  const uint32_t row_blocks = ceil_div(rows, row_block), tasks = row_blocks * out_blocks;
+  for (uint32_t t; (t = next_task(worker)) < tasks;) {
+    const uint32_t row = t % row_blocks * row_block, out = t / row_blocks * kOutBlock;
+    body(row, least(row_block, rows - row), out, least(kOutBlock, outs - out));
+  }
+}
+
 template <class X, class W, class Done> static void linear_out_in(const Linear &l, Worker &worker, Done done) {
   if (l.rows <= kTileRows)
     return with_rows(l.rows, [&](auto tile) { linear_few_rows<X, W, tile.count>(l, worker, done); });
-  // All rows in one task, unless there are too few blocks of outputs for the threads.
-  const uint32_t out_blocks = ceil_div(l.outs, kOutBlock);
-  const uint32_t row_tasks = ceil_div(4 * worker.pool->threads, out_blocks);
-  const uint32_t row_block = kLeastRows * ceil_div(l.rows, kLeastRows * row_tasks);
-  const uint32_t row_blocks = ceil_div(l.rows, row_block), tasks = row_blocks * out_blocks;
-  for (uint32_t t; (t = next_task(worker)) < tasks;) {
-    const uint32_t row = t % row_blocks * row_block, out = t / row_blocks * kOutBlock;
-    const uint32_t rows = least(row_block, l.rows - row), outs = least(kOutBlock, l.outs - out);
+  for_blocks(worker, l.rows, l.outs, [&](uint32_t row, uint32_t rows, uint32_t out, uint32_t outs) {
     dot_block<X, W>(l, row, rows, out, outs, worker.scratch);
     done(row, rows, out, outs);
-  }
+  });
 }
 
 // Activations rounded to bf16, still as floats: the products are those of bf16.

@@ -126,16 +126,10 @@ template <class X> static void run_packed_linear(const Pass &pass, const Op &op,
     }
     return;
   }
-  const uint32_t out_blocks = ceil_div(l.outs, kOutBlock);
-  const uint32_t row_tasks = ceil_div(4 * worker.pool->threads, out_blocks);
-  const uint32_t row_block = kLeastRows * ceil_div(l.rows, kLeastRows * row_tasks);
-  const uint32_t row_blocks = ceil_div(l.rows, row_block), tasks = row_blocks * out_blocks;
-  for (uint32_t t; (t = next_task(worker)) < tasks;) {
-    const uint32_t row = t % row_blocks * row_block, out = t / row_blocks * kOutBlock;
-    const uint32_t rows = least(row_block, l.rows - row), outs = least(kOutBlock, l.outs - out);
+  for_blocks(worker, l.rows, l.outs, [&](uint32_t row, uint32_t rows, uint32_t out, uint32_t outs) {
     packed_many<X>(m, l, row, rows, out, outs, scratch);
     done(row, rows, out, outs);
-  }
+  });
 }
 
 static inline void op_packed_linear(const Pass &pass, const Op &op, Worker &worker) {
