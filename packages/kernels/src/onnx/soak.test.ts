@@ -11,7 +11,7 @@ import type { Provider } from './protocol';
 const gpu = process.env.AIRLLM_TEST_GPU !== undefined;
 
 // On a software GPU a step takes some 50 ms.
-const RUNS: [Provider, number][] = gpu ? [['webgpu', 120]] : [['cpu', 500]];
+const RUNS: [Provider, number][] = gpu ? [['webgpu', 60]] : [['cpu', 500]];
 
 describe.each(RUNS)('onnx %s', (provider, steps) => {
   it(`holds nothing more after ${steps} steps`, { timeout: 120_000 }, async () => {

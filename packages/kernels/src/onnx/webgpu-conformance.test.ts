@@ -11,20 +11,21 @@ const PACKED = [
   ...['Q4_0, 7 x 256', 'AWQ, 33 x 192', 'GPTQ, 7 x 256', 'Q8_0, 9 x 320'],
   ...['bitsandbytes NF4, nested, 9 x 320', 'FP8 blocks, 2 x 33', 'Q8_0, 5 x 64'],
 ];
-/** Long contexts and the dtypes of a state are what attention does otherwise; the rest of it is the same session. */
-const ATTENTION = ['33 keys,', 'eight heads on one', 'odd widths', 'softcap', 'window of 5', 'three sequences, window'];
-const STATES = ['first visible position, ', '33 keys, bfloat16', 'window of 33, int8', 'sinks, window of 5, F32'];
-const OPS = ['embed', 'rmsNorm', 'layerNorm', 'rope', 'gated', 'activation', 'softcap', 'route', 'split', 'add'];
-const LINEAR = ['linear 3 x 33', 'linear 33 x 129', 'linear into the buffer it reads, out,in'];
+/** Without weights; those that have some are run with bf16 ones. */
+const PLAIN = ['rope', 'gated', 'activation', 'softcap', 'split', 'add', 'mul', 'scale'];
+const WEIGHTED = [
+  ...['embed', 'rmsNorm', 'layerNorm', 'linear 3 x 33', 'linear 33 x 129', 'linear into the buffer it reads, out,in'],
+  ...['experts, 2 of 4', 'experts, ties', 'attention, sinks, window', 'a llama layer, B', 'a mixture', 'a gpt-oss'],
+  'a gemma layer, keys and values in int8',
+];
+const ATTENTION = ['33 keys, F32', 'odd widths, F32', 'softcap', 'three sequences, window, F32', 'window of 33, int8'];
+const BEGUN = ['33 keys, bfloat16', 'first visible position, F32'];
 
 /** A software GPU compiles a shader in about as long as all of a case takes the CPU: one case of a kind is enough. */
 function takes(title: string): boolean {
   const begins = (names: readonly string[]) => names.some((name) => title.startsWith(name));
-  if (title.startsWith('attention, ')) return begins([...ATTENTION, ...STATES].map((name) => `attention, ${name}`));
-  if (title.startsWith('a ')) return title.endsWith('BF16') && !title.includes('bfloat16');
-  if (begins(['experts, 4'])) return title.endsWith('BF16');
-  if (begins([...OPS, ...LINEAR, 'experts', 'mul', 'scale'])) return !title.endsWith(' F16');
-  return begins(PACKED);
+  if (begins(WEIGHTED)) return title.endsWith(', BF16');
+  return begins([...PLAIN, ...PACKED, ...[...ATTENTION, ...BEGUN].map((name) => `attention, ${name}`)]);
 }
 
 if (ready) {

@@ -24,24 +24,43 @@ export function toHalf(x: number): number {
   return sign | (over > 0.5 || (over === 0.5 && down % 2 === 1) ? down + 1 : down);
 }
 
-let fromBf16: Uint16Array | undefined;
+/** Beside a float16's bits in the table: the number is too large for it, or large enough to say what a matrix holds. */
+const TOO_LARGE = 1 << 16;
+const LARGE_ENOUGH = 1 << 17;
+
+let fromBf16: Uint32Array | undefined;
 
 /** bf16 as float16, or undefined where float16 would not keep it: numbers too large, or all of them very small. */
-export function bf16ToHalf(stored: Uint16Array): Uint16Array<ArrayBuffer> | undefined {
-  fromBf16 ??= Uint16Array.from({ length: 2 ** 16 }, (_, pattern) => {
-    bits[0] = pattern << 16;
-    return toHalf(floats[0]!);
-  });
-  let largest = 0;
+export function bf16ToHalf(stored: Uint16Array<ArrayBuffer>): Uint16Array<ArrayBuffer> | undefined {
+  fromBf16 ??= Uint32Array.from({ length: 2 ** 16 }, (_, pattern) => bf16Entry(pattern));
+  const table = fromBf16;
   const halves = new Uint16Array(stored.length);
-  for (let i = 0; i < stored.length; i++) {
-    const pattern = stored[i]!;
-    const magnitude = pattern & 0x7fff;
-    if (magnitude > largest) largest = magnitude;
-    halves[i] = fromBf16[pattern]!;
+  const pairs = stored.length >> 1;
+  const from = new Uint32Array(stored.buffer, stored.byteOffset, pairs);
+  const to = new Uint32Array(halves.buffer, 0, pairs);
+  let flags = 0;
+  for (let i = 0; i < pairs; i++) {
+    const pair = from[i]!;
+    const low = table[pair & 0xffff]!;
+    const high = table[pair >>> 16]!;
+    flags |= low | high;
+    to[i] = (low & 0xffff) | (high << 16);
   }
-  bits[0] = largest << 16;
-  return keeps(floats[0]!) ? halves : undefined;
+  if (stored.length % 2 === 1) {
+    const last = table[stored.at(-1)!]!;
+    flags |= last;
+    halves[stored.length - 1] = last;
+  }
+  if ((flags & TOO_LARGE) !== 0) return undefined;
+  const zeros = (flags & 0x7fff) === 0;
+  return zeros || (flags & LARGE_ENOUGH) !== 0 ? halves : undefined;
+}
+
+function bf16Entry(pattern: number): number {
+  bits[0] = pattern << 16;
+  const magnitude = Math.abs(floats[0]!);
+  const flag = !(magnitude <= LARGEST) ? TOO_LARGE : magnitude >= SMALLEST_LARGEST ? LARGE_ENOUGH : 0;
+  return toHalf(floats[0]!) | flag;
 }
 
 /** The same of float32 numbers that have no more digits than a quantised weight. */
@@ -49,8 +68,8 @@ export function floatsToHalf(values: Float32Array): Uint16Array<ArrayBuffer> | u
   let largest = 0;
   const halves = new Uint16Array(values.length);
   for (let i = 0; i < values.length; i++) {
-    const magnitude = Math.abs(values[i]!);
-    if (!(magnitude <= largest)) largest = magnitude;
+    // Math.max keeps NaN, which float16 would keep too, but nothing should go on quietly.
+    largest = Math.max(largest, Math.abs(values[i]!));
     halves[i] = toHalf(values[i]!);
   }
   return keeps(largest) ? halves : undefined;
