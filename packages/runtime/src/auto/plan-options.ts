@@ -40,8 +40,8 @@ export interface MemoryOptions {
   /** Rows of a pass that memory is set aside for; longer prompts borrow it. @defaultValue 512, fewer where it is short */
   readonly maxRows?: number | undefined;
   /**
-   * Rows of a pass whose logits may be asked for; each takes 8 bytes per entry of the vocabulary. @defaultValue 16, which
-   * is enough unless whole texts are scored
+   * Rows whose logits are computed together; each takes 8 bytes per entry of the vocabulary. Of more rows the head computes
+   * some after the other in the same pass. @defaultValue 16, which is enough unless whole texts are scored
    */
   readonly logitRows?: number | undefined;
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { OptionError } from '@airllm/loader';
+import { DisposedError, OptionError } from '@airllm/loader';
 import { expect, onTestFinished, test } from 'vitest';
 import { AutoModel, type FromPretrainedOptions } from '../auto/auto-model';
 import type { BatchOutcome } from './batch';
@@ -162,6 +162,17 @@ test('the batch’s signal ends it, whatever it waits for', async () => {
   await expect(all(model.generateBatch(never(), { signal: controller.signal }))).rejects.toBe(reason);
   expect(taken).toBe(false);
   expect((await model.generate(request('after', 1, 3))).ids).toHaveLength(3);
+});
+
+test('a model that is disposed ends its batches, however many requests there are', async () => {
+  const model = await open();
+  function* endless() {
+    for (let i = 0; ; i++) yield request(`${i}`, i % 200, 100);
+  }
+  const batch = model.generateBatch(endless(), { maxActive: 3 });
+  const outcomes = all(batch);
+  setTimeout(() => void model.dispose(), 10);
+  await expect(outcomes).rejects.toEqual(expect.toSatisfy(DisposedError.isInstance));
 });
 
 test('leaving the loop gives up what runs', async () => {

@@ -176,6 +176,12 @@ export class Batch<Request extends GenerateRequest = GenerateRequest>
     } catch (error) {
       // What was given up with the batch is no outcome.
       if (this.#ending.signal.aborted) return;
+      if (this.#session.engine.disposed) {
+        // Neither will any other.
+        this.#outcomes.fail(error);
+        this.#giveUp(error);
+        return;
+      }
       this.#counts.failed++;
       this.#outcomes.push({ index, request, error });
     } finally {

@@ -111,7 +111,7 @@ export interface PlanOptions {
   readonly sequences?: number | undefined;
   /** Rows of the widest pass wanted; fewer where memory is short. @defaultValue 512 */
   readonly maxRows?: number;
-  /** Rows of a pass that may want logits. @defaultValue 16: more are wanted only by those who score whole texts */
+  /** Rows whose logits are computed together. @defaultValue 16: more pays only for those who score whole texts */
   readonly logitRows?: number;
   /** Start alignment and length granularity of reads: 4096 for direct readers, else 1. */
   readonly readAlignment: number;
@@ -131,7 +131,7 @@ export interface Plan {
   /** `pinned[i]`: segment i stays in memory once read. */
   readonly pinned: readonly boolean[];
   readonly maxRows: number;
-  /** Rows of a pass that may want logits: the vocabulary makes them large. */
+  /** Rows whose logits are computed together: the vocabulary makes them large. */
   readonly logitRows: number;
   readonly bytes: {
     readonly weights: number;
