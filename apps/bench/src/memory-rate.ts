@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { type ForeignFunction, HostBuffer, loadLibrary } from '@airllm/loader';
 import { count } from './arguments';
 
-export const usage = 'bench memory-rate [--threads N] [--rounds 5]';
+export const usage = 'bench memory-rate [--threads N] [--rounds 15]';
 
 /** What one process that only reads memory measured. */
 export interface MemoryRateFigures {
@@ -21,7 +21,7 @@ const LANE_BYTES = 512 * 2 ** 20;
 export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
-    options: { threads: { type: 'string' }, rounds: { type: 'string', default: '5' } },
+    options: { threads: { type: 'string' }, rounds: { type: 'string', default: '15' } },
   });
   const threads = values.threads === undefined ? availableParallelism() : count(values.threads, 'threads');
   const libc = loadLibrary(process.platform === 'win32' ? 'msvcrt.dll' : null);
