@@ -117,7 +117,8 @@ export class OnnxDevice implements Device {
    */
   activationBytes(programs: readonly Program[], maxRows: number): number {
     const columns = programs.map(({ graph }) => 2 * layoutWorkspace(graph).totalColumns + carriedColumns(graph));
-    return 4 * maxRows * Math.max(0, ...columns) + 4 * SCORE_BYTES + 3 * PIECE_BYTES;
+    const piece = Math.min(PIECE_BYTES, Math.max(0, ...programs.map(({ graph }) => largestMatrix(graph))));
+    return 4 * maxRows * Math.max(0, ...columns) + 4 * SCORE_BYTES + 3 * piece;
   }
 
   receive(carry: ReadonlyMap<string, HostBuffer>): void {
@@ -150,6 +151,15 @@ export class OnnxDevice implements Device {
       limit: this.limitBytes,
     });
   }
+}
+
+/** Bytes in float32, of its experts too. */
+function largestMatrix({ weights, ops }: Graph): number {
+  const own = weights.map(({ shape, packed, layout }) =>
+    layout === 'out,in' || layout === 'in,out' ? 4 * shape[0]! * (packed?.columns ?? shape[1] ?? 1) : 0,
+  );
+  const experts = ops.map((op) => (op.op === 'expert' ? largestMatrix(op.graph) : 0));
+  return Math.max(0, ...own, ...experts);
 }
 
 function carriedColumns({ inputs, outputs, values }: Graph): number {

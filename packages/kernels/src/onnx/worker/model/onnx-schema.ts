@@ -1,3 +1,4 @@
+/*! This file contains @bufbuild/protobuf, Copyright Buf Technologies, Inc., under Apache-2.0 and BSD-3-Clause. */
 import { create, createFileRegistry, type DescMessage } from '@bufbuild/protobuf';
 import {
   type FieldDescriptorProto_Label,
