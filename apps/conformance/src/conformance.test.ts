@@ -56,6 +56,10 @@ describe('committed fixtures', () => {
     },
   );
 
+  it('agree on onnxruntime on the CPU', async () => {
+    expect(await complaints([fixtures], { executor: 'onnx' })).toEqual([]);
+  });
+
   it('hold every model type of this version', () => {
     const config = (name: string) => readFileSync(path.join(fixtures, name, 'config.json'), 'utf8');
     const types = new Set(readdirSync(fixtures).map((name) => JSON.parse(config(name)).model_type));
