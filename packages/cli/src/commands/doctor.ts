@@ -24,6 +24,7 @@ import { doctorSpeedArgs } from '../args/speed';
 import { defineCommand } from '../command';
 import { adviceFor } from '../doctor/advice';
 import { type DoctorModel, type DoctorReport, doctorText } from '../doctor/report';
+import { driveToMeasure } from '../estimate/drive-to-measure';
 import { driveRate, speedOf } from '../estimate/speed';
 import { EXIT } from '../exit-codes';
 import { type ModelFiles, modelOf, openModelFiles } from '../model-files';
@@ -32,9 +33,7 @@ import { openExecutor } from '../open-executor';
 export const doctor = defineCommand({
   name: 'doctor',
   summary: 'Measures this machine, and says how fast a model will be on it and what would make it faster.',
-  positionals: [
-    { name: 'model', help: 'Folder or repository id in the cache; config.json is enough.', optional: true },
-  ],
+  positionals: [{ name: 'model', help: 'Folder or repository id; config.json is enough.', optional: true }],
   details: [
     'Takes a few seconds: reads files that are there from the drive, and computes with made-up weights.',
     'With a model: the plan for the memory granted, the seconds a token will take, and what they would be after each change that helps.',
@@ -65,9 +64,10 @@ export const doctor = defineCommand({
       // Before measuring, which makes the process larger.
       const planned = files && (await planFor(files, values.memory, readerKind, device?.grant));
       const dtype = planned && weightDType(planned.model);
+      const drive = files === undefined ? {} : driveToMeasure(files);
       const machine = await measureMachine({
-        dir: path.resolve(dir ?? files?.dir ?? '.'),
-        writeTemporary,
+        dir: path.resolve(dir ?? drive.dir ?? files?.dir ?? '.'),
+        writeTemporary: writeTemporary ?? (dir === undefined && drive.writeTemporary),
         executor,
         device: device?.executor,
         ...(dtype === undefined ? {} : { dtypes: [dtype] }),

@@ -6,6 +6,7 @@ import { splitArgs } from '../args/shard';
 import { defineCommand } from '../command';
 import { EXIT } from '../exit-codes';
 import { weightsSource } from '../model-files';
+import { DownloadBar } from '../output/download-bar';
 import { ProgressBar } from '../output/progress-bar';
 import { formatBytes, formatSeconds } from '../output/units';
 
@@ -15,7 +16,7 @@ export const shard = defineCommand({
   positionals: [
     {
       name: 'model',
-      help: 'Folder, .safetensors file or index, or a repository id in the cache. It is never changed.',
+      help: 'Folder, .safetensors file or index, or a repository id. It is never changed.',
     },
     { name: 'out', help: 'Folder to write; made if it is not there.' },
   ],
@@ -31,7 +32,8 @@ export const shard = defineCommand({
   ],
   groups: { split: splitArgs, model: modelArgs, output: workArgs },
   async run({ terminal, signal }, [model, out], values) {
-    const source = await weightsSource(model!, values.model, signal);
+    const onProgress = new DownloadBar(terminal).show;
+    const source = await weightsSource(model!, { ...values.model, onProgress }, signal);
     const bar = new ProgressBar<ShardProgress['phase']>(terminal, { split: 'splitting', verify: 'verifying' });
     const report = await bar
       .during((onProgress) => splitCheckpoint(source, out!, { ...values.split, signal, onProgress }))
