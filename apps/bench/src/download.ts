@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,8 +19,8 @@ export const usage = `bench download [--bytes 2GB] [--rounds 3] [--kills 100] [-
 
 /** Connections that a download has in use. */
 const CONNECTIONS = 8;
-/** Seconds after its start when a download is killed: some before it has begun. */
-const KILL_AFTER = { least: 0.2, most: 1.8 };
+/** A download is killed so many seconds after bytes began to come, at most. */
+const MOST_SECONDS = 1.2;
 
 export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({
@@ -90,39 +90,52 @@ async function pullOnce(hub: HubProcess, cache: string): Promise<PullFigures> {
   return JSON.parse(out.trimEnd().split('\n').at(-1)!);
 }
 
-/** What the server sent beyond the file is what was read again, with what was on its way when a process died. */
+/**
+ * Kills one download again and again while bytes come. What was read twice is what the processes took from their sockets
+ * beyond the file; what the server sent beyond it has on top what was on its way when a process died.
+ */
 async function killAndResume(hub: HubProcess, work: string, size: number, kills: number, total: number): Promise<void> {
   const cache = path.join(work, 'killed');
+  const counter = path.join(work, 'received');
+  const args = ['pull-once', '--endpoint', hub.url, '--cache', cache, '--count', counter];
   await hub.throttle(total / CONNECTIONS);
   const before = await hub.bytesSent();
+  let received = 0;
   let killed = 0;
-  let during = 0;
-  let ended = 0;
-  while (killed < kills && ended === 0) {
-    const sent = await hub.bytesSent();
-    const child = startBench(['pull-once', '--endpoint', hub.url, '--cache', cache], 'figures');
+  while (killed < kills) {
+    const child = startBench(args, 'figures');
     const exit = once(child, 'exit');
-    const { least, most } = KILL_AFTER;
-    const after = (least + Math.random() * (most - least)) * 1000;
-    const outcome = await Promise.race([exit, sleep(after)]);
-    if (outcome !== undefined) {
-      ended++;
-      continue;
-    }
+    await Promise.race([once(child.stdout!, 'data'), exit]);
+    const ended = await Promise.race([exit, sleep(Math.random() * MOST_SECONDS * 1000)]);
     child.kill('SIGKILL');
     await exit;
+    received += await countedIn(counter);
+    if (ended !== undefined) break;
     killed++;
-    if ((await hub.bytesSent()) > sent) during++;
   }
   await hub.throttle(null);
-  const { dir } = await pullOnce(hub, cache);
-  const again = (await hub.bytesSent()) - before - size;
+  const last = startBench(args, 'figures');
+  let out = '';
+  last.stdout!.on('data', (chunk) => {
+    out += chunk;
+  });
+  await once(last, 'close');
+  received += await countedIn(counter);
+  const { dir } = JSON.parse(out.trimEnd().split('\n').at(-1)!) as PullFigures;
+  const sent = (await hub.bytesSent()) - before - size;
   const right = await isRight(path.join(dir, FILE), `${hub.url}/${REPO}/resolve/main/${FILE}`);
-  console.log(head(['bytes', 'kill -9', 'while bytes came', 'sent again', 'of all bytes', 'the file']));
-  const verdict = right ? 'as published' : 'WRONG';
-  console.log(row([bytes(size), `${killed}`, `${during}`, bytes(again), percent(again / size, 2), verdict]));
+  console.log(head(['bytes', 'kill -9', 'read again (heads of answers too)', 'sent again', 'the file']));
+  const of = (again: number) => `${bytes(again)}, ${percent(again / size, 2)}`;
+  console.log(row([bytes(size), `${killed}`, of(received - size), of(sent), right ? 'as published' : 'WRONG']));
   if (killed < kills) console.log(`ended after ${killed} kills: lower --kill-rate or raise --bytes for more`);
   if (!right) throw new Error('the file is not what was published');
+}
+
+/** Bytes that a process took from its sockets; none if it had not come that far. */
+async function countedIn(file: string): Promise<number> {
+  const content = await readFile(file).catch(() => null);
+  await rm(file, { force: true });
+  return content === null || content.length < 8 ? 0 : content.readDoubleLE();
 }
 
 /** Whether the file has the sha256 that the Hub names. */

@@ -1,8 +1,11 @@
+import { openSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { parseArgs } from 'node:util';
 import { pullModel } from '@airllm/runtime';
 import { REPO } from './hub-process';
 
-export const usage = 'bench pull-once --endpoint <url> --cache <folder>   (one download, for `download`)';
+export const usage =
+  'bench pull-once --endpoint <url> --cache <folder> [--count <file>]   (one download, for `download`)';
 
 export interface PullFigures {
   readonly seconds: number;
@@ -10,16 +13,43 @@ export interface PullFigures {
   readonly dir: string;
 }
 
+/** What is told on stdout when bytes begin to come. */
+export const BEGUN = 'begun';
+
 /** Downloads the served model; figures go to stdout. */
 export async function run(args: string[]): Promise<void> {
-  const { values } = parseArgs({ args, options: { endpoint: { type: 'string' }, cache: { type: 'string' } } });
+  const { values } = parseArgs({
+    args,
+    options: { endpoint: { type: 'string' }, cache: { type: 'string' }, count: { type: 'string' } },
+  });
+  if (values.count !== undefined) countReceived(values.count);
+  let begun = false;
   const started = performance.now();
   const { bytesReceived, dir } = await pullModel(REPO, {
     endpoint: values.endpoint,
     cacheDir: values.cache,
     token: false,
     offline: false,
+    onProgress: () => {
+      if (!begun) console.log(BEGUN);
+      begun = true;
+    },
   });
   const seconds = (performance.now() - started) / 1000;
   console.log(JSON.stringify({ seconds, bytesReceived, dir } satisfies PullFigures));
+}
+
+/** Keeps in a file how many bytes were read from sockets, to the moment at which the process dies. */
+function countReceived(file: string): void {
+  const descriptor = openSync(file, 'w');
+  const total = new Float64Array(1);
+  const read = Socket.prototype.read;
+  Socket.prototype.read = function counted(this: Socket, size?: number) {
+    const chunk = read.call(this, size);
+    if (chunk !== null) {
+      total[0]! += chunk.length;
+      writeSync(descriptor, total, 0, 8, 0);
+    }
+    return chunk;
+  };
 }
