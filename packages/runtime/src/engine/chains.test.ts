@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { createExecutor, type Executor } from '@airllm/kernels';
 import { openCheckpoint, openReader, writeSafetensors } from '@airllm/loader';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
@@ -46,11 +47,12 @@ interface Setup {
   readonly share: number;
   readonly chained: boolean;
   readonly maxRows?: number;
+  readonly folder?: string;
 }
 
-async function open({ share, chained, maxRows = 64 }: Setup) {
-  const checkpoint = await openCheckpoint(dir);
-  const model = buildModel({ ...CONFIG }, checkpoint);
+async function open({ share, chained, maxRows = 64, folder = dir }: Setup) {
+  const checkpoint = await openCheckpoint(folder);
+  const model = buildModel(checkpoint.config, checkpoint);
   const reader = await openReader({ kind: 'plain' });
   const native = await createExecutor({ executor: 'native', threads: 2 });
   const without: Executor = {
@@ -109,6 +111,14 @@ test.each([0.3, 0.6, 0.9])(
     for (let i = 0; i < 2; i++) expect(await generate(chained.engine)).toEqual(expected);
   },
 );
+
+test('experts are chosen between chains', async () => {
+  const folder = fileURLToPath(new URL('../../../../apps/conformance/fixtures/mixtral', import.meta.url));
+  const chained = await open({ share: 2, chained: true, folder });
+  const plain = await open({ share: 2, chained: false, folder });
+  expect(await generate(chained.engine)).toEqual(await generate(plain.engine));
+  expect(chained.plan.segments.some(({ experts }) => experts !== undefined)).toBe(true);
+});
 
 test('rows without logits, rows of several sequences and vectors go through chains too', async () => {
   const results: Float32Array[][] = [];
