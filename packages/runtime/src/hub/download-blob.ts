@@ -249,6 +249,7 @@ class BlobDownload {
       handle: this.#handle,
       from: range.from,
       slabs: context.slabs,
+      pace: context.pace,
       writes: context.writes,
       onWritten: (at, to, slab) => {
         onBytes(to - at);

@@ -1,6 +1,7 @@
 import { HeldBudget } from './blob-hasher';
 import { SlabPool } from './slabs';
 import { Slots } from './slots';
+import { WritePace } from './write-pace';
 
 /** What all files of a pull share. */
 export interface DownloadContext {
@@ -11,6 +12,7 @@ export interface DownloadContext {
   readonly hashes: Slots;
   readonly held: HeldBudget;
   readonly slabs: SlabPool;
+  readonly pace: WritePace;
   readonly connections: number;
   /** Length of the ranges that are asked for. */
   readonly partBytes: number;
@@ -26,6 +28,7 @@ export function downloadContext(connections: number, partBytes: number = PART_BY
     hashes: new Slots(1),
     held: new HeldBudget(HELD_BYTES),
     slabs: new SlabPool(),
+    pace: new WritePace(),
     connections,
     partBytes,
   };

@@ -130,8 +130,8 @@ export class Journal {
     this.#sinceCheckpoint?.push(line);
     if (this.#scheduled) return;
     this.#scheduled = true;
-    // A failure shows at the next flush.
-    this.#drain().catch(() => {});
+    // What comes in one turn goes together. A failure shows at the next flush.
+    setImmediate(() => this.#drain().catch(() => {}));
   }
 
   #drain(): Promise<void> {

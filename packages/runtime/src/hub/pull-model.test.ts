@@ -118,10 +118,14 @@ describe('a pull', () => {
   test('tells how it goes', async () => {
     const events: PullProgress[] = [];
     const told: string[] = [];
-    server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond: 4 * MIB } });
+    server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond: 2 * MIB } });
     const running = await beginPull(
       'org/name',
-      hubOptions(server, { onProgress: (event) => events.push(event), onFile: ({ path }) => told.push(path) }),
+      hubOptions(server, {
+        connections: 4,
+        onProgress: (event) => events.push(event),
+        onFile: ({ path }) => told.push(path),
+      }),
       { partBytes: MIB },
     );
     const small = WANTED.filter((path) => path.endsWith('.json')).sort();

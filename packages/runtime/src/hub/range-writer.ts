@@ -1,6 +1,8 @@
+import { writeSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { SLAB_BYTES, type Slab, type SlabPool } from './slabs';
 import type { Slots } from './slots';
+import type { WritePace } from './write-pace';
 
 /** A connection waits when so many of its bytes are not written yet, and goes on at half of it. */
 const HIGH_WATER = 2 * SLAB_BYTES;
@@ -9,6 +11,7 @@ export interface RangeWriterOptions {
   readonly handle: FileHandle;
   readonly from: number;
   readonly slabs: SlabPool;
+  readonly pace: WritePace;
   /** Shared by all writers: a drive that is full of work must not take all of libuv's threads. */
   readonly writes: Slots;
   /** Told of bytes that the system has taken over, in order. The slab may be kept. */
@@ -37,11 +40,14 @@ export class RangeWriter {
       const slab = this.#room();
       const at = this.#filled - slab.base;
       const length = Math.min(bytes.length - done, SLAB_BYTES - at);
-      slab.bytes.set(length === bytes.length ? bytes : bytes.subarray(done, done + length), at);
+      const piece = length === bytes.length ? bytes : bytes.subarray(done, done + length);
+      slab.bytes.set(piece, at);
+      const isNext = this.#filled === this.#written && this.#running === undefined;
       this.#filled += length;
       done += length;
+      if (isNext && this.options.pace.atOnce) this.#writeAtOnce(piece, slab);
     }
-    this.#running ??= this.#run();
+    if (this.#written < this.#filled) this.#running ??= this.#run();
     return this.#filled - this.#written < HIGH_WATER;
   }
 
@@ -74,22 +80,43 @@ export class RangeWriter {
     this.#drained();
   }
 
+  #writeAtOnce(piece: Buffer, slab: Slab): void {
+    const { handle, pace } = this.options;
+    const started = performance.now();
+    try {
+      for (let done = 0; done < piece.length; ) {
+        done += writeSync(handle.fd, piece, done, piece.length - done, this.#written + done);
+      }
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
+    }
+    pace.took(performance.now() - started);
+    this.#wrote(this.#filled, slab);
+  }
+
   async #writeSome(): Promise<void> {
     const slab = this.#slabs[0] as Slab;
     const from = this.#written;
     const to = Math.min(this.#filled, slab.base + SLAB_BYTES);
     // After a short write the next one says why, or writes the rest.
+    const started = performance.now();
     for (let at = from; at < to; ) {
       const { bytesWritten } = await this.options.handle.write(slab.bytes, at - slab.base, to - at, at);
       at += bytesWritten;
     }
+    this.options.pace.took(performance.now() - started);
+    this.#wrote(to, slab);
+    if (this.#filled - this.#written < HIGH_WATER / 2) this.#drained();
+  }
+
+  #wrote(to: number, slab: Slab): void {
+    const from = this.#written;
     this.#written = to;
     this.options.onWritten(from, to, slab);
-    if (to === slab.base + SLAB_BYTES) {
-      this.#slabs.shift();
-      slab.release();
-    }
-    if (this.#filled - this.#written < HIGH_WATER / 2) this.#drained();
+    if (to < slab.base + SLAB_BYTES) return;
+    this.#slabs.shift();
+    slab.release();
   }
 
   #drained(): void {

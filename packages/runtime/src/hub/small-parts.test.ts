@@ -4,6 +4,7 @@ import { ProgressMeter } from './progress';
 import { retryAfterMs } from './retry';
 import { Slots } from './slots';
 import type { PullProgress } from './types';
+import { WritePace } from './write-pace';
 
 test('the nearest names are what a slip of the fingers meant', () => {
   const names = ['meta-llama/Llama-3.1-8B', 'meta-llama/Llama-3.1-70B', 'Qwen/Qwen3-8B', 'google/gemma-3-4b-it'];
@@ -91,4 +92,19 @@ test('the last news before a pause is told', async () => {
   await new Promise((resolve) => setTimeout(resolve, 250));
   expect([events[0], events.at(-1)]).toEqual([1, expect.any(Number)]);
   expect(events).toHaveLength(2);
+});
+
+test('bytes are written at once while that is quick, and again only after a while if it was not', () => {
+  const pace = new WritePace();
+  const quick = (times: number) => {
+    for (let i = 0; i < times; i++) pace.took(0.1);
+  };
+  expect(pace.atOnce).toBe(false);
+  quick(8);
+  expect(pace.atOnce).toBe(true);
+  pace.took(50);
+  quick(8);
+  expect(pace.atOnce).toBe(false);
+  quick(8);
+  expect(pace.atOnce).toBe(true);
 });

@@ -1,0 +1,28 @@
+/** As long as the system takes over 64 kB within this, nobody notices that they were written at once. */
+const QUICK_MS = 2;
+const QUICK_IN_A_ROW = 8;
+const MOST_IN_A_ROW = 1024;
+
+/**
+ * Whether to write at once, from the thread that runs the host's JavaScript. While the system takes bytes over into its
+ * memory that is far quicker than going to another thread: the processor still has them at hand. Once the drive cannot keep
+ * up, a write waits for it, and belongs on another thread; until several there have been quick again, each time more.
+ */
+export class WritePace {
+  #quick = 0;
+  #needed = QUICK_IN_A_ROW;
+
+  get atOnce(): boolean {
+    return this.#quick >= this.#needed;
+  }
+
+  /** A write on this or another thread took so long. */
+  took(ms: number): void {
+    if (ms <= QUICK_MS) {
+      this.#quick++;
+      return;
+    }
+    if (this.atOnce) this.#needed = Math.min(MOST_IN_A_ROW, this.#needed * 2);
+    this.#quick = 0;
+  }
+}
