@@ -107,21 +107,23 @@ function slashed(path: string): string {
   return path.split(sep).join('/');
 }
 
-/** A blob is named by a digest; what has more in its name is the part of one. */
-const BLOB = /^[0-9a-f]{40,}$/i;
+/** What a download has written so far, ours or huggingface_hub's. */
+const PART = /\.incomplete$/;
 
 async function blobSizes(dir: string): Promise<{ bytes: number; partialBytes: number }> {
   const names = await readdir(dir).catch(() => []);
-  const sizes = await Promise.all(
-    names.map(async (name) => {
-      const found = await stat(join(dir, name)).catch(() => undefined);
-      // Holes of a file that is filled from several sides take no room.
-      const bytes = found === undefined ? 0 : Math.min(found.size, found.blocks * 512 || found.size);
-      return { bytes: BLOB.test(name) ? (found?.size ?? 0) : bytes, partial: !BLOB.test(name) };
-    }),
-  );
-  const bytes = sizes.reduce((sum, size) => sum + size.bytes, 0);
-  return { bytes, partialBytes: sizes.reduce((sum, size) => sum + (size.partial ? size.bytes : 0), 0) };
+  let [bytes, partialBytes] = [0, 0];
+  const look = async (name: string) => {
+    const found = await stat(join(dir, name)).catch(() => undefined);
+    if (found === undefined) return;
+    const isPart = PART.test(name);
+    // Holes of a file that is filled from several sides take no room.
+    const size = isPart ? Math.min(found.size, found.blocks * 512 || found.size) : found.size;
+    bytes += size;
+    if (isPart) partialBytes += size;
+  };
+  await Promise.all(names.map(look));
+  return { bytes, partialBytes };
 }
 
 function isBelow(path: string, dir: string): boolean {

@@ -1,5 +1,5 @@
 import { readdir, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { CacheLayout } from '../hub/cache-layout';
 import { type CachedModel, type CachedSnapshot, readRefs } from './list-cached';
 import { withLocks } from './with-locks';
@@ -56,7 +56,8 @@ interface Removal {
   readonly locks: string;
 }
 
-async function remove({ dir }: CachedModel, { whole, going, blobs, locks }: Removal): Promise<void> {
+async function remove({ dir, repo }: CachedModel, { whole, going, blobs, locks }: Removal): Promise<void> {
+  const layout = new CacheLayout(dirname(dir), repo);
   const refs = join(dir, 'refs');
   if (whole) {
     // First what makes others believe that the rest is there.
@@ -70,7 +71,10 @@ async function remove({ dir }: CachedModel, { whole, going, blobs, locks }: Remo
     if (commits.has(commit)) await rm(join(refs, name), { force: true });
   }
   await dropEmptyFolders(refs);
-  for (const blob of blobs) await rm(blob, { force: true });
+  for (const blob of blobs) {
+    await rm(blob, { force: true });
+    await rm(layout.journal(basename(blob)), { force: true });
+  }
   for (const snapshot of going) await rm(snapshot.dir, { recursive: true, force: true });
 }
 
