@@ -63,7 +63,9 @@ export class DraftLength {
         draftSeconds: rows * median(this.#draftSeconds),
       });
     const measured = best((drafted) => this.#times.seconds(rows * (1 + drafted))!);
-    if (measured > 0) return this.#go(measured);
+    // What drafting takes shows only when it is done.
+    const known = !this.#costly || this.#draftSeconds.length > 0;
+    if (measured > 0) return this.#go(known ? measured : Math.min(measured, TRY_LENGTH));
     // How good a costly drafter is shows only when it is asked.
     const plain = this.#times.seconds(rows)!;
     const worthTrying = this.#costly || best((drafted) => plain * (1 + HOPED_ROW_SHARE * drafted)) > 0;
