@@ -200,13 +200,16 @@ it('burns no CPU between runs', async () => {
 describe('disposing', () => {
   it('waits for the running part, is idempotent, and ends all use', async () => {
     const executor = NativeExecutor.open({ threads: 2 });
-    const prepared = prepare(linear);
-    const running = prepared.run(executor, { cut: 'whole', chunk: 5 });
-    const disposed = executor.dispose();
-    await running;
-    await disposed;
+    const { program, call } = bareCall(executor, prepare(rope), rope);
+    let ran = false;
+    const running = program.run(call).then(() => {
+      ran = true;
+    });
     await executor.dispose();
-    expect(() => executor.compile(prepared.block.graph)).toThrow(DisposedError);
+    expect(ran).toBe(true);
+    await running;
+    await executor.dispose();
+    expect(() => executor.compile(program.graph)).toThrow(DisposedError);
   });
 
   it('refuses to run a program afterwards', async () => {
