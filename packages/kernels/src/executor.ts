@@ -104,9 +104,12 @@ export interface Device {
   /** Most bytes that weights, states, values and staging may take, and what they take now. */
   readonly limitBytes: number;
   readonly usedBytes: number;
-  /** Copies a part's weights to the device. The host's bytes may change once it has resolved. */
+  /**
+   * Copies a part's weights to the device. The host's bytes may change once it has resolved. Rows of an embedding are
+   * other ones in each pass and are not uploaded: such a part is run with the host's. Throws `DeviceMemoryError`.
+   */
   upload(program: Program, part: Part, weights: readonly (WeightBytes | undefined)[]): Promise<DeviceWeights>;
-  /** Bytes `upload` will take there for weights of a part. */
+  /** Bytes `upload` will take there for weights of a part; more only where a matrix's numbers need it. */
   uploadBytes(program: Program, part: Part): number;
   /** An empty state for up to `maxLength` positions. */
   createState(spec: StateSpec, maxLength: number): LayerState;
@@ -114,7 +117,10 @@ export interface Device {
   stateBytes(spec: StateSpec, maxLength: number): number;
   /** Bytes of values on the device for passes of up to `maxRows` rows through these programs. */
   activationBytes(programs: readonly Program[], maxRows: number): number;
-  /** The host's buffers hold newer values than the device. */
+  /**
+   * The host's buffers hold newer values than the device. From here to `send` they stay behind: without it, every call
+   * takes its inputs from them and puts its outputs there.
+   */
   receive(carry: ReadonlyMap<string, HostBuffer>): void;
   /** Brings what the device computed into the host's buffers: the first `rows` rows. */
   send(carry: ReadonlyMap<string, HostBuffer>, rows: number): Promise<void>;
