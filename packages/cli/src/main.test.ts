@@ -14,7 +14,7 @@ test.each([
   [['run'], /^error: <model> is missing: airllm run <model> \[prompt\] \[options\]\nsee airllm run --help\n$/],
   [['shard', 'model'], /^error: <out> is missing/],
   [['run', 'm', 'two', 'words'], /put quotes around the prompt/],
-  [['run', 'm', 'x', '--executor', 'gpu'], /^error: --executor: expected auto, native, reference, found "gpu"\n/],
+  [['run', 'm', 'x', '--executor', 'gpu'], /^error: --executor: expected auto, native, onnx, reference, found "gpu"\n/],
   [['run', 'm', 'x', '--raw', '--system', 'y'], /^error: --system needs the chat template/],
   [['inspect', 'm', '--context', '0'], /^error: --context: expected a whole number above 0, found 0\n/],
 ])('%j is wrong usage', async (argv, message) => {
