@@ -128,6 +128,25 @@ test('a model that is disposed while it comes leaves what came, and the next one
   expect(server.bytesSent - sent).toBeLessThan(total - 1_000_000);
 });
 
+test('an abort is heard while weights are waited for', async () => {
+  const { server, options } = await served();
+  const held = server.fault({
+    route: 'cdn',
+    path: /00003/,
+    after: 1,
+    fault: { kind: 'throttle', bytesPerSecond: 200_000 },
+  });
+  await using model = await AutoModel.fromPretrained('org/name', options);
+  const controller = new AbortController();
+  const running = model.generate({ ...REQUEST, signal: controller.signal });
+  running.catch(() => {});
+  await expect.poll(() => model.engine.stats.bytesRead, { timeout: 5000 }).toBeGreaterThan(2_000_000);
+  controller.abort(new Error('enough'));
+  await expect(running).rejects.toThrow('enough');
+  expect(server.requests.some(({ path, status }) => path.includes('00003') && status === 0)).toBe(true);
+  held();
+});
+
 test('a network that goes away is told by the call that waits', async () => {
   const { server, options } = await served();
   server.fault({ route: 'cdn', path: /00003/, fault: { kind: 'status', status: 503 }, after: 1 });
