@@ -11,6 +11,7 @@ export function fixedDrafts(drafter: Drafter, length: number): Speculator {
 export class Oracle implements Drafter {
   readonly name = 'model';
   readonly costly = true;
+  readonly assumedSeconds = 0;
   readonly #text: readonly number[];
   readonly #wrongEvery: number;
   #guessed = 0;

@@ -30,15 +30,17 @@ const REMEMBERED = 5;
 export class DraftLength {
   readonly #times: PassTimes;
   readonly #costly: boolean;
+  readonly #assumedSeconds: number;
   readonly #acceptance: Acceptance;
   readonly #draftSeconds: number[] = [];
   #pause = FIRST_PAUSE;
   #without = 0;
   #with = 0;
 
-  constructor(times: PassTimes, drafter: Pick<Drafter, 'name' | 'costly'>) {
+  constructor(times: PassTimes, drafter: Pick<Drafter, 'name' | 'costly' | 'assumedSeconds'>) {
     this.#times = times;
     this.#costly = drafter.costly;
+    this.#assumedSeconds = drafter.assumedSeconds;
     this.#acceptance = new Acceptance(drafter.name === 'lookup' ? trustInMatch : () => FIRST_ACCEPTANCE);
   }
 
@@ -60,12 +62,10 @@ export class DraftLength {
         most: room,
         acceptance: this.#acceptance.of(trust),
         passSeconds,
-        draftSeconds: rows * median(this.#draftSeconds),
+        draftSeconds: rows * (median(this.#draftSeconds) ?? this.#assumedSeconds),
       });
     const measured = best((drafted) => this.#times.seconds(rows * (1 + drafted))!);
-    // What drafting takes shows only when it is done.
-    const known = !this.#costly || this.#draftSeconds.length > 0;
-    if (measured > 0) return this.#go(known ? measured : Math.min(measured, TRY_LENGTH));
+    if (measured > 0) return this.#go(measured);
     // How good a costly drafter is shows only when it is asked.
     const plain = this.#times.seconds(rows)!;
     const worthTrying = this.#costly || best((drafted) => plain * (1 + HOPED_ROW_SHARE * drafted)) > 0;
@@ -106,7 +106,7 @@ function trustInMatch(trust: number): number {
   return Math.min(0.9, 0.1 + 0.15 * trust);
 }
 
-function median(values: readonly number[]): number {
+function median(values: readonly number[]): number | undefined {
   const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? 0;
+  return sorted[sorted.length >> 1];
 }

@@ -3,6 +3,8 @@ export interface Drafter {
   readonly name: DrafterName;
   /** Guesses take time, so it is worth asking for no more than will be used. */
   readonly costly: boolean;
+  /** What a token takes, before it is known. */
+  readonly assumedSeconds: number;
   /** Begins a text that will have at most `maxLength` tokens. */
   open(maxLength: number): DraftSession;
   /** Gives back what it holds. Idempotent; its sessions must be disposed before. */

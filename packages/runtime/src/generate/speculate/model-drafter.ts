@@ -15,14 +15,19 @@ export interface ModelDrafterOptions {
   readonly dispose: () => Promise<void>;
 }
 
+/** Weights that a busy machine of few cores computes one token with in a second. */
+const ASSUMED_BYTES_PER_SECOND = 5e9;
+
 /** Lets a smaller model of the same vocabulary guess (speculative decoding, Leviathan et al. 2023, Chen et al. 2023). */
 export class ModelDrafter implements Drafter {
   readonly name: 'model' | 'self';
   readonly costly = true;
+  readonly assumedSeconds: number;
   readonly #options: ModelDrafterOptions;
 
   constructor(options: ModelDrafterOptions) {
     this.name = options.name;
+    this.assumedSeconds = options.engine.plan.bytes.weights / ASSUMED_BYTES_PER_SECOND;
     this.#options = options;
   }
 

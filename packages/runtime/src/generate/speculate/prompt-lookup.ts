@@ -11,6 +11,7 @@ const LONGEST_RUN = 4;
 export class PromptLookup implements Drafter {
   readonly name = 'lookup';
   readonly costly = false;
+  readonly assumedSeconds = 0;
 
   open(): DraftSession {
     return new LookupSession();
