@@ -12,7 +12,7 @@ import { type OwnRun, runOwn } from './own-process';
 import { CHATS, type SpeculateFigures } from './speculate-once';
 import { bytes, head, percent, row } from './units';
 
-export const usage = `bench speculate <chat model> [--case self|edit|prose] [--read-bps 600MB] [--prompts 2] [--new 40] [--rounds 3]
+export const usage = `bench speculate <chat model> [--case self|edit|prose] [--read-bps 600MB] [--prompts 2] [--new 56] [--rounds 3]
                   [--dir ~/.cache/airllm/bench]
                   (self: Linux, root; memory and reads are capped in a cgroup. A quantised model, such as the TinyLlama
                   that npm start downloads, is first written out in bfloat16.)`;
@@ -28,7 +28,7 @@ export async function run(args: string[]): Promise<void> {
       case: { type: 'string' },
       'read-bps': { type: 'string', default: '600MB' },
       prompts: { type: 'string', default: '2' },
-      new: { type: 'string', default: '40' },
+      new: { type: 'string', default: '56' },
       rounds: { type: 'string', default: '3' },
       dir: { type: 'string', default: join(homedir(), '.cache', 'airllm', 'bench') },
     },
