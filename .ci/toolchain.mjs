@@ -138,3 +138,13 @@ export async function install() {
   if (status !== 0) throw new Error(`pnpm install ended with ${status}; its output is above`);
   writeFileSync(stamp, key);
 }
+
+/** Runs the repository's version of pnpm. */
+export function pnpmCapture(args, cwd, env = process.env) {
+  const { command, args: leading, shell } = npm();
+  return capture(command, [...leading, 'exec', '--yes', '--', `pnpm@${pnpmVersion}`, ...args], {
+    cwd,
+    shell,
+    env: { ...env, npm_config_update_notifier: 'false' },
+  });
+}

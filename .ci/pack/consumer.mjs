@@ -1,7 +1,7 @@
 // Somebody else's project: a folder with a package.json of its own and our tarballs installed.
 import { existsSync, lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { capture, npm, pnpmVersion } from '../toolchain.mjs';
+import { capture, npm, pnpmCapture } from '../toolchain.mjs';
 import { closure } from './tarballs.mjs';
 
 /** The environment without what npm and pnpm tell their scripts about *this* project, and without CI's defaults. */
@@ -9,15 +9,6 @@ export function foreignEnvironment() {
   const own =
     /^(npm_(package|lifecycle|command|config_(local_prefix|user_agent|prefer_offline)|execpath)|pnpm_|INIT_CWD|CI$)/i;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !own.test(name)));
-}
-
-export function pnpmCapture(args, cwd, env = process.env) {
-  const { command, args: leading, shell } = npm();
-  return capture(command, [...leading, 'exec', '--yes', '--', `pnpm@${pnpmVersion}`, ...args], {
-    cwd,
-    shell,
-    env: { ...env, npm_config_update_notifier: 'false' },
-  });
 }
 
 /** Unpublished packages that others of ours depend on are taken from their tarballs, as the registry would give them. */

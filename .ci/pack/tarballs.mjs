@@ -1,8 +1,7 @@
 // Packing, and what can be seen in a tarball without installing it.
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { capture, root } from '../toolchain.mjs';
-import { pnpmCapture } from './consumer.mjs';
+import { capture, pnpmCapture, root } from '../toolchain.mjs';
 
 export const platform = `${process.platform}-${process.arch}`;
 const npmFolder = path.join(root, 'packages/kernels/npm');
