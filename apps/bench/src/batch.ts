@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { parseByteSize } from '@airllm/runtime';
-import { count, oneFolder, UsageError } from './arguments';
+import { count, oneFolder, readCap, UsageError } from './arguments';
 import type { BatchFigures, PassFigures } from './batch-once';
 import { type CgroupLimits, cgroupObstacle, dropCaches } from './cgroup';
 import { machine } from './machine';
@@ -35,8 +35,7 @@ export async function run(args: string[]): Promise<void> {
   const aloneTokens = Math.max(2, Math.min(newTokens, count(values['alone-new'], 'alone-new')));
   const sequences = count(values.sequences, 'sequences');
   const memory = values.memory === undefined ? undefined : parseByteSize(values.memory, '--memory');
-  const cap = values['read-bps'];
-  const read = cap === undefined ? undefined : { bytesPerSecond: parseByteSize(cap, '--read-bps'), path: dir };
+  const read = readCap(values['read-bps'], dir);
   const limits: CgroupLimits = { memory, read };
   const capped = memory !== undefined || read !== undefined;
   const obstacle = capped ? cgroupObstacle() : null;

@@ -1,6 +1,5 @@
 import { parseArgs } from 'node:util';
-import { parseByteSize } from '@airllm/runtime';
-import { count, oneFolder, sizes, UsageError } from './arguments';
+import { count, oneFolder, readCap, sizes, UsageError } from './arguments';
 import { cgroupObstacle, dropCaches } from './cgroup';
 import type { GenerateFigures } from './generate-once';
 import { machine } from './machine';
@@ -29,8 +28,7 @@ export async function run(args: string[]): Promise<void> {
   const dir = oneFolder(positionals, usage);
   const limits = sizes(values.memory, 'memory');
   const pairs = count(values.pairs, 'pairs');
-  const cap = values['read-bps'];
-  const read = cap === undefined ? undefined : { bytesPerSecond: parseByteSize(cap, '--read-bps'), path: dir };
+  const read = readCap(values['read-bps'], dir);
   const obstacle = cgroupObstacle();
   if (obstacle !== null) throw new UsageError(usage, obstacle);
   console.log(await machine(dir));

@@ -1,6 +1,5 @@
 import { parseArgs } from 'node:util';
-import { parseByteSize } from '@airllm/runtime';
-import { count, oneFolder, sizes, UsageError } from './arguments';
+import { count, oneFolder, readCap, sizes, UsageError } from './arguments';
 import { cgroupObstacle, dropCaches, dropObstacle } from './cgroup';
 import type { GenerateFigures } from './generate-once';
 import { machine } from './machine';
@@ -25,10 +24,9 @@ export async function run(args: string[]): Promise<void> {
   });
   const dir = oneFolder(positionals, usage);
   const pairs = count(values.pairs, 'pairs');
-  const cap = values['read-bps'];
-  const obstacle = cap === undefined ? null : cgroupObstacle();
+  const obstacle = values['read-bps'] === undefined ? null : cgroupObstacle();
   if (obstacle !== null) throw new UsageError(usage, obstacle);
-  const read = cap === undefined ? undefined : { bytesPerSecond: parseByteSize(cap, '--read-bps'), path: dir };
+  const read = readCap(values['read-bps'], dir);
   const budgets = values.memory === undefined ? await threeBudgets(dir) : sizes(values.memory, 'memory');
   console.log(await machine(dir));
   console.log(head(TITLES));

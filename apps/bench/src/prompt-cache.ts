@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseByteSize } from '@airllm/runtime';
-import { oneFolder, UsageError } from './arguments';
+import { oneFolder, readCap, UsageError } from './arguments';
 import { type CgroupLimits, cgroupObstacle, dropCaches, dropObstacle } from './cgroup';
 import { machine } from './machine';
 import { noise, type OwnRun, runOwn } from './own-process';
@@ -31,8 +31,7 @@ export async function run(args: string[]): Promise<void> {
   });
   const dir = oneFolder(positionals, usage);
   const memory = values.memory === undefined ? undefined : parseByteSize(values.memory, '--memory');
-  const cap = values['read-bps'];
-  const read = cap === undefined ? undefined : { bytesPerSecond: parseByteSize(cap, '--read-bps'), path: dir };
+  const read = readCap(values['read-bps'], dir);
   const limits: CgroupLimits = { memory, read };
   const obstacle = memory === undefined && read === undefined ? null : cgroupObstacle();
   if (obstacle !== null) throw new UsageError(usage, obstacle);

@@ -1,8 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { openCheckpoint } from '@airllm/loader';
-import { parseByteSize } from '@airllm/runtime';
-import { count, numbers, oneFolder, UsageError } from './arguments';
+import { count, numbers, oneFolder, readCap, UsageError } from './arguments';
 import { cgroupObstacle, dropCaches } from './cgroup';
 import type { GenerateFigures } from './generate-once';
 import { machine } from './machine';
@@ -44,8 +43,7 @@ export async function run(args: string[]): Promise<void> {
   const shares = numbers(values.percent, 'percent').map((share) => share / 100);
   const rounds = count(values.rounds, 'rounds');
   const [rawGigabytes = 10] = numbers(values['raw-gb'], 'raw-gb');
-  const cap = values['read-bps'];
-  const read = cap === undefined ? undefined : { bytesPerSecond: parseByteSize(cap, '--read-bps'), path: dir };
+  const read = readCap(values['read-bps'], dir);
   const obstacle = cgroupObstacle();
   if (obstacle !== null) throw new UsageError(usage, obstacle);
 

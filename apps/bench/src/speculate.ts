@@ -3,8 +3,8 @@ import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openCheckpoint } from '@airllm/loader';
-import { AutoModel, type LanguageModel, parseByteSize } from '@airllm/runtime';
-import { count, oneFolder, UsageError } from './arguments';
+import { AutoModel, type LanguageModel } from '@airllm/runtime';
+import { count, oneFolder, readCap, UsageError } from './arguments';
 import { cgroupObstacle, dropCaches } from './cgroup';
 import { denseCopy } from './dense-copy';
 import { machine } from './machine';
@@ -72,7 +72,7 @@ async function selfDraft(source: string, options: SelfOptions): Promise<void> {
   };
   // Makes the copy, which is no part of any answer.
   await runOwn({}, [...once('self', 64e9), '--prompts', '1', '--new', '1']);
-  const read = { bytesPerSecond: parseByteSize(options['read-bps'], '--read-bps'), path: dense };
+  const read = readCap(options['read-bps'], dense);
   console.log(`weights ${bytes(byteLength)}, memory ${bytes(memory)}, reads capped at ${options['read-bps']}/s`);
   const runs: OwnRun<SpeculateFigures>[] = [];
   console.log(head(TITLES));

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { openCheckpoint } from '@airllm/loader';
 import { buildModel, parseByteSize, stateBytes } from '@airllm/runtime';
-import { count, numbers, oneFolder, UsageError } from './arguments';
+import { count, numbers, oneFolder, readCap, UsageError } from './arguments';
 import { type CgroupLimits, cgroupObstacle, dropCaches, dropObstacle } from './cgroup';
 import { machine } from './machine';
 import { noise, type OwnRun, runOwn } from './own-process';
@@ -37,9 +37,8 @@ export async function run(args: string[]): Promise<void> {
   const memory = parseByteSize(values.memory, '--memory');
   const [times = 4] = numbers(values.times, 'times');
   const [rawGigabytes = 5] = numbers(values['raw-gb'], 'raw-gb');
-  const cap = values['read-bps'];
   const stateDir = values['kv-cache-dir'] ?? dir;
-  const read = cap === undefined ? undefined : { bytesPerSecond: parseByteSize(cap, '--read-bps'), path: dir };
+  const read = readCap(values['read-bps'], dir);
   const capped = cgroupObstacle() === null;
   if (!capped && read !== undefined) throw new UsageError(usage, cgroupObstacle()!);
   const limits: CgroupLimits = capped ? { memory, read } : {};

@@ -12,12 +12,19 @@ import { HostBuffer, MetaTensor } from '@airllm/loader';
 export const MEASURED_DTYPES = ['BF16', 'F16', 'F32'] as const;
 export type MeasuredDType = (typeof MEASURED_DTYPES)[number];
 
+/** Bytes of one matrix: as large as the plan's segments. */
+export const MATRIX_BYTES = 64 * 2 ** 20;
+export const INPUTS = 4096;
+/** Milliseconds that one measurement takes. */
+export const BUDGET_MS = 600;
+/** 0.0115 as float32 and bfloat16, 1.06 as float16: nothing whose arithmetic is slow. */
+export const WEIGHT_BYTE = 0x3c;
 /** Rows of products that show what arithmetic can do. */
 export const MOST_ROWS = 256;
 
 /** As many as show what arithmetic can do, but no more than a slow executor gets done. */
-export function prefillRows(secondsOfOne: number, budgetMs: number): number {
-  const affordable = budgetMs / 1000 / secondsOfOne;
+export function prefillRows(secondsOfOne: number): number {
+  const affordable = BUDGET_MS / 1000 / secondsOfOne;
   return Math.max(1, Math.min(MOST_ROWS, 2 ** Math.floor(Math.log2(Math.max(1, affordable)))));
 }
 

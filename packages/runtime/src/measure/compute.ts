@@ -1,7 +1,16 @@
 import type { Executor } from '@airllm/kernels';
 import { HostBuffer } from '@airllm/loader';
-import { Chain, type MeasuredDType, MOST_ROWS, prefillRows } from './chain';
-import { meanSeconds } from './mean-seconds';
+import {
+  BUDGET_MS,
+  Chain,
+  INPUTS,
+  MATRIX_BYTES,
+  type MeasuredDType,
+  MOST_ROWS,
+  prefillRows,
+  WEIGHT_BYTE,
+} from './chain';
+import { meanSeconds, without } from './mean-seconds';
 
 /** What an executor does with weights of one dtype. */
 export interface ComputeSpeed {
@@ -27,15 +36,9 @@ export interface ComputeOptions {
 
 const MIB = 2 ** 20;
 const WEIGHT_BYTES = 512 * MIB;
-/** Bytes of one matrix: as large as the plan's segments. */
-const MATRIX_BYTES = 64 * MIB;
-const INPUTS = 4096;
-const BUDGET_MS = 600;
 const SMALL_WIDTH = 64;
 const CHAIN = 64;
 const SMALL_RUNS = 200;
-/** 0.0115 as float32 and bfloat16, 1.06 as float16: nothing whose arithmetic is slow. */
-const WEIGHT_BYTE = 0x3c;
 
 /** Runs products on made-up weights, for a second or so per dtype. Throws the signal's reason. */
 export async function measureCompute(
@@ -67,18 +70,13 @@ async function measureDType(
   let at = 0;
   const run = (rows: number) => product.run(rows, weights, (at++ % matrices) * MATRIX_BYTES);
   const decode = await meanSeconds(() => run(1), BUDGET_MS, signal);
-  const rows = prefillRows(decode, BUDGET_MS);
+  const rows = prefillRows(decode);
   const prefill = await meanSeconds(() => run(rows), BUDGET_MS, signal);
   return {
     dtype,
     dramBytesPerSecond: MATRIX_BYTES / without(decode, callSeconds + opSeconds),
     flopsPerSecond: (2 * rows * INPUTS * outputs) / without(prefill, callSeconds + opSeconds),
   };
-}
-
-/** What a run took less what every run costs, which is counted apart; as measured where noise makes that most of it. */
-function without(seconds: number, step: number): number {
-  return step < seconds / 2 ? seconds - step : seconds;
 }
 
 async function measureSteps(

@@ -1,19 +1,22 @@
 import type { Executor } from '@airllm/kernels';
 import { HostBuffer, OptionError } from '@airllm/loader';
 import type { DeviceSpeeds } from '../plan/predict';
-import { Chain, type MeasuredDType, MOST_ROWS, prefillRows } from './chain';
-import { meanSeconds } from './mean-seconds';
+import {
+  BUDGET_MS,
+  Chain,
+  INPUTS,
+  MATRIX_BYTES,
+  type MeasuredDType,
+  MOST_ROWS,
+  prefillRows,
+  WEIGHT_BYTE,
+} from './chain';
+import { meanSeconds, without } from './mean-seconds';
 
-const MIB = 2 ** 20;
-const MATRIX_BYTES = 64 * MIB;
-const INPUTS = 4096;
-const BUDGET_MS = 600;
 const SMALL_WIDTH = 64;
 const SMALL_RUNS = 50;
 /** Share of the device's memory to measure with. */
 const SHARE = 1 / 8;
-/** 0.0115 as float32 and bfloat16, 1.06 as float16: nothing whose arithmetic is slow. */
-const WEIGHT_BYTE = 0x3c;
 
 /**
  * Brings made-up weights to an executor's device and computes with them there, for a second or two. Throws `OptionError`
@@ -39,7 +42,7 @@ export async function measureDevice(
   const weights = await product.upload(device, buffer, 0);
   try {
     const decode = await meanSeconds(() => product.runOn(device, 1, weights), BUDGET_MS, signal);
-    const rows = prefillRows(decode, BUDGET_MS);
+    const rows = prefillRows(decode);
     const prefill = await meanSeconds(() => product.runOn(device, rows, weights), BUDGET_MS, signal);
     return {
       uploadBytesPerSecond: bytes / upload,
@@ -63,9 +66,4 @@ async function measureCall(executor: Executor, signal: AbortSignal | undefined):
   } finally {
     weights.dispose();
   }
-}
-
-/** What a run took less what every run costs; as measured where noise makes that most of it. */
-function without(seconds: number, call: number): number {
-  return call < seconds / 2 ? seconds - call : seconds;
 }
