@@ -1,42 +1,19 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createExecutor, type Executor } from '@airllm/kernels';
-import { openCheckpoint, openReader, writeSafetensors } from '@airllm/loader';
+import { openCheckpoint, openReader } from '@airllm/loader';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { buildModel } from '../models/registry';
 import { planResidency } from '../plan/residency';
+import { WEIGHTY_PROMPT, writeWeightyModel } from '../testing/weighty-model';
 import { Engine } from './engine';
 import type { Span } from './trace';
 
-const CONFIG = {
-  model_type: 'mistral',
-  vocab_size: 256,
-  hidden_size: 64,
-  intermediate_size: 512,
-  num_hidden_layers: 5,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  max_position_embeddings: 512,
-};
-const PROMPT = Array.from({ length: 60 }, (_, i) => (i * 37 + 11) % 256);
-
 const dir = mkdtempSync(join(tmpdir(), 'airllm chains #'));
 const closing: (() => Promise<void>)[] = [];
-beforeAll(async () => {
-  let state = 1;
-  const tensors = [...buildModel(CONFIG, { dtype: 'BF16' }).tensors.values()].map(({ name, shape, elementCount }) => {
-    const values = Uint16Array.from({ length: elementCount }, () => {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-      // A sign, exponents of 1/32 to 1/4, seven bits.
-      return ((state >>> 31) << 15) | (0x3d00 + ((state >>> 16) & 0x1ff));
-    });
-    return { name, dtype: 'BF16' as const, shape, data: new Uint8Array(values.buffer) };
-  });
-  await writeSafetensors(join(dir, 'model.safetensors'), tensors);
-  writeFileSync(join(dir, 'config.json'), JSON.stringify(CONFIG));
-});
+beforeAll(() => writeWeightyModel(dir, 'BF16'));
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
@@ -81,8 +58,8 @@ async function open({ share, chained, maxRows = 64, folder = dir }: Setup) {
 
 /** Logits after a prompt and after each of four tokens; `between` runs before the tokens. */
 async function generate(engine: Engine, between: () => unknown = () => {}): Promise<Float32Array[]> {
-  using sequence = await engine.openSequence(PROMPT.length + 4);
-  const rows = PROMPT.map((input, position) => ({ sequence, position, input, wantsLogits: position >= 58 }));
+  using sequence = await engine.openSequence(WEIGHTY_PROMPT.length + 4);
+  const rows = WEIGHTY_PROMPT.map((input, position) => ({ sequence, position, input, wantsLogits: position >= 58 }));
   const logits = await engine.step(rows);
   for (let i = 0; i < 4; i++) {
     await between();

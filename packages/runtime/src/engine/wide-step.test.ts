@@ -1,43 +1,21 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createExecutor } from '@airllm/kernels';
-import { openCheckpoint, openReader, writeSafetensors } from '@airllm/loader';
+import { openCheckpoint, openReader } from '@airllm/loader';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { buildModel } from '../models/registry';
 import { planResidency } from '../plan/residency';
+import { WEIGHTY_CONFIG, WEIGHTY_PROMPT, writeWeightyModel } from '../testing/weighty-model';
 import { Engine } from './engine';
 import type { Observer, Span } from './trace';
 
-// A model whose weights outweigh a prompt's activations, as those of real models do.
-const CONFIG = {
-  model_type: 'mistral',
-  vocab_size: 256,
-  hidden_size: 64,
-  intermediate_size: 512,
-  num_hidden_layers: 5,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  max_position_embeddings: 512,
-};
-const WINDOWED = { ...CONFIG, sliding_window: 8 };
-const PROMPT = Array.from({ length: 60 }, (_, i) => (i * 37 + 11) % 256);
-const LAST = PROMPT.length - 1;
+const WINDOWED = { ...WEIGHTY_CONFIG, sliding_window: 8 };
+const LAST = WEIGHTY_PROMPT.length - 1;
 
 const dir = mkdtempSync(join(tmpdir(), 'airllm wide #'));
 const closing: (() => Promise<void>)[] = [];
-beforeAll(async () => {
-  let state = 1;
-  const tensors = [...buildModel(CONFIG, { dtype: 'F32' }).tensors.values()].map(({ name, shape, elementCount }) => {
-    const values = Float32Array.from({ length: elementCount }, () => {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-      return (state / 2 ** 32 - 0.5) * 0.2;
-    });
-    return { name, dtype: 'F32' as const, shape, data: new Uint8Array(values.buffer) };
-  });
-  await writeSafetensors(join(dir, 'model.safetensors'), tensors);
-  writeFileSync(join(dir, 'config.json'), JSON.stringify(CONFIG));
-});
+beforeAll(() => writeWeightyModel(dir, 'F32'));
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
@@ -45,7 +23,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 /** `share` of the weights as memory for them. */
 async function open(share: number, options: { config?: object; maxRows?: number; observe?: Observer } = {}) {
-  const { config = CONFIG, maxRows, observe } = options;
+  const { config = WEIGHTY_CONFIG, maxRows, observe } = options;
   const checkpoint = await openCheckpoint(dir);
   const model = buildModel({ ...config }, checkpoint);
   const reader = await openReader({ kind: 'plain' });
@@ -78,30 +56,30 @@ async function logitsAfter(engine: Engine, ids: readonly number[], wanted = [ids
 }
 
 test('a prompt wider than the plan has room for takes one pass, in the place of pinned weights', async () => {
-  const whole = await logitsAfter(await open(2), PROMPT);
+  const whole = await logitsAfter(await open(2), WEIGHTY_PROMPT);
   const engine = await open(0.8, { maxRows: 4 });
   const { streamedBytes, bytes, maxRows } = engine.plan;
   expect([maxRows, streamedBytes > 0]).toEqual([4, true]);
-  expect(await logitsAfter(engine, PROMPT)).toEqual(whole);
+  expect(await logitsAfter(engine, WEIGHTY_PROMPT)).toEqual(whole);
   expect(engine.stats.passes).toBe(1);
   // What was lent is pinned again, and read once more for that.
-  const short = PROMPT.slice(0, 4);
+  const short = WEIGHTY_PROMPT.slice(0, 4);
   const shortLogits = await logitsAfter(await open(2), short);
   for (let i = 0; i < 3; i++) expect(await logitsAfter(engine, short)).toEqual(shortLogits);
   const before = engine.stats.bytesRead;
   for (let i = 0; i < 4; i++) await logitsAfter(engine, short);
   expect((engine.stats.bytesRead - before) / 4 / streamedBytes).toBeLessThan(1.3);
-  expect(await logitsAfter(engine, PROMPT)).toEqual(whole);
+  expect(await logitsAfter(engine, WEIGHTY_PROMPT)).toEqual(whole);
   expect(bytes.pinned).toBeGreaterThan(0);
 });
 
 test('takes as many passes as before where there is nothing to lend, or where windows would keep more', async () => {
-  const whole = await logitsAfter(await open(2), PROMPT);
+  const whole = await logitsAfter(await open(2), WEIGHTY_PROMPT);
   const poor = await open(0.12, { maxRows: 16 });
-  expect(await logitsAfter(poor, PROMPT)).toEqual(whole);
+  expect(await logitsAfter(poor, WEIGHTY_PROMPT)).toEqual(whole);
   expect(poor.stats.passes).toBe(4);
   const windowed = await open(0.8, { config: WINDOWED, maxRows: 16 });
-  const long = [...PROMPT, ...PROMPT.slice(0, 40)];
+  const long = [...WEIGHTY_PROMPT, ...WEIGHTY_PROMPT.slice(0, 40)];
   const expected = await logitsAfter(await open(2, { config: WINDOWED }), long);
   expect(await logitsAfter(windowed, long)).toEqual(expected);
   // 20 rows take no more of the states than 16.
@@ -116,10 +94,12 @@ test('an abort amid a wide pass gives everything back', async () => {
     if (track === 'compute' && ++computed === 8) controller.abort(reason);
   };
   const engine = await open(0.8, { maxRows: 4, observe });
-  await expect(logitsAfter(engine, PROMPT, [LAST], controller.signal)).rejects.toBe(reason);
-  const whole = await logitsAfter(await open(2), PROMPT);
-  expect(await logitsAfter(engine, PROMPT)).toEqual(whole);
-  expect(await logitsAfter(engine, PROMPT.slice(0, 3))).toEqual(await logitsAfter(await open(2), PROMPT.slice(0, 3)));
+  await expect(logitsAfter(engine, WEIGHTY_PROMPT, [LAST], controller.signal)).rejects.toBe(reason);
+  const whole = await logitsAfter(await open(2), WEIGHTY_PROMPT);
+  expect(await logitsAfter(engine, WEIGHTY_PROMPT)).toEqual(whole);
+  expect(await logitsAfter(engine, WEIGHTY_PROMPT.slice(0, 3))).toEqual(
+    await logitsAfter(await open(2), WEIGHTY_PROMPT.slice(0, 3)),
+  );
 });
 
 describe('the head', () => {
@@ -127,19 +107,21 @@ describe('the head', () => {
     const spans: Span[] = [];
     const engine = await open(share, { maxRows: 16, observe: (span) => spans.push(span) });
     const wanted = [3, 7, LAST];
-    const logits = await logitsAfter(engine, PROMPT.slice(0, 40), []);
+    const logits = await logitsAfter(engine, WEIGHTY_PROMPT.slice(0, 40), []);
     expect(logits).toEqual([]);
     const head = `block ${engine.model.layers.length} `;
     const ofHead = () => spans.filter(({ track, name }) => track === 'compute' && name.startsWith(head)).length;
     expect(ofHead()).toBe(0);
-    expect(await logitsAfter(engine, PROMPT, wanted)).toEqual(await logitsAfter(await open(2), PROMPT, wanted));
+    expect(await logitsAfter(engine, WEIGHTY_PROMPT, wanted)).toEqual(
+      await logitsAfter(await open(2), WEIGHTY_PROMPT, wanted),
+    );
     expect(ofHead()).toBeGreaterThan(0);
   });
 
   test('of many passes is run in the last alone', async () => {
     const spans: Span[] = [];
     const engine = await open(0.12, { maxRows: 16, observe: (span) => spans.push(span) });
-    await logitsAfter(engine, PROMPT);
+    await logitsAfter(engine, WEIGHTY_PROMPT);
     expect(engine.stats.passes).toBe(4);
     const head = engine.plan.segments.filter(({ block }) => block === engine.model.layers.length);
     const names = spans.filter(({ track, name }) => track === 'compute' && name.startsWith('block 5 '));
