@@ -1,6 +1,7 @@
-// Adds up test results over all packages: a vitest reporter that appends each package's counts to the file named by
-// AIRLLM_TEST_COUNTS, and the reader of that file. See vitest.config.ts and test.mjs.
+// Adds up test results over all packages: a vitest reporter that appends each package's counts and failures to the file
+// named by AIRLLM_TEST_COUNTS, and the reader of that file. See vitest.config.ts and test.mjs.
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 
 export default class CountReporter {
   constructor(file) {
@@ -9,17 +10,34 @@ export default class CountReporter {
 
   onTestRunEnd(modules, unhandledErrors) {
     const counts = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
+    const failures = unhandledErrors.map((error) => describeFailure('an error outside every test', [error]));
     for (const module of modules) {
+      const file = path.relative(process.cwd(), module.moduleId);
       // A file that cannot be loaded, or a failing beforeAll, has no failed test of its own.
-      if (module.state() === 'failed' && [...module.children.allTests('failed')].length === 0) counts.failed++;
+      if (module.state() === 'failed' && [...module.children.allTests('failed')].length === 0) {
+        counts.failed++;
+        const hooks = [...module.children.allSuites()].flatMap((suite) => suite.errors());
+        failures.push(describeFailure(file, [...module.errors(), ...hooks]));
+      }
       for (const test of module.children.allTests()) {
-        const { state } = test.result();
+        const { state, errors } = test.result();
         // 'pending': never ran, because its file or suite failed, which is counted already.
         if (state !== 'pending') counts[state]++;
+        if (state === 'failed') failures.push(describeFailure(`${file} > ${test.fullName}`, errors ?? []));
       }
     }
-    appendFileSync(this.file, `${JSON.stringify(counts)}\n`);
+    appendFileSync(this.file, `${JSON.stringify({ ...counts, failures })}\n`);
   }
+}
+
+/** One failure in a few lines: a log of thousands of lines is often kept by its end alone. */
+function describeFailure(name, errors) {
+  const messages = errors.map((error) => {
+    const at = error.stacks?.[0];
+    const where = at ? ` (${path.relative(process.cwd(), at.file)}:${at.line})` : '';
+    return `${String(error.message).slice(0, 600)}${where}`;
+  });
+  return [name, ...messages].join('\n').replaceAll('\n', '\n  ');
 }
 
 export function readCounts(file) {
@@ -34,6 +52,11 @@ export function sumCounts(all) {
   const sum = { passed: 0, failed: 0, skipped: 0 };
   for (const counts of all) for (const key of Object.keys(sum)) sum[key] += counts[key];
   return sum;
+}
+
+/** Every failed test with its file and message, in the order they ran. */
+export function listFailures(all) {
+  return all.flatMap(({ failures }) => failures);
 }
 
 export function formatCounts({ passed, failed, skipped }) {

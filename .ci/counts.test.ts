@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import { formatCounts, readCounts, sumCounts } from './counts.mjs';
+import { formatCounts, listFailures, readCounts, sumCounts } from './counts.mjs';
 
 const dir = mkdtempSync(path.join(os.tmpdir(), 'airllm-counts-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -23,7 +23,8 @@ function count(name: string, ...lines: string[]) {
   );
   const vitest = path.join(path.dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
   const { status } = spawnSync(process.execPath, [vitest, 'run', '--root', folder], { encoding: 'utf8' });
-  return { status, ...sumCounts(readCounts(file)) };
+  const all = readCounts(file);
+  return { status, ...sumCounts(all), failures: listFailures(all) };
 }
 
 test('counts passed, failed and skipped tests', () => {
@@ -33,18 +34,25 @@ test('counts passed, failed and skipped tests', () => {
     "describe.skipIf(true)('e', () => { test('f', () => {}); });",
     "test('g', () => { throw new Error('red'); });",
   );
-  expect(result).toEqual({ status: 1, passed: 2, failed: 1, skipped: 3 });
+  expect(result).toMatchObject({ status: 1, passed: 2, failed: 1, skipped: 3 });
+  expect(result.failures).toEqual([expect.stringMatching(/mixed\.test\.mjs > g\n {2}red \(.*mixed\.test\.mjs:3\)$/)]);
 });
 
 test('a file that does not load, a failing hook and a stray rejection are failures', () => {
-  expect(count('broken', 'throw new Error("at import");')).toMatchObject({ status: 1, passed: 0, failed: 1 });
+  expect(count('broken', 'throw new Error("at import");')).toMatchObject({
+    status: 1,
+    passed: 0,
+    failed: 1,
+    failures: [expect.stringMatching(/broken\.test\.mjs\n {2}at import/)],
+  });
   expect(
     count('hook', "describe('x', () => { beforeAll(() => { throw new Error('hook'); }); test('y', () => {}); });"),
-  ).toMatchObject({ status: 1, passed: 0, failed: 1 });
+  ).toMatchObject({ status: 1, passed: 0, failed: 1, failures: [expect.stringMatching(/hook\.test\.mjs\n {2}hook/)] });
   expect(count('stray', "test('z', () => { Promise.reject(new Error('nobody listens')); });")).toMatchObject({
     status: 1,
     passed: 1,
     failed: 1,
+    failures: [expect.stringContaining('nobody listens')],
   });
 });
 

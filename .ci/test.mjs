@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { formatCounts, readCounts, sumCounts } from './counts.mjs';
+import { formatCounts, listFailures, readCounts, sumCounts } from './counts.mjs';
 import { install, pnpm, root, verbose } from './toolchain.mjs';
 
 export async function test(filters) {
@@ -39,7 +39,9 @@ async function runTests(filters) {
       statuses.push(await pnpm(['exec', 'vitest', 'run', '--config', '../vitest.config.ts', '--root', '.ci'], { env }));
     }
 
-    const counts = sumCounts(readCounts(file));
+    const all = readCounts(file);
+    const counts = sumCounts(all);
+    for (const failure of listFailures(all)) console.log(`failed: ${failure}`);
     // A suite that died before it could report must not pass for one without failures.
     if (counts.failed === 0 && statuses.some((status) => status !== 0)) {
       console.error('error: a test run failed without reporting a failed test; its output is above');
