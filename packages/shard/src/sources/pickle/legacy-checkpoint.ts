@@ -1,6 +1,7 @@
 import { dtypeBits, type Extent } from '@airllm/loader';
-import { type BinFile, inParallel } from './bin-file';
+import type { RangedFile } from '../source-files';
 import { CONVERT, printable, refuse } from './errors';
+import { inParallel } from './in-parallel';
 import { PickleEnd } from './pickle-fault';
 import type { SavedObject } from './state-dict';
 import { TorchHost } from './torch-host';
@@ -16,7 +17,7 @@ const FIRST_READ_BYTES = 128 * 1024;
  * `torch.save` before PyTorch 1.6: five pickles (magic number, protocol, system, object, storage keys), then for each
  * key its number of elements (64 bits) and its bytes.
  */
-export async function readLegacyCheckpoint(file: BinFile): Promise<SavedObject> {
+export async function readLegacyCheckpoint(file: RangedFile): Promise<SavedObject> {
   const { value, keys, storages: announced, end } = await readPickles(file);
   const storages = new Map<string, Extent>();
   const counts: { readonly storage: PickleStorage; readonly at: number }[] = [];
@@ -48,7 +49,7 @@ interface Pickles {
 }
 
 /** Nothing tells how long the pickles are: a start of the file is read, and a longer one if they do not fit. */
-async function readPickles(file: BinFile): Promise<Pickles> {
+async function readPickles(file: RangedFile): Promise<Pickles> {
   for (let length = FIRST_READ_BYTES; ; length *= 4) {
     const bytes = await file.read(0, Math.min(length, file.size, MAX_PICKLE_BYTES));
     try {
@@ -61,7 +62,7 @@ async function readPickles(file: BinFile): Promise<Pickles> {
   }
 }
 
-function parsePickles(file: BinFile, source: PickleSource): Pickles {
+function parsePickles(file: RangedFile, source: PickleSource): Pickles {
   const host = new TorchHost(file.path);
   let end = 0;
   const next = (): PickleValue => {
@@ -82,13 +83,13 @@ function parsePickles(file: BinFile, source: PickleSource): Pickles {
   return { value, keys: names, storages: host.storages, end };
 }
 
-function checkSystem(file: BinFile, system: PickleValue): void {
+function checkSystem(file: RangedFile, system: PickleValue): void {
   if (!isKind(system, 'dict')) refuse(file.path, `${describe(system)} in place of its system description`);
   if (system.entries?.get('little_endian') !== false) return;
   refuse(file.path, 'it was saved on a big-endian machine; only little-endian is read', CONVERT);
 }
 
-async function checkCount(file: BinFile, storage: PickleStorage, at: number): Promise<void> {
+async function checkCount(file: RangedFile, storage: PickleStorage, at: number): Promise<void> {
   const key = shown(storage.key);
   const bytes = await file.read(at, 8);
   const elements = new DataView(bytes.buffer).getBigUint64(0, true);

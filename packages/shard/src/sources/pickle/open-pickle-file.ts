@@ -1,5 +1,5 @@
 import { FormatError } from '@airllm/loader';
-import { BinFile } from './bin-file';
+import type { RangedFile, SourceFiles } from '../source-files';
 import { readLegacyCheckpoint } from './legacy-checkpoint';
 import type { PickleTensor } from './pickle-tensor';
 import { type SavedObject, stateDictTensors } from './state-dict';
@@ -16,8 +16,8 @@ export interface PickleFile {
  * Opens one file that `torch.save` wrote, whatever its name. Executes nothing of it, and allocates less than 64 MB
  * whatever it claims. Throws `UnsafePickleError`, `FormatError`, `MissingFileError`, `ReadError`.
  */
-export function openPickleFile(file: string, neededBy: string, signal?: AbortSignal): Promise<PickleFile> {
-  return BinFile.with(file, neededBy, signal, async (opened) => {
+export function openPickleFile(file: string, neededBy: string, files: SourceFiles): Promise<PickleFile> {
+  return files.with(file, neededBy, async (opened) => {
     const start = await opened.read(0, Math.min(opened.size, START_BYTES));
     const saved = isZip(start) ? await readZipCheckpoint(opened) : await readOther(opened, start);
     return { file, tensors: stateDictTensors(file, saved) };
@@ -32,7 +32,7 @@ function isZip(start: Uint8Array): boolean {
   return text(start, 0, 4) === 'PK\x03\x04';
 }
 
-async function readOther(file: BinFile, start: Uint8Array): Promise<SavedObject> {
+async function readOther(file: RangedFile, start: Uint8Array): Promise<SavedObject> {
   if (start[0] === PICKLE_PROTO) return readLegacyCheckpoint(file);
   const known = whatElse(file, start);
   if (known === undefined) await nameWhatItAsksFor(file);
@@ -41,13 +41,13 @@ async function readOther(file: BinFile, start: Uint8Array): Promise<SavedObject>
 }
 
 /** A pickle of protocol 0 or 1 is no checkpoint, but what it would call deserves its name. */
-async function nameWhatItAsksFor(file: BinFile): Promise<void> {
+async function nameWhatItAsksFor(file: RangedFile): Promise<void> {
   await readLegacyCheckpoint(file).catch((error: unknown) => {
     if (!FormatError.isInstance(error)) throw error;
   });
 }
 
-function whatElse(file: BinFile, start: Uint8Array): string | undefined {
+function whatElse(file: RangedFile, start: Uint8Array): string | undefined {
   if (file.size === 0) return 'it is empty: the download failed; download it again';
   if (text(start, 0, 23) === 'version https://git-lfs') {
     return 'it is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`';

@@ -1,4 +1,4 @@
-import type { BinFile } from './bin-file';
+import type { RangedFile } from '../source-files';
 import { CONVERT, refuse } from './errors';
 
 /** An entry as the central directory tells it. */
@@ -35,7 +35,7 @@ const DIRECTORY = 0x02014b50;
 const LOCAL = 0x04034b50;
 
 /** Reads a zip archive's directory, which lies at the end of the file. Throws `FormatError`, `ReadError`. */
-export async function readZip(file: BinFile): Promise<ZipArchive> {
+export async function readZip(file: RangedFile): Promise<ZipArchive> {
   const { count, size, offset, limit } = await findDirectory(file);
   if (size > MAX_DIRECTORY_BYTES) {
     refuse(file.path, `its zip directory has ${size} bytes; ${MAX_DIRECTORY_BYTES} are accepted`);
@@ -54,7 +54,7 @@ interface DirectoryPlace {
   readonly limit: number;
 }
 
-async function findDirectory(file: BinFile): Promise<DirectoryPlace> {
+async function findDirectory(file: RangedFile): Promise<DirectoryPlace> {
   const tailBytes = Math.min(file.size, END_BYTES + MAX_COMMENT_BYTES);
   const tailAt = file.size - tailBytes;
   const tail = viewOf(await file.read(tailAt, tailBytes));
@@ -81,7 +81,7 @@ function findEnd(tail: DataView): number | undefined {
   return undefined;
 }
 
-async function findDirectory64(file: BinFile, endAt: number): Promise<DirectoryPlace> {
+async function findDirectory64(file: RangedFile, endAt: number): Promise<DirectoryPlace> {
   const locatorAt = endAt - LOCATOR_BYTES;
   if (locatorAt < 0) return refuse(file.path, 'its zip64 locator is missing');
   const locator = viewOf(await file.read(locatorAt, LOCATOR_BYTES));
@@ -98,7 +98,7 @@ async function findDirectory64(file: BinFile, endAt: number): Promise<DirectoryP
   };
 }
 
-function parseDirectory(file: BinFile, bytes: Uint8Array, count: number): Map<string, ZipEntry> {
+function parseDirectory(file: RangedFile, bytes: Uint8Array, count: number): Map<string, ZipEntry> {
   const view = viewOf(bytes);
   const entries = new Map<string, ZipEntry>();
   let at = 0;
@@ -123,7 +123,7 @@ function parseDirectory(file: BinFile, bytes: Uint8Array, count: number): Map<st
 
 /** Sizes and offset, from the zip64 field where 32 bits do not hold them. */
 function wideFields(
-  file: BinFile,
+  file: RangedFile,
   view: DataView,
   entry: number,
   extra: number,
@@ -157,7 +157,7 @@ function wideFields(
  * Where the bytes of an entry begin: behind its *local* header, where writers put their padding. Throws `FormatError`
  * if the entry is compressed, or is not what the directory says.
  */
-export async function locateEntry(file: BinFile, archive: ZipArchive, entry: ZipEntry): Promise<number> {
+export async function locateEntry(file: RangedFile, archive: ZipArchive, entry: ZipEntry): Promise<number> {
   const shown = JSON.stringify(entry.name.slice(0, 200));
   if (entry.encrypted) return refuse(file.path, `its entry ${shown} is encrypted`, CONVERT);
   if (entry.method !== 0 || entry.storedSize !== entry.size) {
@@ -189,7 +189,7 @@ export async function locateEntry(file: BinFile, archive: ZipArchive, entry: Zip
   return offset;
 }
 
-function uint64(file: BinFile, view: DataView, at: number): number {
+function uint64(file: RangedFile, view: DataView, at: number): number {
   const value = view.getBigUint64(at, true);
   return value <= BigInt(file.size) ? Number(value) : refuse(file.path, `its zip directory points at ${value}`);
 }

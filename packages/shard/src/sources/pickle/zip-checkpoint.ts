@@ -1,5 +1,6 @@
 import type { Extent } from '@airllm/loader';
-import { type BinFile, inParallel } from './bin-file';
+import type { RangedFile } from '../source-files';
+import { inParallel } from './in-parallel';
 import { CONVERT, printable, refuse } from './errors';
 import { PickleEnd } from './pickle-fault';
 import type { SavedObject } from './state-dict';
@@ -8,7 +9,7 @@ import { MAX_PICKLE_BYTES, unpickle } from './unpickle';
 import { locateEntry, readZip, type ZipArchive, type ZipEntry } from './zip-archive';
 
 /** `torch.save` since PyTorch 1.6: `<any>/data.pkl`, `<any>/byteorder`, and each storage as `<any>/data/<key>`. */
-export async function readZipCheckpoint(file: BinFile): Promise<SavedObject> {
+export async function readZipCheckpoint(file: RangedFile): Promise<SavedObject> {
   const archive = await readZip(file);
   const root = rootOf(archive);
   const pickle = root === undefined ? undefined : archive.entries.get(`${root}/data.pkl`);
@@ -44,7 +45,7 @@ function rootOf(archive: ZipArchive): string | undefined {
 }
 
 /** Absent before PyTorch 2.0, when every file was little-endian. */
-async function checkByteOrder(file: BinFile, archive: ZipArchive, entry: ZipEntry | undefined): Promise<void> {
+async function checkByteOrder(file: RangedFile, archive: ZipArchive, entry: ZipEntry | undefined): Promise<void> {
   if (entry === undefined) return;
   const offset = await locateEntry(file, archive, entry);
   const order = Buffer.from(await file.read(offset, Math.min(entry.size, 16))).toString('latin1');
@@ -53,7 +54,7 @@ async function checkByteOrder(file: BinFile, archive: ZipArchive, entry: ZipEntr
   refuse(file.path, `${what}; only little-endian is read`, CONVERT);
 }
 
-async function readPickle(file: BinFile, archive: ZipArchive, entry: ZipEntry, host: TorchHost) {
+async function readPickle(file: RangedFile, archive: ZipArchive, entry: ZipEntry, host: TorchHost) {
   if (entry.size > MAX_PICKLE_BYTES) {
     refuse(file.path, `its data.pkl has ${entry.size} bytes; ${MAX_PICKLE_BYTES} are accepted`, CONVERT);
   }
@@ -67,7 +68,7 @@ async function readPickle(file: BinFile, archive: ZipArchive, entry: ZipEntry, h
   }
 }
 
-function storageEntry(file: BinFile, archive: ZipArchive, folder: string, key: string): ZipEntry {
+function storageEntry(file: RangedFile, archive: ZipArchive, folder: string, key: string): ZipEntry {
   // Keys are numbers. Entries are only looked up by name, so a path leads nowhere; but it says what the file is.
   const entry = /^\d{1,20}$/.test(key) ? archive.entries.get(folder + key) : undefined;
   if (entry !== undefined) return entry;
