@@ -14,6 +14,8 @@ export type Fault =
   | { readonly kind: 'corrupt'; readonly at: number }
   /** Limits this one response. */
   | { readonly kind: 'throttle'; readonly bytesPerSecond: number }
+  /** Sends the file up to this byte, and the rest when told to. */
+  | { readonly kind: 'hold'; readonly at: number; readonly until: Promise<unknown> }
   /** Announces so many bytes more (or fewer) than the body has. */
   | { readonly kind: 'wrong-length'; readonly by: number }
   /** Answers 200 with the whole file to a request for a range. */

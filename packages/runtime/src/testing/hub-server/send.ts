@@ -51,9 +51,11 @@ export async function sendContent(response: ServerResponse, sending: Sending): P
   const rate = find('throttle')?.bytesPerSecond;
   const end = Math.min(to, stop ? from + stop.afterBytes : to);
   const step = rate === undefined ? STEP : Math.max(1, Math.min(STEP, Math.ceil(rate / 20)));
+  const hold = find('hold');
   const started = performance.now();
   let at = from;
   while (at < end && !response.destroyed) {
+    if (hold && at + step > hold.at) await hold.until;
     const next = Math.min(at + step, end);
     let piece = whole ? whole.subarray(at, next) : await content.read(at, next);
     if (whole) {
