@@ -14,7 +14,7 @@
 #endif
 
 /* Raised with every change of a struct below, of the serialised program or of a function. */
-#define AIRLLM_ABI_VERSION 6
+#define AIRLLM_ABI_VERSION 7
 #define AIRLLM_NONE 0xffffffffu
 /* Submissions that a context holds at a time: the one being computed and the next ones. */
 #define AIRLLM_PLACES 4u
@@ -40,6 +40,9 @@ enum airllm_compute {
   AIRLLM_FLOAT32 = 0,
   AIRLLM_BFLOAT16 = 1 /* activations and decoded weights rounded to bf16, products added in float32 */
 };
+
+/* How numbers are stored. */
+enum airllm_dtype { AIRLLM_F32 = 0, AIRLLM_F16 = 1, AIRLLM_BF16 = 2 };
 
 typedef struct airllm_context airllm_context; /* a thread pool and the instruction set it computes with */
 typedef struct airllm_program airllm_program; /* a compiled graph */
@@ -102,6 +105,16 @@ AIRLLM_EXPORT void airllm_program_destroy(airllm_program *program);
 AIRLLM_EXPORT int32_t airllm_submit(airllm_context *context, const airllm_step *steps, uint32_t count, uint32_t place);
 /* Sleeps until all steps in that place are done, and says how they went. May be called on another thread. */
 AIRLLM_EXPORT int32_t airllm_wait(airllm_context *context, uint32_t place);
+
+/* For who computes elsewhere, on the caller's thread: `count` numbers at any address as F32 or F16, to nearest with ties
+ * to even. `largest`: their largest magnitude, infinity where one is infinite or NaN. `isa` as above. */
+AIRLLM_EXPORT int32_t airllm_convert(const char *isa, uint32_t from, uint32_t to, uint64_t count, const void *numbers,
+                                     void *converted, float *largest);
+/* The same of rows [from, from + rows) of a quantised matrix `weight` of the program, in the order of its own columns.
+ * weights: as in airllm_run; what comes by rows begins with row `first` of the matrix, as `from` counts. */
+AIRLLM_EXPORT int32_t airllm_unpack(const char *isa, const airllm_program *program, const uint64_t *weights,
+                                    uint32_t weight, uint32_t first, uint32_t from, uint32_t rows, uint32_t to,
+                                    void *numbers, float *largest);
 
 #ifdef __cplusplus
 }

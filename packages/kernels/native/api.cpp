@@ -103,3 +103,36 @@ extern "C" int32_t airllm_wait(airllm_context *context, uint32_t place) {
   auto &[call, request] = context->places[place];
   return pool_wait(context->pool, request) ? call.status : AIRLLM_NO_MEMORY;
 }
+
+extern "C" int32_t airllm_convert(const char *name, uint32_t from, uint32_t to, uint64_t count, const void *numbers,
+                                  void *converted, float *largest) {
+  if (!numbers || !converted || !largest || from > AIRLLM_BF16 || to > AIRLLM_F16) return AIRLLM_BAD_CALL;
+  const Isa isa = isa_named(name);
+  if (!isa.table) return AIRLLM_UNKNOWN_ISA;
+  *largest = isa.table->convert(DType(from), DType(to), count, static_cast<const uint8_t *>(numbers),
+                                static_cast<uint8_t *>(converted));
+  return AIRLLM_OK;
+}
+
+extern "C" int32_t airllm_unpack(const char *name, const airllm_program *program, const uint64_t *weights,
+                                 uint32_t weight, uint32_t first, uint32_t from, uint32_t rows, uint32_t to,
+                                 void *numbers, float *largest) {
+  if (!program || !weights || !numbers || !largest || to > AIRLLM_F16) return AIRLLM_BAD_CALL;
+  const Isa isa = isa_named(name);
+  if (!isa.table) return AIRLLM_UNKNOWN_ISA;
+  const Program &p = program->main;
+  if (weight >= p.header->weights || p.weights[weight].packed == kNone) return AIRLLM_BAD_CALL;
+  const Weight &matrix = p.weights[weight];
+  if (uint64_t(first) + from + rows > matrix.rows && matrix.layout != Layout::Rows) return AIRLLM_BAD_CALL;
+  if (!weight_given(p, weight, weights)) return AIRLLM_MISSING_WEIGHT;
+  auto *scratch = static_cast<uint8_t *>(malloc(kBlockNumbers + size_t(8) * matrix.columns));
+  if (!scratch) return AIRLLM_NO_MEMORY;
+  airllm_run run{};
+  run.weights = weights;
+  Pass pass{};
+  pass.program = &p;
+  pass.run = &run;
+  *largest = isa.table->unpack(pass, weight, first, from, rows, DType(to), static_cast<uint8_t *>(numbers), scratch);
+  free(scratch);
+  return AIRLLM_OK;
+}

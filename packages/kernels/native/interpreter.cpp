@@ -2,6 +2,19 @@
 #include <string.h>
 
 namespace airllm {
+
+bool weight_given(const Program &program, uint32_t id, const uint64_t *weights) {
+  if (id == kNone) return true;
+  const uint32_t packed = program.weights[id].packed;
+  if (packed == kNone) return weights[id];
+  const Packed &q = program.packed[packed];
+  const uint32_t parts[] = {id,           q.scale.numbers,  q.scale.supers, q.zero.numbers, q.offset.numbers,
+                            q.offset.supers, q.columns, q.constants};
+  for (const uint32_t part : parts)
+    if (part != kNone && !weights[part]) return false;
+  return true;
+}
+
 namespace {
 
 bool whole(const airllm_part &part) { return part.slice_from == kNone; }
@@ -14,25 +27,12 @@ bool completes(const Program &program, const airllm_part &part) {
 
 bool starts(const airllm_part &part) { return part.from == 0 && (whole(part) || part.slice_from == 0); }
 
-// A weight with all that it is made of.
-bool given(const Program &program, uint32_t id, const uint64_t *weights) {
-  if (id == kNone) return true;
-  const uint32_t packed = program.weights[id].packed;
-  if (packed == kNone) return weights[id];
-  const Packed &q = program.packed[packed];
-  const uint32_t parts[] = {id,           q.scale.numbers,  q.scale.supers, q.zero.numbers, q.offset.numbers,
-                            q.offset.supers, q.columns, q.constants};
-  for (const uint32_t part : parts)
-    if (part != kNone && !weights[part]) return false;
-  return true;
-}
-
 int32_t check_part(const Program &program, const airllm_part &part, const uint64_t *weights) {
   if (part.from >= part.to || part.to > program.header->ops) return AIRLLM_BAD_CALL;
   for (uint32_t i = part.from; i < part.to; i++) {
     const Op &op = program.ops[i];
     if (op.code == OpCode::Expert) continue;
-    if (!given(program, op.weight, weights) || !given(program, op.bias, weights)) return AIRLLM_MISSING_WEIGHT;
+    if (!weight_given(program, op.weight, weights) || !weight_given(program, op.bias, weights)) return AIRLLM_MISSING_WEIGHT;
   }
   if (whole(part)) return AIRLLM_OK;
   const Op &op = program.ops[part.from];

@@ -39,6 +39,10 @@ struct OpTable {
   OpFunction packed_linear;
   OpFunction packed_linear_bf16;  // of activations and weights rounded to bf16; nullptr: packed_linear
   OpFunction packed_embed;
+  // Not ops: see ops/convert.h.
+  float (*convert)(DType from, DType to, uint64_t count, const uint8_t *numbers, uint8_t *out);
+  float (*unpack)(const Pass &pass, uint32_t weight, uint32_t first, uint32_t from, uint32_t rows, DType to,
+                  uint8_t *out, uint8_t *scratch);
 };
 
 extern const OpTable ops_scalar;

@@ -23,6 +23,11 @@ static inline vf v_load_n(const float *p, uint32_t n) { return _mm256_maskload_p
 static inline void v_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
 static inline void v_store_n(float *p, vf x, uint32_t n) { _mm256_maskstore_ps(p, first_lanes(n), x); }
 
+// To nearest, ties to even.
+static inline void v_store_f16(uint8_t *p, vf x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i *>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
 static inline __m128i first_halves(const uint8_t *p, uint32_t n) {
   uint16_t some[8] = {};
   memcpy(some, p, n * 2);

@@ -21,6 +21,12 @@ static inline vf v_load_n(const float *p, uint32_t n) { return _mm512_maskz_load
 static inline void v_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
 static inline void v_store_n(float *p, vf x, uint32_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), x); }
 
+// To nearest, ties to even.
+static inline void v_store_f16(uint8_t *p, vf x) {
+  const __m256i halves = _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  _mm256_storeu_si256(reinterpret_cast<__m256i *>(p), halves);
+}
+
 static inline vf from_bf16(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
 static inline __m256i load_halves(const uint8_t *p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p)); }
 static inline vf w_load(F32, const uint8_t *p) { return _mm512_loadu_ps(p); }

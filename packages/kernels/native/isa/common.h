@@ -1,6 +1,7 @@
 // What every instruction set's file shares. The primitives a file must define, all `static inline`, over its vector of
 // floats `vf` with `kLanes` lanes:
 //   v_zero v_set v_load v_load_n v_store v_store_n       (n < kLanes: the first n lanes; loads fill the rest with 0)
+//   v_store_f16                                          (all lanes, at any byte address)
 //   w_load w_load_n                                      (weights in stored form at any byte address, to float)
 //   v_fma v_max v_min v_abs v_round v_scale2 v_select_lt v_copysign
 //   v_reduce4 v_reduce_max

@@ -28,6 +28,9 @@ static inline void v_store_n(float *p, vf x, uint32_t n) {
   memcpy(p, all, n * 4);
 }
 
+// To nearest, ties to even.
+static inline void v_store_f16(uint8_t *p, vf x) { vst1_u8(p, vreinterpret_u8_f16(vcvt_f16_f32(x))); }
+
 // Byte loads: the other types promise the compiler an alignment that weights do not have.
 static inline uint16x4_t load_halves(const uint8_t *p) { return vreinterpret_u16_u8(vld1_u8(p)); }
 static inline uint16x4_t first_halves(const uint8_t *p, uint32_t n) {

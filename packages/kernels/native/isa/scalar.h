@@ -49,6 +49,24 @@ static inline float from_f16(uint16_t x) {
   memcpy(&bits, &value, 4);
   return as_float(bits | sign);
 }
+// To nearest, ties to even. Added to 1/2, whose last bit is 2^-24, what will be subnormal leaves a multiple of that.
+static inline uint16_t to_f16(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  const uint32_t sign = bits >> 16 & 0x8000, rest = bits & 0x7fffffff;
+  if (rest > 0x7f800000) return uint16_t(sign | 0x7e00 | (rest >> 13 & 0x1ff));
+  if (rest >= 0x477ff000) return uint16_t(sign | 0x7c00);
+  if (rest >= 0x38800000) return uint16_t(sign | (rest - 0x38000000 + 0xfff + (rest >> 13 & 1)) >> 13);
+  const float sum = as_float(rest) + 0.5f;
+  uint32_t units;
+  memcpy(&units, &sum, 4);
+  return uint16_t(sign | (units & 0x7fffff));
+}
+static inline void v_store_f16(uint8_t *p, vf x) {
+  uint16_t halves[4];
+  for (int i = 0; i < 4; i++) halves[i] = to_f16(x[i]);
+  memcpy(p, halves, sizeof halves);
+}
 static inline vf w_load(F32, const uint8_t *p) { return v_load(reinterpret_cast<const float *>(p)); }
 static inline vf w_load_n(F32, const uint8_t *p, uint32_t n) { return v_load_n(reinterpret_cast<const float *>(p), n); }
 template <class W> static inline vf halves(W, const uint8_t *p, uint32_t n, float (*decode)(uint16_t)) {

@@ -13,12 +13,14 @@
 #include "elementwise.h"
 #include "attention.h"
 #include "route.h"
+#include "convert.h"
 
 namespace airllm {
 
 // In the order of OpCode; `expert` runs a sub-program and so belongs to the interpreter.
 const OpTable AIRLLM_OPS = {{op_embed, op_rms_norm, op_layer_norm, op_linear, op_rope, op_attention, op_activation,
                              op_gated, op_add, op_mul, op_scale, op_softcap, op_slice, op_route, nullptr, op_combine},
-                            op_linear_bf16, op_packed_linear, op_packed_linear_bf16, op_packed_embed};
+                            op_linear_bf16, op_packed_linear, op_packed_linear_bf16, op_packed_embed,
+                            convert, unpack};
 
 }  // namespace airllm

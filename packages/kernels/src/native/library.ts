@@ -3,7 +3,7 @@ import { ExecutorUnavailableError } from '../errors';
 import { NativeError } from './errors';
 
 /** `AIRLLM_ABI_VERSION` of native/airllm.h that this code was written for. */
-const ABI_VERSION = 6;
+const ABI_VERSION = 7;
 
 /** `AIRLLM_PLACES`: submissions that a context holds at a time. */
 export const PLACES = 4;
@@ -25,6 +25,34 @@ export interface NativeLibrary {
   readonly programDestroy: ForeignFunction<[program: Address], void>;
   readonly submit: ForeignFunction<[context: Address, steps: Address, count: number, place: number], number>;
   readonly wait: ForeignFunction<[context: Address, place: number], number>;
+  /** `numbers` by address, `converted` in a typed array; dtypes are those of `airllm_dtype`. */
+  readonly convert: ForeignFunction<
+    [
+      isa: string | null,
+      from: number,
+      to: number,
+      count: number,
+      numbers: Address,
+      converted: ArrayBufferView,
+      largest: Float32Array,
+    ],
+    number
+  >;
+  readonly unpack: ForeignFunction<
+    [
+      isa: string | null,
+      program: Address,
+      weights: BigUint64Array,
+      weight: number,
+      first: number,
+      from: number,
+      rows: number,
+      to: number,
+      numbers: ArrayBufferView,
+      largest: Float32Array,
+    ],
+    number
+  >;
   /** Throws {@link NativeError} for any status but 0. */
   check(call: string, status: number): void;
 }
@@ -52,6 +80,14 @@ export function openLibrary(path: string): NativeLibrary {
     programDestroy: library.function('airllm_program_destroy', 'void', ['uintptr_t']),
     submit: library.function('airllm_submit', 'int32_t', ['uintptr_t', 'uintptr_t', 'uint32_t', 'uint32_t']),
     wait: library.function('airllm_wait', 'int32_t', ['uintptr_t', 'uint32_t']),
+    convert: library.function('airllm_convert', 'int32_t', [
+      ...(['str', 'uint32_t', 'uint32_t', 'uint64_t'] as const),
+      ...(['uintptr_t', 'void *', 'void *'] as const),
+    ]),
+    unpack: library.function('airllm_unpack', 'int32_t', [
+      ...(['str', 'uintptr_t', 'void *', 'uint32_t', 'uint32_t', 'uint32_t', 'uint32_t'] as const),
+      ...(['uint32_t', 'void *', 'void *'] as const),
+    ]),
     check(call, status) {
       if (status !== 0) throw new NativeError({ call, status, reason: statusText(status) });
     },
