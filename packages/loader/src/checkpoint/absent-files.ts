@@ -7,7 +7,7 @@ export interface AbsentFiles {
   /** Bytes of each, by its name within the folder (`/` between parts). */
   readonly sizes: ReadonlyMap<string, number>;
   /**
-   * Brings a range of one of them, exactly `length` bytes that lie within the file; for headers, a few kB each. Throws
+   * Brings a range of one of them, exactly `length` bytes that lie within the file; for headers, at most 4 MiB. Throws
    * whatever says why it cannot.
    */
   read(name: string, offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;

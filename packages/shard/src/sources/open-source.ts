@@ -8,7 +8,10 @@ import type { ModelSource } from './source';
 import { findSource, openStored } from './stored-checkpoint';
 
 export interface OpenSourceOptions {
-  /** Safetensors that the folder will have: of these, what describes the tensors is read from where they are. */
+  /**
+   * Files with weights that the folder (of a file: the folder it is in) will have: of these, what describes the tensors is
+   * read from where they are. A GGUF header with a large vocabulary has up to 13 MB, the others a few kB.
+   */
   readonly absent?: AbsentFiles | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -25,7 +28,7 @@ export async function openSource(dirOrFile: string, options: OpenSourceOptions =
   const { absent, signal } = options;
   signal?.throwIfAborted();
   const found = await findSource(dirOrFile, absent?.sizes.keys());
-  if (found.format === 'gguf') return openGgufSource(found.path, { signal });
+  if (found.format === 'gguf') return openGgufSource(found.path, { absent, signal });
   const stored = await openStored(found, { absent, signal });
   const reads = new SmallReads(signal, absent && new AbsentFolder(stored.dir, absent));
   try {

@@ -1,5 +1,5 @@
-import type { FileHandle } from 'node:fs/promises';
-import { FormatError, ReadError } from '@airllm/loader';
+import { FormatError } from '@airllm/loader';
+import type { RangedFile } from '../source-files';
 
 /** Headers have 1 to 13 MB: some tens of reads, and little memory beside what the process needs anyway. */
 const WINDOW_BYTES = 256 * 1024;
@@ -9,19 +9,23 @@ const WINDOW_BYTES = 256 * 1024;
  * next `need` is synchronous, so that half a million strings do not cost half a million promises.
  */
 export class HeaderCursor {
-  readonly #handle: FileHandle;
-  readonly file: string;
-  readonly fileBytes: number;
+  readonly #file: RangedFile;
   #window: Uint8Array = new Uint8Array(0);
   #view = new DataView(this.#window.buffer);
   /** Offset of the window's first byte in the file. */
   #start = 0;
   #position = 0;
 
-  constructor(handle: FileHandle, file: string, fileBytes: number) {
-    this.#handle = handle;
-    this.file = file;
-    this.fileBytes = fileBytes;
+  constructor(file: RangedFile) {
+    this.#file = file;
+  }
+
+  get file(): string {
+    return this.#file.path;
+  }
+
+  get fileBytes(): number {
+    return this.#file.size;
   }
 
   /** Offset in the file of the next byte. */
@@ -47,10 +51,9 @@ export class HeaderCursor {
       throw new FormatError({ file: this.file, reason });
     }
     const length = Math.min(Math.max(bytes, WINDOW_BYTES), this.remaining);
-    const window = new Uint8Array(length);
-    await readFully(this.#handle, this.file, window, this.#position);
+    const window = await this.#file.read(this.#position, length);
     this.#window = window;
-    this.#view = new DataView(window.buffer);
+    this.#view = new DataView(window.buffer, window.byteOffset, length);
     this.#start = this.#position;
   }
 
@@ -81,19 +84,5 @@ export class HeaderCursor {
     const at = this.#position - this.#start;
     this.#position += bytes;
     return at;
-  }
-}
-
-/** Fills `bytes` from `offset` of the file, or throws `ReadError`: never zeros. */
-export async function readFully(handle: FileHandle, file: string, bytes: Uint8Array, offset: number): Promise<void> {
-  let done = 0;
-  while (done < bytes.byteLength) {
-    const left = bytes.byteLength - done;
-    const { bytesRead } = await handle.read(bytes, done, left, offset + done).catch((cause: unknown) => {
-      const errno = (cause as NodeJS.ErrnoException).code;
-      throw new ReadError({ file, offset, expected: bytes.byteLength, found: done, errno, cause });
-    });
-    if (bytesRead === 0) throw new ReadError({ file, offset, expected: bytes.byteLength, found: done });
-    done += bytesRead;
   }
 }

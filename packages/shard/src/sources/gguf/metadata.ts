@@ -1,4 +1,5 @@
 import { FormatError } from '@airllm/loader';
+import type { SourceFiles } from '../source-files';
 import { readNumbers, readStrings } from './read-array';
 import type { GgufArray, GgufValue } from './value-types';
 
@@ -9,9 +10,12 @@ import type { GgufArray, GgufValue } from './value-types';
 export class GgufMetadata {
   readonly file: string;
   readonly #values: ReadonlyMap<string, GgufValue>;
+  readonly #files: SourceFiles;
 
-  constructor(file: string, values: ReadonlyMap<string, GgufValue>) {
+  /** `files` is where arrays are read from. */
+  constructor(file: string, values: ReadonlyMap<string, GgufValue>, files: SourceFiles) {
     this.file = file;
+    this.#files = files;
     this.#values = values;
   }
 
@@ -65,7 +69,7 @@ export class GgufMetadata {
   async uniformInt(key: string, min = 1): Promise<number | undefined> {
     const array = this.#values.get(key);
     if (array?.type !== 'array') return this.int(key, min);
-    const [first, ...others] = await readNumbers(key, array);
+    const [first, ...others] = await readNumbers(key, array, this.#files);
     if (first === undefined || others.some((other) => other !== first)) {
       return this.fail(key, 'differs between layers, which is not supported');
     }
@@ -75,12 +79,12 @@ export class GgufMetadata {
 
   async strings(key: string): Promise<string[] | undefined> {
     const array = this.#array(key);
-    return array && readStrings(key, array);
+    return array && readStrings(key, array, this.#files);
   }
 
   async numbers(key: string): Promise<Float64Array | undefined> {
     const array = this.#array(key);
-    return array && readNumbers(key, array);
+    return array && readNumbers(key, array, this.#files);
   }
 
   /** Throws the `FormatError` of a key. */

@@ -1,5 +1,6 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { FormatError, MissingFileError, UnsupportedCheckpointError } from '@airllm/loader';
+import { SourceFiles } from '../source-files';
 import { GgufMetadata } from './metadata';
 import { type GgufHeader, readGgufHeader } from './read-header';
 import type { GgufTensor } from './tensor-info';
@@ -12,6 +13,8 @@ export interface Gguf {
   readonly metadata: GgufMetadata;
   /** By name, in the order of the headers. */
   readonly tensors: ReadonlyMap<string, GgufTensor>;
+  /** Where more of the files is read from. */
+  readonly source: SourceFiles;
 }
 
 /** What gguf-split makes of a name: `model-00001-of-00003.gguf`. */
@@ -21,14 +24,13 @@ const SPLIT_NAME = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
  * Opens a GGUF file, or all parts of a split one, whichever part is named. Throws `FormatError`, `MissingFileError`,
  * `ReadError`.
  */
-export async function openGguf(path: string, options: { signal?: AbortSignal | undefined } = {}): Promise<Gguf> {
+export async function openGguf(path: string, source: SourceFiles = new SourceFiles()): Promise<Gguf> {
   const headers: GgufHeader[] = [];
   for (const file of partsOf(resolve(path))) {
-    options.signal?.throwIfAborted();
-    headers.push(await readPart(file, resolve(path)));
+    headers.push(await readPart(file, resolve(path), source));
   }
   const [first] = headers as [GgufHeader];
-  const metadata = new GgufMetadata(first.file, first.metadata);
+  const metadata = new GgufMetadata(first.file, first.metadata, source);
   const tensors = new Map<string, GgufTensor>();
   for (const tensor of headers.flatMap((header) => header.tensors)) {
     const other = tensors.get(tensor.name);
@@ -36,8 +38,8 @@ export async function openGguf(path: string, options: { signal?: AbortSignal | u
       throw new FormatError({ file: tensor.file, tensor: tensor.name, reason: `it lies in ${other.file} too` });
     tensors.set(tensor.name, tensor);
   }
-  checkSplit(headers, metadata, tensors.size);
-  return { files: headers.map(({ file }) => file), metadata, tensors };
+  checkSplit(headers, metadata, tensors.size, source);
+  return { files: headers.map(({ file }) => file), metadata, tensors, source };
 }
 
 function partsOf(file: string): string[] {
@@ -48,9 +50,9 @@ function partsOf(file: string): string[] {
   return Array.from({ length: Number(count) }, (_, i) => join(dirname(file), name(i + 1)));
 }
 
-async function readPart(file: string, asked: string): Promise<GgufHeader> {
+async function readPart(file: string, asked: string, source: SourceFiles): Promise<GgufHeader> {
   try {
-    return await readGgufHeader(file);
+    return await readGgufHeader(file, source);
   } catch (error) {
     if (MissingFileError.isInstance(error)) throw new MissingFileError({ file, neededBy: asked, cause: error.cause });
     throw error;
@@ -58,7 +60,12 @@ async function readPart(file: string, asked: string): Promise<GgufHeader> {
 }
 
 /** Each part says which it is and of how many, and all say how many tensors there are. */
-function checkSplit(headers: readonly GgufHeader[], first: GgufMetadata, tensorCount: number): void {
+function checkSplit(
+  headers: readonly GgufHeader[],
+  first: GgufMetadata,
+  tensorCount: number,
+  source: SourceFiles,
+): void {
   const count = first.int('split.count', 0) ?? 1;
   const parts = headers.length;
   if (Math.max(count, 1) !== parts) {
@@ -70,7 +77,7 @@ function checkSplit(headers: readonly GgufHeader[], first: GgufMetadata, tensorC
   }
   if (parts === 1) return;
   for (const [i, header] of headers.entries()) {
-    const metadata = new GgufMetadata(header.file, header.metadata);
+    const metadata = new GgufMetadata(header.file, header.metadata, source);
     const no = metadata.int('split.no', 0);
     if (no !== i) metadata.fail('split.no', `is ${no}, expected ${i}`);
     const claimed = metadata.int('split.tensors.count', 0);

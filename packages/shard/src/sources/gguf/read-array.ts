@@ -1,6 +1,5 @@
-import { open } from 'node:fs/promises';
 import { FormatError } from '@airllm/loader';
-import { readFully } from './header-cursor';
+import type { SourceFiles } from '../source-files';
 import { decodeText } from './text';
 import { type GgufArray, numberAt, VALUE_BYTES } from './value-types';
 
@@ -10,10 +9,10 @@ const MAX_ITEMS = 2 ** 20;
 const MAX_BYTES = 32 * 2 ** 20;
 
 /** Reads an array of strings. `key` is for messages. Throws `FormatError`, `ReadError`. */
-export async function readStrings(key: string, array: GgufArray): Promise<string[]> {
+export async function readStrings(key: string, array: GgufArray, files: SourceFiles): Promise<string[]> {
   if (array.of !== 'string') throw wrongItems(key, array, 'strings');
-  const bytes = await arrayBytes(key, array);
-  const view = new DataView(bytes.buffer);
+  const bytes = await arrayBytes(key, array, files);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const strings = new Array<string>(array.count);
   let at = 0;
   for (let i = 0; i < array.count; i++) {
@@ -28,30 +27,23 @@ export async function readStrings(key: string, array: GgufArray): Promise<string
 }
 
 /** Reads an array of numbers, as doubles. Throws `FormatError`, `ReadError`. */
-export async function readNumbers(key: string, array: GgufArray): Promise<Float64Array> {
+export async function readNumbers(key: string, array: GgufArray, files: SourceFiles): Promise<Float64Array> {
   const { of } = array;
   if (of === 'string' || of === 'array' || of === 'bool') throw wrongItems(key, array, 'numbers');
-  const bytes = await arrayBytes(key, array);
-  const view = new DataView(bytes.buffer);
+  const bytes = await arrayBytes(key, array, files);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const numbers = new Float64Array(array.count);
   for (let i = 0; i < numbers.length; i++) numbers[i] = Number(numberAt(of, view, i * VALUE_BYTES[of]));
   return numbers;
 }
 
-async function arrayBytes(key: string, array: GgufArray): Promise<Uint8Array<ArrayBuffer>> {
+async function arrayBytes(key: string, array: GgufArray, files: SourceFiles): Promise<Uint8Array> {
   const { file, offset, byteLength, count } = array;
   if (count > MAX_ITEMS || byteLength > MAX_BYTES) {
     const reason = `metadata "${key}" has ${count} items in ${byteLength} bytes; at most ${MAX_ITEMS} in ${MAX_BYTES} are accepted`;
     throw new FormatError({ file, reason });
   }
-  const bytes = new Uint8Array(byteLength);
-  const handle = await open(file, 'r');
-  try {
-    await readFully(handle, file, bytes, offset);
-  } finally {
-    await handle.close();
-  }
-  return bytes;
+  return files.with(file, file, (opened) => opened.read(offset, byteLength));
 }
 
 function wrongItems(key: string, array: GgufArray, wanted: string): FormatError {

@@ -1,6 +1,6 @@
-import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { FormatError, MissingFileError, ReadError } from '@airllm/loader';
+import { FormatError } from '@airllm/loader';
+import { SourceFiles } from '../source-files';
 import { ggmlType, unknownType } from './ggml-types';
 import { HeaderCursor } from './header-cursor';
 import { checkNames, checkOverlap, type GgufTensor, measure, place, type TensorInfo } from './tensor-info';
@@ -41,19 +41,9 @@ export interface GgufHeader {
  * Reads and checks the header of one GGUF file, versions 2 and 3, and nothing but the header. Arrays are passed over and
  * read when asked for. Throws `FormatError` naming key or tensor, `ReadError`, `MissingFileError`.
  */
-export async function readGgufHeader(path: string): Promise<GgufHeader> {
+export async function readGgufHeader(path: string, files: SourceFiles = new SourceFiles()): Promise<GgufHeader> {
   const file = resolve(path);
-  const handle = await open(file, 'r').catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code === 'ENOENT') throw new MissingFileError({ file, neededBy: file, cause });
-    throw new ReadError({ file, offset: 0, expected: 0, found: 0, errno: cause.code, cause });
-  });
-  try {
-    const stat = await handle.stat();
-    if (!stat.isFile()) throw new FormatError({ file, reason: 'it is not a regular file' });
-    return await new HeaderReader(new HeaderCursor(handle, file, stat.size)).read();
-  } finally {
-    await handle.close();
-  }
+  return files.with(file, file, (opened) => new HeaderReader(new HeaderCursor(opened)).read());
 }
 
 class HeaderReader {

@@ -1,6 +1,4 @@
-import { open } from 'node:fs/promises';
 import { FormatError } from '@airllm/loader';
-import { readFully } from './header-cursor';
 import { shortest } from './metadata';
 import type { Gguf } from './open-gguf';
 
@@ -141,14 +139,9 @@ async function factors(keys: Keys, name: string, rope: Rope): Promise<Float32Arr
   if (tensor.type.name !== 'F32' || tensor.shape.length !== 1 || tensor.shape[0] !== pairs) {
     fail(`expected F32 [${pairs}], found ${tensor.type.name} [${tensor.shape.join(', ')}]`);
   }
-  const bytes = new Uint8Array(4 * pairs);
-  const handle = await open(tensor.file, 'r');
-  try {
-    await readFully(handle, tensor.file, bytes, tensor.offset);
-  } finally {
-    await handle.close();
-  }
-  const view = new DataView(bytes.buffer);
+  const { file, offset } = tensor;
+  const bytes = await keys.gguf.source.with(file, file, (opened) => opened.read(offset, 4 * pairs));
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const values = Float32Array.from({ length: pairs }, (_, i) => view.getFloat32(4 * i, true));
   if (!values.every((value) => value > 0 && Number.isFinite(value))) fail('its factors must be above 0');
   return values;

@@ -8,6 +8,7 @@ import { mutate, randomNumbers } from '../../testing/mutate';
 import { sharedFolder } from '../../testing/shared';
 import { temporaryFolder } from '../../testing/temporary';
 import { Pickler, type SavedTensor, torchLegacy, torchZip, zip } from '../../testing/torch-save';
+import { SourceFiles } from '../source-files';
 import { OP } from './opcodes';
 import { openPickleFile } from './open-pickle-file';
 import { PickleEnd } from './pickle-fault';
@@ -66,7 +67,7 @@ describe('damaged files are read or refused, and what is read lies in the file',
 async function outcome(file: string): Promise<'read' | 'refused'> {
   try {
     const { size } = statSync(file);
-    for (const tensor of (await openPickleFile(file, file)).tensors.values()) {
+    for (const tensor of (await openPickleFile(file, file, new SourceFiles())).tensors.values()) {
       const { offset, length } = isStridedTensor(tensor) ? tensor.storage : tensor.extent!;
       expect(offset).toBeGreaterThanOrEqual(0);
       expect(offset + length).toBeLessThanOrEqual(size);

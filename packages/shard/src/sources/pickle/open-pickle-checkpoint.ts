@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import {
+  type AbsentFiles,
+  AbsentFolder,
   FormatError,
   MissingFileError,
   MissingTensorError,
@@ -11,6 +13,7 @@ import {
   type WeightIndex,
 } from '@airllm/loader';
 import { errnoName } from '../../system';
+import { SourceFiles } from '../source-files';
 import { openPickleFile, type PickleFile } from './open-pickle-file';
 import type { PickleTensor } from './pickle-tensor';
 import { findWeightFiles } from './weight-files';
@@ -28,6 +31,8 @@ export interface PickleCheckpoint {
 }
 
 export interface OpenPickleOptions {
+  /** Files that the folder will have: of these, directories and pickles are read from where they are. */
+  absent?: AbsentFiles | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -44,13 +49,14 @@ export async function openPickleCheckpoint(
   dirOrFile: string,
   options: OpenPickleOptions = {},
 ): Promise<PickleCheckpoint> {
-  const { signal } = options;
+  const { absent, signal } = options;
   signal?.throwIfAborted();
-  const { dir, files, neededBy, index } = await findFiles(path.resolve(dirOrFile));
+  const { dir, files, neededBy, index } = await findFiles(path.resolve(dirOrFile), [...(absent?.sizes.keys() ?? [])]);
   const config = await readConfigFile(path.join(dir, 'config.json'));
+  const reads = new SourceFiles({ absent: absent && new AbsentFolder(dir, absent), signal });
   const opened: PickleFile[] = [];
   // One after the other: a pickle may take tens of MB while it is read.
-  for (const file of files) opened.push(await openPickleFile(file, neededBy ?? file, signal));
+  for (const file of files) opened.push(await openPickleFile(file, neededBy ?? file, reads));
   const tensors = gather(opened);
   if (index !== undefined) checkIndex(index, opened);
   return { dir, files, config, tensors };
@@ -63,9 +69,9 @@ interface FoundFiles {
   readonly index?: WeightIndex;
 }
 
-async function findFiles(given: string): Promise<FoundFiles> {
-  if (!(await isDirectory(given))) return fromFile(given);
-  const { pickle, entries, safetensors, gguf } = await findWeightFiles(given);
+async function findFiles(given: string, absent: readonly string[]): Promise<FoundFiles> {
+  if (absent.includes(path.basename(given)) || !(await isDirectory(given))) return fromFile(given);
+  const { pickle, entries, safetensors, gguf } = await findWeightFiles(given, absent);
   if (entries.pickle !== undefined) return fromFile(path.join(given, entries.pickle));
   const found = [...pickle, ...safetensors, ...gguf];
   const reason =

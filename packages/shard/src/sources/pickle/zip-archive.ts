@@ -26,7 +26,8 @@ const END_BYTES = 22;
 const MAX_COMMENT_BYTES = 0xffff;
 const LOCATOR_BYTES = 20;
 const END64_BYTES = 56;
-const LOCAL_BYTES = 30;
+/** Of a local header, without name and extra fields. */
+export const LOCAL_BYTES = 30;
 
 const END = 0x06054b50;
 const END64_LOCATOR = 0x07064b50;

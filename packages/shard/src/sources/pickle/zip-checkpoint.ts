@@ -1,9 +1,10 @@
 import type { Extent } from '@airllm/loader';
 import type { RangedFile } from '../source-files';
-import { inParallel } from './in-parallel';
 import { CONVERT, printable, refuse } from './errors';
+import { inParallel } from './in-parallel';
 import { PickleEnd } from './pickle-fault';
 import type { SavedObject } from './state-dict';
+import { StoragePlaces } from './storage-places';
 import { TorchHost } from './torch-host';
 import { MAX_PICKLE_BYTES, unpickle } from './unpickle';
 import { locateEntry, readZip, type ZipArchive, type ZipEntry } from './zip-archive';
@@ -23,6 +24,7 @@ export async function readZipCheckpoint(file: RangedFile): Promise<SavedObject> 
   const host = new TorchHost(file.path);
   const value = await readPickle(file, archive, pickle, host);
   const storages = new Map<string, Extent>();
+  const places = new StoragePlaces(file, archive);
   await inParallel([...host.storages.values()], async ({ key, byteLength }) => {
     const entry = storageEntry(file, archive, `${root}/data/`, key);
     if (entry.size < byteLength) {
@@ -31,7 +33,7 @@ export async function readZipCheckpoint(file: RangedFile): Promise<SavedObject> 
         `storage ${key} has ${byteLength} bytes, its entry ${JSON.stringify(entry.name)} ${entry.size}`,
       );
     }
-    const offset = await locateEntry(file, archive, entry);
+    const offset = await places.of(entry);
     storages.set(key, { file: file.path, offset, length: byteLength });
   });
   return { value, storages };
