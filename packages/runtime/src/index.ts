@@ -68,6 +68,7 @@ export { generate, stream } from './generate/generate';
 export { type GenerationDefaults, loadGenerationDefaults, readGenerationDefaults } from './generate/generation-config';
 export type { ChosenLogprob, TokenLogprob } from './generate/logprobs';
 export {
+  type GenerationContext,
   type GenerationOptions,
   type LimitOptions,
   type LogitsOptions,

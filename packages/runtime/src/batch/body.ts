@@ -63,12 +63,9 @@ export class Body {
   /** A field that is only known with a value that asks for nothing. */
   only(key: string, ...neutral: readonly unknown[]): void {
     const value = this.get(key);
-    if (value === undefined || neutral.includes(value)) return;
-    throw badField(
-      key,
-      `${neutral.map((each) => JSON.stringify(each)).join(' or ')}, since it is not implemented`,
-      value,
-    );
+    const known = neutral.map((each) => JSON.stringify(each));
+    if (value === undefined || known.includes(JSON.stringify(value))) return;
+    throw badField(key, `${known.length === 0 ? 'null' : known.join(' or ')}, since it is not implemented`, value);
   }
 
   /** Throws for the first field that nobody has read. */

@@ -1,5 +1,4 @@
 import type { ChosenLogprob, TokenLogprob } from '../generate/logprobs';
-import type { ResponseFormat } from '../generate/structured/response-format';
 import type { GenerateRequest, GenerateResult } from '../generate/types';
 import type { ChatMessage, TokenBytes } from '../text';
 import { isJsonObject } from '../text/json-file';
@@ -16,9 +15,9 @@ export const chatCompletions: Endpoint = (body, tokens): Call => {
   body.ignore('max_tokens');
   const topLogprobs = logprobCount(body);
   const chat = chatOptions(body);
-  const responseFormat = responseFormatOf(body);
-  body.only('modalities');
+  body.only('modalities', ['text']);
   body.only('audio');
+  body.only('verbosity', 'medium');
   body.end();
   const request: GenerateRequest = {
     messages,
@@ -26,7 +25,6 @@ export const chatCompletions: Endpoint = (body, tokens): Call => {
     ...(maxNewTokens === undefined ? {} : { maxNewTokens }),
     ...(topLogprobs === undefined ? {} : { topLogprobs }),
     ...(chat === undefined ? {} : { chat }),
-    ...(responseFormat === undefined ? {} : { responseFormat }),
   };
   return {
     requests: [request],
@@ -58,25 +56,6 @@ function chatMessages(body: Body): readonly ChatMessage[] {
   });
 }
 
-/** OpenAI's form of it, with the schema one level further down. */
-function responseFormatOf(body: Body): ResponseFormat | undefined {
-  const format = body.object('response_format');
-  switch (format?.type) {
-    case undefined:
-      if (format === undefined) return undefined;
-      break;
-    case 'text':
-    case 'json_object':
-      return { type: format.type };
-    case 'json_schema': {
-      const { json_schema: named } = format;
-      if (isJsonObject(named) && isJsonObject(named.schema)) return { type: 'json_schema', schema: named.schema };
-      throw badField('response_format.json_schema', 'an object with a schema', named);
-    }
-  }
-  throw badField('response_format', 'type text, json_object or json_schema', format);
-}
-
 function logprobCount(body: Body): number | undefined {
   const wanted = body.boolean('logprobs') ?? false;
   const count = body.whole('top_logprobs', 0, 20);
@@ -84,20 +63,24 @@ function logprobCount(body: Body): number | undefined {
   return wanted ? (count ?? 0) : undefined;
 }
 
-/** Tools go to the template; `chat_template_kwargs` is vLLM's name for its variables. */
+/** Tools go to the template; `chat_template_kwargs` and `continue_final_message` are vLLM's. */
 function chatOptions(body: Body): GenerateRequest['chat'] | undefined {
   const tools = body.list('tools');
   const variables = body.object('chat_template_kwargs');
+  const noTools = body.get('tool_choice') === 'none';
   body.only('tool_choice', 'auto', 'none');
   body.only('functions');
-  body.only('function_call');
+  body.only('function_call', 'none');
   body.ignore('parallel_tool_calls');
   const effort = body.get('reasoning_effort');
-  if (tools === undefined && variables === undefined && effort === undefined) return undefined;
-  return {
-    ...(tools === undefined ? {} : { tools }),
-    variables: { ...(effort === undefined ? {} : { reasoning_effort: effort }), ...variables },
+  const continueFinalMessage = body.boolean('continue_final_message');
+  const chat = {
+    tools: noTools ? undefined : tools,
+    continueFinalMessage,
+    variables: effort === undefined ? variables : { reasoning_effort: effort, ...variables },
   };
+  const given = Object.entries(chat).filter(([, value]) => value !== undefined);
+  return given.length === 0 ? undefined : Object.fromEntries(given);
 }
 
 function logprobsOf({ logprobs }: GenerateResult, tokens: TokenBytes | null) {

@@ -28,6 +28,17 @@ export function badField(param: string, expected: string, found: unknown): LineP
   return new LineProblem('invalid_request', `${param}: expected ${expected}, found ${shown}`, param);
 }
 
+const FIELDS: Readonly<Record<string, string>> = {
+  ids: 'prompt',
+  maxNewTokens: 'max_tokens',
+  numReturnSequences: 'n',
+};
+
+/** The field of a body that became an option. */
+function fieldOf(option: string): string {
+  return FIELDS[option] ?? option.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
 /** A `custom_id` that an earlier line has. */
 export const DUPLICATE = 'duplicate_custom_id';
 
@@ -39,7 +50,7 @@ export function duplicate(customId: string): LineProblem {
 export function problemOf(error: unknown): LineProblem | undefined {
   if (error instanceof LineProblem) return error;
   if (ContextLengthError.isInstance(error)) return new LineProblem('context_length_exceeded', error.message);
-  if (OptionError.isInstance(error)) return new LineProblem('invalid_request', error.message, error.option);
+  if (OptionError.isInstance(error)) return badField(fieldOf(error.option), error.expected, error.found);
   if (GrammarError.isInstance(error)) return new LineProblem('invalid_request', error.message, 'response_format');
   for (const kind of [ChatTemplateError, MissingChatTemplateError, MissingTokenizerError, NoCandidateError]) {
     if (kind.isInstance(error)) return new LineProblem('invalid_request', error.message);

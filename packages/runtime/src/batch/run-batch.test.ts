@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { OptionError } from '@airllm/loader';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AutoModel } from '../auto/auto-model';
 import type { LanguageModel } from '../auto/language-model';
@@ -105,6 +106,28 @@ describe('answers', () => {
     expect(found.get('c').response.body.usage.completion_tokens).toBe(2);
   });
 
+  test('may begin with the prompt, go on with a message, and be kept from repeating themselves', async () => {
+    const penalties = { frequency_penalty: 1.5, presence_penalty: -0.5, ignore_eos: true };
+    const messages = [
+      { role: 'user', content: 'x' },
+      { role: 'assistant', content: 'y' },
+    ];
+    const found = await byId([
+      text('echo', ['Hello', [10, 11]], { echo: true, n: 1, best_of: 1 }),
+      text('plain', ['Hello', [10, 11]]),
+      text('penalised', 'Hello', { ...penalties, seed: -1, top_p: 0 }),
+      chat('continued', 'x', { messages, continue_final_message: true, modalities: ['text'], prediction: null }),
+    ]);
+    const texts = (id: string) => found.get(id).response.body.choices.map(({ text }: { text: string }) => text);
+    const spelled = [10, 11].map((id) => model.tokenizer!.idToToken(id)).join('');
+    expect(texts('echo')).toEqual([`Hello${texts('plain')[0]}`, `${spelled}${texts('plain')[1]}`]);
+    const given = { frequencyPenalty: 1.5, presencePenalty: -0.5, ignoreEos: true, maxNewTokens: 4 };
+    const penalised = await model.generate({ prompt: 'Hello', ...given, topK: 1 });
+    expect(texts('penalised')).toEqual([penalised.text]);
+    const continued = await model.generate({ messages, maxNewTokens: 4, chat: { continueFinalMessage: true } });
+    expect(found.get('continued').response.body.choices[0].message.content).toBe(continued.text);
+  });
+
   test('have several choices for n and for several prompts, numbered through', async () => {
     const options = { temperature: 1, seed: 9, n: 2, ignore_eos: true };
     const found = await byId([
@@ -184,14 +207,15 @@ describe('bad lines get an error for an answer, with their number, and disturb n
     ['invalid_request', 'messages', line('no messages', CHAT, {})],
     ['invalid_request', 'messages[0]', line('odd message', CHAT, { messages: ['x'] })],
     ['invalid_request', 'prompt', line('odd prompt', TEXT, { prompt: [1, 'x'] })],
-    ['invalid_request', 'ids', line('unknown id', TEXT, { prompt: [1, 99999] })],
+    ['invalid_request', 'prompt', line('unknown id', TEXT, { prompt: [1, 99999] })],
     ['invalid_request', 'temperature', chat('hot', 'x', { temperature: 9 })],
-    ['invalid_request', 'topP', chat('none', 'x', { top_p: 0 })],
+    ['invalid_request', 'repetition_penalty', chat('none', 'x', { repetition_penalty: 0 })],
+    ['invalid_request', 'frequency_penalty', chat('rare', 'x', { frequency_penalty: 2.5 })],
     ['invalid_request', 'logit_bias', chat('bias', 'x', { logit_bias: { 1: 101 } })],
-    ['invalid_request', 'logitBias', chat('bias of nothing', 'x', { logit_bias: { 99999: 1 } })],
+    ['invalid_request', 'logit_bias', chat('bias of nothing', 'x', { logit_bias: { 99999: 1 } })],
     ['invalid_request', 'stream', chat('stream', 'x', { stream: true })],
     ['invalid_request', 'top_logprobs', chat('logprobs', 'x', { top_logprobs: 1 })],
-    ['invalid_request', 'numReturnSequences', chat('greedy n', 'x', { n: 2, temperature: 0 })],
+    ['invalid_request', 'n', chat('greedy n', 'x', { n: 2, temperature: 0 })],
     ['invalid_request', 'response_format', chat('xml', 'x', { response_format: { type: 'xml' } })],
     [
       'invalid_request',
@@ -200,6 +224,9 @@ describe('bad lines get an error for an answer, with their number, and disturb n
         response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'odd' } } },
       }),
     ],
+    ['invalid_request', 'echo', text('echo', 'x', { echo: true, logprobs: 1 })],
+    ['invalid_request', 'best_of', text('best', 'x', { best_of: 3 })],
+    ['invalid_request', 'audio', chat('audio', 'x', { audio: { voice: 'alloy' } })],
     ['invalid_request', 'bestof', chat('unknown', 'x', { bestof: 3 })],
     ['context_length_exceeded', null, text('long', 'x'.repeat(200))],
     ['context_length_exceeded', null, text('long answer', 'x', { max_tokens: 4000 })],
@@ -224,6 +251,11 @@ describe('bad lines get an error for an answer, with their number, and disturb n
     const good = all.filter(({ error }) => error === null);
     expect(good.map(({ custom_id }) => custom_id).sort()).toEqual(['good', 'last']);
     expect(good[0]!.response!.body.choices).toEqual(good[1]!.response!.body.choices);
+  });
+
+  test('but defaults that make no sense are not the lines’ fault', async () => {
+    const error = await answers([chat('good', 'Hello')], { defaults: { topP: 3 } }).catch((error) => error);
+    expect(OptionError.isInstance(error) && error.option).toBe('topP');
   });
 
   test('many more of them than fit in memory at once', async () => {

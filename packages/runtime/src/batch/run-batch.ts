@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { EventQueue } from '../generate/event-queue';
+import { resolveGeneration } from '../generate/options';
 import type { GenerateRequest, GenerateResult } from '../generate/types';
 import { TokenBytes } from '../text';
 import { answerOf, type BatchAnswer, refusalOf } from './answers';
@@ -35,8 +36,8 @@ const MOST_UNREAD = 64;
  * Answers the lines of a batch in OpenAI's Batch format, many at once, in the order they are done. Lines are taken as
  * they are needed. A line that is at fault (not JSON, no or a repeated `custom_id`, an unknown `url`, an option that
  * makes no sense, a prompt longer than the context) gets an error for an answer; what is the fault of the drive or the
- * program ends the batch, and so does a source of lines that throws. Leaving the loop gives up what runs. Rejects with the
- * signal's reason.
+ * program ends the batch, and so does a source of lines that throws. Leaving the loop gives up what runs. Throws
+ * `OptionError` for `defaults` that make no sense. Rejects with the signal's reason.
  */
 export async function* runBatch(
   model: BatchModel,
@@ -60,6 +61,8 @@ class Run {
   #ended = false;
 
   constructor(model: BatchModel, lines: BatchLines, options: RunBatchOptions) {
+    // No line is to blame for these.
+    resolveGeneration(options.defaults ?? {}, {});
     this.#model = model;
     this.#lines = lines;
     this.#options = options;

@@ -37,6 +37,29 @@ test('a bias is added: enough of it forces a token; records, maps and pairs mean
   }
 });
 
+test('frequency and presence penalties take from what was generated, and not from what was asked', async () => {
+  const told: { ids: readonly number[]; scores: Float32Array }[] = [];
+  const options = { maxNewTokens: 6, logitBias: { 7: 40, 5: 30 }, returnLogits: true };
+  const { ids, logits } = await generate({
+    ...options,
+    frequencyPenalty: 4,
+    presencePenalty: 2.5,
+    logitsProcessor: (ids, scores) => {
+      told.push({ ids: [...ids], scores: scores.slice() });
+    },
+  });
+  expect(new Set(ids).size).toBeLessThan(ids.length);
+  for (const [step, { ids: all, scores }] of told.entries()) {
+    const said = all.slice(3);
+    for (const id of [1, 5, 7, 9, 300]) {
+      const count = said.filter((other) => other === id).length;
+      const bias = id === 7 ? 40 : id === 5 ? 30 : 0;
+      expect(scores[id]).toBeCloseTo(logits![step]![id]! + bias - (count > 0 ? 2.5 : 0) - 4 * count, 4);
+    }
+  }
+  expect((await generate({ ...options, frequencyPenalty: 0 })).ids).toEqual([7, 7, 7, 7, 7, 7]);
+});
+
 test('processors see every token so far and change the scores in turn', async () => {
   const lengths: number[] = [];
   const { ids } = await generate({

@@ -23,3 +23,18 @@ export function banSequences(sequences: readonly (readonly number[])[]): LogitsP
     }
   };
 }
+
+/** Taken from the logits of tokens that were generated: for each time, and once. */
+export interface OutputPenalties {
+  readonly frequency: number;
+  readonly presence: number;
+}
+
+/** Makes what was generated less likely (OpenAI's `frequency_penalty` and `presence_penalty`); the prompt does not count. */
+export function penaliseOutput({ frequency, presence }: OutputPenalties, promptLength: number): LogitsProcessor {
+  return (ids, scores) => {
+    const counts = new Map<number, number>();
+    for (let i = promptLength; i < ids.length; i++) counts.set(ids[i]!, (counts.get(ids[i]!) ?? 0) + 1);
+    for (const [id, count] of counts) scores[id]! -= presence + count * frequency;
+  };
+}

@@ -14,7 +14,7 @@ test('greedy unless something asks for sampling', () => {
   expect(method({}, { do_sample: true })).toBe('random');
   expect(method({ topP: 0.9 })).toBe('random');
   expect(method({ seed: 1 })).toBe('random');
-  expect(method({ repetitionPenalty: 1.1 })).toBe('greedy');
+  expect(method({ repetitionPenalty: 1.1, frequencyPenalty: 1, presencePenalty: -1 })).toBe('greedy');
 });
 
 test('temperature 0 and doSample: false are greedy, whatever the model recommends', () => {
@@ -45,6 +45,8 @@ test('a value out of range is refused by the name of its option', () => {
     { topK: 1.5 },
     { minP: 2 },
     { repetitionPenalty: 0 },
+    { frequencyPenalty: Number.POSITIVE_INFINITY },
+    { presencePenalty: Number.NaN },
     { seed: -1 },
     { maxNewTokens: 0 },
     { stop: '' },

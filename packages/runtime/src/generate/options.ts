@@ -1,6 +1,6 @@
 import { OptionError } from '@airllm/loader';
 import type { GenerationDefaults } from './generation-config';
-import { banSequences, banTokens } from './logits-processors';
+import { banSequences, banTokens, penaliseOutput } from './logits-processors';
 import type { LogitsProcessor, Sampling } from './sampling';
 import { checkedFormat, type ResponseFormat } from './structured/response-format';
 
@@ -18,6 +18,10 @@ export interface SamplingOptions {
   readonly minP?: number | undefined;
   /** Above 0; 1 does nothing. @defaultValue generation_config.json, else 1 */
   readonly repetitionPenalty?: number | undefined;
+  /** Taken from a token's logit for each time it was generated, as with OpenAI; below 0 it is added. @defaultValue 0 */
+  readonly frequencyPenalty?: number | undefined;
+  /** Taken from the logits of tokens that were generated at all, as with OpenAI; below 0 it is added. @defaultValue 0 */
+  readonly presencePenalty?: number | undefined;
   /** Whole number of at least 0; the same seed gives the same text. @defaultValue a random one, told in `stats.seed` */
   readonly seed?: number | undefined;
 }
@@ -92,11 +96,19 @@ const DEFAULT_NEW_TOKENS = 256;
 /** transformers' default when sampling. */
 const DEFAULT_TOP_K = 50;
 
-/** Throws `OptionError` naming the option. With `vocabSize`, token ids are checked too. */
+/** What options are resolved for. */
+export interface GenerationContext {
+  /** Token ids are checked against it. @defaultValue any id will do */
+  readonly vocabSize?: number;
+  /** Tokens that were not generated: frequency and presence penalties do not count them. @defaultValue 0 */
+  readonly promptLength?: number;
+}
+
+/** Throws `OptionError` naming the option. */
 export function resolveGeneration(
   options: GenerationOptions,
   defaults: GenerationDefaults,
-  { vocabSize = Number.MAX_SAFE_INTEGER }: { vocabSize?: number } = {},
+  { vocabSize = Number.MAX_SAFE_INTEGER, promptLength = 0 }: GenerationContext = {},
 ): ResolvedGeneration {
   const temperature = number('temperature', options.temperature, 0) ?? defaults.temperature ?? 1;
   const stop = typeof options.stop === 'string' ? [options.stop] : [...(options.stop ?? [])];
@@ -105,7 +117,7 @@ export function resolveGeneration(
     sampling: {
       method: temperature > 0 && wantsSampling(options, defaults) ? 'random' : 'greedy',
       logitBias: biases(options.logitBias, vocabSize),
-      processors: processors(options, vocabSize),
+      processors: [...penalties(options, promptLength), ...processors(options, vocabSize)],
       temperature,
       topK: whole('topK', options.topK, 0) ?? defaults.topK ?? DEFAULT_TOP_K,
       topP: number('topP', options.topP, Number.MIN_VALUE, 1) ?? defaults.topP ?? 1,
@@ -129,6 +141,12 @@ function structure({ responseFormat, ignoreEos }: GenerationOptions): ReturnType
   if (format === undefined || !ignoreEos) return format;
   const expected = 'false beside responseFormat: nothing may come behind a text that is whole';
   throw new OptionError({ option: 'ignoreEos', expected, found: ignoreEos });
+}
+
+function penalties({ frequencyPenalty, presencePenalty }: SamplingOptions, promptLength: number): LogitsProcessor[] {
+  const frequency = number('frequencyPenalty', frequencyPenalty, -Number.MAX_VALUE) ?? 0;
+  const presence = number('presencePenalty', presencePenalty, -Number.MAX_VALUE) ?? 0;
+  return frequency === 0 && presence === 0 ? [] : [penaliseOutput({ frequency, presence }, promptLength)];
 }
 
 /** In transformers' order: bad words, suppressed tokens, custom ones. */
@@ -182,11 +200,16 @@ function wantsSampling(options: SamplingOptions, defaults: GenerationDefaults): 
   return defaults.doSample ?? false;
 }
 
+const RANGES = new Map([
+  [Number.MIN_VALUE, ' above 0'],
+  [-Number.MAX_VALUE, ''],
+]);
+
 function number(option: string, value: number | undefined, least: number, most = Number.MAX_VALUE) {
   if (value === undefined || (typeof value === 'number' && value >= least && value <= most)) return value;
-  const range = least === Number.MIN_VALUE ? 'above 0' : `of at least ${least}`;
+  const range = RANGES.get(least) ?? ` of at least ${least}`;
   const end = most === Number.MAX_VALUE ? '' : ` and at most ${most}`;
-  throw new OptionError({ option, expected: `a number ${range}${end}`, found: value });
+  throw new OptionError({ option, expected: `a number${range}${end}`, found: value });
 }
 
 function whole(option: string, value: number | undefined, least: number) {

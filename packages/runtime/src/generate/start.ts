@@ -23,8 +23,9 @@ export interface PreparedRequest {
 /** Throws the signal's reason, `OptionError`, `ContextLengthError`, `MissingTokenizerError`, `ChatTemplateError`. */
 export function prepareRequest(session: GenerationSession, request: GenerateRequest): PreparedRequest {
   request.signal?.throwIfAborted();
-  const resolved = resolveGeneration(request, session.defaults, session.engine.model.config);
   const prompt = promptIds(request, session);
+  const { vocabSize } = session.engine.model.config;
+  const resolved = resolveGeneration(request, session.defaults, { vocabSize, promptLength: prompt.length });
   const limit = newTokenLimit(prompt.length, session.contextLength, resolved);
   return { request, resolved, prompt, limit, watch: new Stopwatch(session.engine) };
 }

@@ -42,7 +42,7 @@ const CASES: readonly Case[] = [
 ];
 
 const METHODS: readonly GenerateOptions[] = [
-  { doSample: false, repetitionPenalty: 1.3 },
+  { doSample: false, repetitionPenalty: 1.3, frequencyPenalty: 0.7, presencePenalty: 0.3 },
   { temperature: 0.9, topK: 40, topP: 0.95, repetitionPenalty: 1.1, seed: 11 },
 ];
 
