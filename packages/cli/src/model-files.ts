@@ -18,6 +18,7 @@ import {
   OfflineError,
   openRemoteModel,
   type QuantisedOnMeta,
+  type RemoteModel,
   type RemoteModelOptions,
   type ResolveModelOptions,
   resolveModel,
@@ -53,13 +54,15 @@ export interface DownloadFacts {
   readonly bytes: number;
   /** Free on the cache's drive. */
   readonly free: number;
+  /** What was read to know this. */
+  readonly read: number;
   /** Of a tokenizer.json that is not here; running the model takes memory for it. */
   readonly tokenizer: number;
 }
 
 /**
  * Finds a model and reads what describes it, never a weight: in a folder or the cache, else in its repository, of which
- * a few hundred kB are fetched. Throws as `resolveModel`, `openSource` and `openRemoteModel` do.
+ * a few hundred kB are fetched, and of GGUF files, whose headers hold the tokenizer, a few MB. Throws as `resolveModel`, `openSource` and `openRemoteModel` do.
  */
 export async function openModelFiles(
   source: string,
@@ -103,19 +106,29 @@ async function remoteFiles(
   const remote = await openRemoteModel(repo, { ...options, revision });
   try {
     const { dir, absent, commit, files } = remote;
-    const here = await isThere(join(dir, 'tokenizer.json'));
-    const tokenizer = here ? 0 : (files.find(({ path }) => path === 'tokenizer.json')?.size ?? 0);
+    const { weights, absent: reason } = await weightsHere(remote.path, { absent, signal });
     const sizes = { total: remote.bytesTotal, bytes: remote.bytesToDownload, free: remote.bytesFree };
-    const download: DownloadFacts = { repo, commit, files: files.length, ...sizes, tokenizer };
-    const { weights, absent: reason } = await weightsHere(dir, { absent, signal });
+    const download: DownloadFacts = {
+      repo,
+      commit,
+      files: files.length,
+      ...sizes,
+      read: remote.bytesRead,
+      tokenizer: weights?.extras.get('tokenizer.json')?.length ?? (await tokenizerToCome(remote)),
+    };
     if (weights?.config) return { ...fromSource(weights, weights.config), download };
-    // Pickles and GGUF files are described by their configuration alone.
-    const stored = files.filter(({ path }) => /\.(bin|gguf)$/.test(path)).reduce((sum, { size }) => sum + size, 0);
+    // Of what cannot be opened, the configuration tells the rest.
     const found = await fromIndex(dir, reason);
+    const stored = files.filter(({ path }) => /\.(bin|gguf)$/.test(path)).reduce((sum, { size }) => sum + size, 0);
     return { ...found, totalBytes: found.totalBytes ?? (stored > 0 ? stored : null), download };
   } finally {
     await remote.close();
   }
+}
+
+async function tokenizerToCome({ dir, files }: RemoteModel): Promise<number> {
+  if (await isThere(join(dir, 'tokenizer.json'))) return 0;
+  return files.find(({ path }) => path === 'tokenizer.json')?.size ?? 0;
 }
 
 /** What configuration and index tell of a folder without its weights; `absent` is why these could not be opened. */

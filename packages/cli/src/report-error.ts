@@ -27,8 +27,9 @@ function describe(error: unknown, command: Command | undefined): { message: stri
   if (UsageError.isInstance(error)) return { message: error.message, code: EXIT.usage, hint: `see ${help}` };
   if (OptionError.isInstance(error)) {
     const flag = flagFor(error.option, command);
-    const found = typeof error.found === 'string' ? JSON.stringify(error.found) : String(error.found);
-    return { message: `${flag}: expected ${error.expected}, found ${found}`, code: EXIT.usage, hint: `see ${help}` };
+    const shown = typeof error.found === 'string' ? JSON.stringify(error.found) : String(error.found);
+    const found = error.found === undefined ? 'not given' : `found ${shown}`;
+    return { message: `${flag}: expected ${error.expected}, ${found}`, code: EXIT.usage, hint: `see ${help}` };
   }
   if (isBudgetError(error)) {
     const flag = flagFor(error.option, command);

@@ -14,7 +14,10 @@ const options = {
     { auto: true, safetensors: true, bin: true, gguf: true },
     { help: 'Which weights of a repository to take. Default: safetensors where there are any, else .bin, else GGUF.' },
   ),
-  quantisation: text({ value: '<name>', help: 'Which GGUF file of a repository to take, such as Q4_K_M.' }),
+  quantisation: text({
+    value: '<name>',
+    help: 'Which GGUF file of a repository to take, such as Q8_0. Default: the only one, else Q4_K_M.',
+  }),
   offline: toggle({
     help: 'Takes what the cache has, and asks no network. Default: HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE.',
   }),

@@ -83,13 +83,14 @@ export function deviceRows(device: PlanSummary['device']): [string, string][] {
 /** What has to come, and whether there is room for it. */
 export function downloadRows(download: DownloadFacts | null, convertedBytes = 0): [string, string][] {
   if (download === null) return [];
-  const { files, total, bytes, free } = download;
+  const { files, total, bytes, free, read } = download;
   const here = total === bytes ? '' : `, of which ${formatBytes(total - bytes)} are here`;
   const copy = convertedBytes === 0 ? '' : `, ${formatBytes(convertedBytes)} of it for a conversion`;
   const needed = bytes + convertedBytes;
   const enough = needed <= free ? '' : `: ${formatBytes(needed - free)} too little`;
   return [
-    ['download', `${formatBytes(total)} in ${formatExact(files)} files${here}`],
+    ['download', `${formatBytes(total)} in ${files === 1 ? '1 file' : `${formatExact(files)} files`}${here}`],
+    ['looked at', `${formatBytes(read)} of configuration and headers`],
     ['disk', `${formatBytes(needed)} needed${copy}, ${formatBytes(free)} free${enough}`],
   ];
 }

@@ -47,7 +47,8 @@ async function openArriving(found: ModelToDownload, options: FindWeightsOptions)
   const remote = await openRemoteModel(repo, asked);
   try {
     const { dir, commit, files, absent } = remote;
-    if (absent.sizes.size === 0) return null;
+    // Others are converted, or tell where their tensors lie only when they are here.
+    if (![...absent.sizes.keys()].some((name) => name.endsWith('.safetensors'))) return null;
     const weights = await openAbsentWeights(dir, absent, signal);
     if (weights === null) return null;
     const small = files.map(({ path }) => path).filter((path) => !path.endsWith('.safetensors'));

@@ -64,6 +64,12 @@ describe('the files of a repository', () => {
       ['Q8_0/x-Q8_0-00001-of-00002.gguf', 'Q8_0/x-Q8_0-00002-of-00002.gguf'],
     ],
     [
+      'the usual quantisation where none is named',
+      ['x-Q4_K_M-00001-of-00002.gguf', 'x-Q4_K_M-00002-of-00002.gguf', 'x-Q8_0.gguf', 'x-Q4_K_S.gguf'],
+      {},
+      ['x-Q4_K_M-00001-of-00002.gguf', 'x-Q4_K_M-00002-of-00002.gguf'],
+    ],
+    [
       'named files, in that order',
       ['b.txt', 'a.txt', 'model.safetensors'],
       { files: ['b.txt', 'a.txt'] },
@@ -80,10 +86,13 @@ describe('the files of a repository', () => {
   });
 
   test('are refused where they are not clear, with what there is', async () => {
-    const ggufs = ['x-Q4_K_M.gguf', 'x-Q8_0.gguf'];
+    const ggufs = ['x-Q4_K_S.gguf', 'x-Q8_0.gguf'];
     await expect(chosen(ggufs)).rejects.toSatisfy(OptionError.isInstance);
-    await expect(chosen(ggufs)).rejects.toThrow(/Q4_K_M, Q8_0/);
-    await expect(chosen(ggufs, { quantisation: 'Q2_K' })).rejects.toThrow(/Q4_K_M, Q8_0/);
+    await expect(chosen(ggufs)).rejects.toThrow(/Q4_K_S \(.* GB\), Q8_0 \(/);
+    await expect(chosen(ggufs, { quantisation: 'Q2_K' })).rejects.toThrow(/Q4_K_S \(.* GB\), Q8_0 \(/);
+    await expect(chosen(['a-Q8_0.gguf', 'b-Q8_0.gguf', 'b-Q2_K.gguf'], { quantisation: 'Q8_0' })).rejects.toThrow(
+      /a-Q8_0 \(.* GB\), b-Q8_0 \(/,
+    );
     for (const paths of [
       ['config.json', 'model.onnx'],
       ['a.safetensors', 'b.safetensors'],

@@ -1,4 +1,4 @@
-import { OptionError } from '@airllm/loader';
+import { chooseGguf } from './choose-gguf';
 import { RepositoryFileError } from './errors';
 import type { HubFile, WeightsWanted } from './types';
 
@@ -127,34 +127,4 @@ function shardNames(repo: string, path: string, text: string): string[] {
     // Said below.
   }
   throw new RepositoryFileError({ repo, file: path, reason: `${path} is not an index of shards` });
-}
-
-/** `name-00001-of-00003.gguf`: parts of one model. */
-const GGUF_PART = /-\d{5}-of-\d{5}(?=\.gguf$)/;
-
-function chooseGguf(files: readonly HubFile[], quantisation: string | undefined): readonly HubFile[] {
-  // Files of a vision tower or an importance matrix are no models.
-  const all = files.filter(({ path }) => path.endsWith('.gguf') && !/(^|\/)(mmproj|imatrix)/i.test(path));
-  const wanted = quantisation === undefined ? all : all.filter(({ path }) => carries(path, quantisation));
-  const models = [...new Set(wanted.map(({ path }) => path.replace(GGUF_PART, '')))];
-  if (models.length === 1) return wanted;
-  const expected = (some: readonly HubFile[]) =>
-    `one of ${[...new Set(some.map(({ path }) => quantisationOf(path)))].join(', ')}`;
-  if (models.length > 1)
-    throw new OptionError({ option: 'quantisation', expected: expected(wanted), found: quantisation });
-  if (all.length > 0) throw new OptionError({ option: 'quantisation', expected: expected(all), found: quantisation });
-  return [];
-}
-
-/** Whether a name carries the quantisation as a word: `Q4_K` is not in `Q4_K_M`. */
-function carries(path: string, quantisation: string): boolean {
-  const name = path.toLowerCase().replace(GGUF_PART, '');
-  const word = quantisation.toLowerCase().replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-  return new RegExp(`(^|[./-])${word}(?=[./-]|$)`).test(name);
-}
-
-/** `Q4_K_M` of `name-Q4_K_M.gguf`, or the whole name. */
-function quantisationOf(path: string): string {
-  const name = path.replace(GGUF_PART, '').replace(/\.gguf$/, '');
-  return /(?:^|[./-])((?:ud-)?(?:i?q\d\w*|tq\d\w*|bf16|f16|f32|mxfp4\w*))$/i.exec(name)?.[1] ?? name;
 }

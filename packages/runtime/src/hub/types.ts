@@ -103,9 +103,12 @@ export interface PullProgress {
 export interface PullOptions extends HubOptions, HubCallOptions {
   /** Branch, tag or commit. @defaultValue main */
   readonly revision?: string | undefined;
-  /** @defaultValue 'auto': safetensors where there are any, else `.bin`, else GGUF where there is one only */
+  /** @defaultValue 'auto': safetensors where there are any, else `.bin`, else GGUF */
   readonly weights?: WeightsWanted | undefined;
-  /** A name that GGUF files carry, such as `Q4_K_M`; implies `weights: 'gguf'`. */
+  /**
+   * A name that GGUF files carry, such as `Q8_0`; implies `weights: 'gguf'`. @defaultValue the only one there is, else
+   * `Q4_K_M`
+   */
   readonly quantisation?: string | undefined;
   /** Exactly these files of the repository, in this order, instead of those a run needs. */
   readonly files?: readonly string[] | undefined;

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { openSource } from '@airllm/shard';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -54,6 +54,27 @@ describe.skipIf(!haveShared)('a model of 405B parameters', () => {
     const received = server.requests.reduce((sum, { bytes }) => sum + bytes, 0);
     expect(received).toBeGreaterThan(50_000);
     expect(received).toBeLessThan(1_000_000);
+  });
+});
+
+describe.skipIf(!haveShared)('GGUF files', () => {
+  test.each([
+    ['gguf-q4_k', '', {}],
+    ['gguf-split-q8_0', 'Q8_0/', { quantisation: 'Q8_0' }],
+  ])('of %s are described by their headers, wherever they lie', async (name, folder, asked) => {
+    const { server, options } = await served();
+    const parts = readdirSync(shared(`golden-quant/${name}`)).filter((file) => file.endsWith('.gguf'));
+    const bytes = (file: string) => new Uint8Array(readFileSync(shared(`golden-quant/${name}/${file}`)));
+    // Nothing but GGUF files: not even a folder is here then.
+    await server.addRepo('org/name', Object.fromEntries(parts.map((file) => [folder + file, bytes(file)])));
+    const remote = await openRemoteModel('org/name', { ...options, ...asked });
+    onTestFinished(() => remote.close());
+    const source = await openSource(remote.path, { absent: remote.absent });
+    const here = await openSource(shared(`golden-quant/${name}/${parts[0]}`));
+    expect(source.config).toEqual(here.config);
+    expect([...source.tensors.keys()]).toEqual([...here.tensors.keys()]);
+    expect(remote.bytesRead).toBeLessThanOrEqual(parts.length * 262_144);
+    expect(remote.bytesRead).toBe(server.bytesSent);
   });
 });
 

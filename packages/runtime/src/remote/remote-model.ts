@@ -1,5 +1,5 @@
 import { readFile, stat, statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join, posix } from 'node:path';
 import type { AbsentFiles } from '@airllm/loader';
 import {
   CacheLayout,
@@ -28,8 +28,12 @@ export interface RemoteModel {
   readonly dir: string;
   /** All that a run needs. */
   readonly files: readonly HubFile[];
-  /** Safetensors among them that are not in the snapshot; headers are read in ranges. Valid until closed. */
+  /** What `openSource` opens, with `absent`: the snapshot, or the first GGUF file in it. */
+  readonly path: string;
+  /** Weights among the files that are not in the snapshot; headers are read in ranges. Valid until closed. */
   readonly absent: AbsentFiles;
+  /** What was read for the look so far, headers included. */
+  readonly bytesRead: number;
   readonly bytesTotal: number;
   /** What a download would still bring: parts that are here do not count. */
   readonly bytesToDownload: number;
@@ -43,11 +47,13 @@ const QUIETLY = { onProgress: undefined, onFile: undefined, onDiscarded: undefin
 
 /** Files by which `openSource` tells what weights are. */
 const DESCRIBING =
-  /^(config|quantize_config|quant_config|hf_quant_config|manifest)\.json$|^[^/]*\.safetensors\.index\.json$/;
+  /^(config|quantize_config|quant_config|hf_quant_config|manifest)\.json$|^[^/]*\.(safetensors|bin)\.index\.json$/;
+const WEIGHTS = /\.(safetensors|bin|gguf)$/;
 
 /**
  * Opens a model of a repository for a look: its list of files and what describes its weights are fetched, a few hundred
- * kB for the largest models, the latter into the cache. Throws `HubError`s, `OptionError`, `WriteError`.
+ * kB for the largest models, the latter into the cache; of GGUF files the headers, which hold the tokenizer and have up to
+ * 13 MB, are left to who reads them. Throws `HubError`s, `OptionError`, `WriteError`.
  */
 export async function openRemoteModel(repo: string, options: RemoteModelOptions = {}): Promise<RemoteModel> {
   const { signal } = options;
@@ -59,8 +65,12 @@ export async function openRemoteModel(repo: string, options: RemoteModelOptions 
     const { commit } = await hub.modelInfo(repo, options.revision, { signal });
     const all = await hub.listFiles(repo, commit, { signal });
     const describing = all.filter(({ path }) => DESCRIBING.test(path)).map(({ path }) => path);
-    // By its commit: a branch is said to be here only when all of it is.
-    if (describing.length > 0) await pullModel(repo, { ...options, ...QUIETLY, revision: commit, files: describing });
+    const read = { bytes: 0 };
+    if (describing.length > 0) {
+      // By its commit: a branch is said to be here only when all of it is.
+      const pulled = await pullModel(repo, { ...options, ...QUIETLY, revision: commit, files: describing });
+      read.bytes += pulled.bytesReceived;
+    }
     const layout = new CacheLayout(hub.cacheDir, repo);
     const readIndex = async ({ path }: HubFile) => {
       if (describing.includes(path)) return readFile(layout.pointer(commit, path), 'utf8');
@@ -69,12 +79,19 @@ export async function openRemoteModel(repo: string, options: RemoteModelOptions 
     const files = await chooseFiles(repo, all, options, readIndex);
     const { bavail, bsize } = await statfs(await nearestFolder(layout.root));
     const missing = await missingBytes(layout, files);
+    const dir = layout.snapshot(commit);
+    const gguf = files.find(({ path }) => path.endsWith('.gguf'))?.path;
+    const folder = gguf === undefined ? '.' : posix.dirname(gguf);
     return {
       repo,
       commit,
-      dir: layout.snapshot(commit),
+      dir,
       files,
-      absent: await absentWeights(hub, { repo, commit, layout, files }),
+      path: gguf === undefined ? dir : join(dir, gguf),
+      absent: await absentWeights(hub, { repo, commit, layout, files, folder, read }),
+      get bytesRead() {
+        return read.bytes;
+      },
       bytesTotal: files.reduce((sum, { size }) => sum + size, 0),
       bytesToDownload: missing,
       bytesFree: bavail * bsize,
@@ -91,19 +108,28 @@ interface Snapshot {
   readonly commit: string;
   readonly layout: CacheLayout;
   readonly files: readonly HubFile[];
+  /** Of the weights, within the snapshot. */
+  readonly folder: string;
+  /** Counts what is read. */
+  readonly read: { bytes: number };
 }
 
-async function absentWeights(hub: Hub, { repo, commit, layout, files }: Snapshot): Promise<AbsentFiles> {
+async function absentWeights(hub: Hub, snapshot: Snapshot): Promise<AbsentFiles> {
+  const { repo, commit, layout, files, folder, read } = snapshot;
   const sizes = new Map<string, number>();
   for (const { path, size } of files) {
-    if (!path.endsWith('.safetensors')) continue;
+    if (!WEIGHTS.test(path)) continue;
     const here = await stat(layout.pointer(commit, path)).catch(() => undefined);
-    if (here?.size !== size) sizes.set(path, size);
+    if (here?.size !== size) sizes.set(posix.relative(folder, path), size);
   }
   return {
     sizes,
-    read: (path, offset, length, signal) =>
-      hub.readRange({ repo, revision: commit, path }, offset, offset + length, { signal }),
+    async read(name, offset, length, signal) {
+      const file = { repo, revision: commit, path: posix.join(folder, name) };
+      const bytes = await hub.readRange(file, offset, offset + length, { signal });
+      read.bytes += bytes.length;
+      return bytes;
+    },
   };
 }
 
