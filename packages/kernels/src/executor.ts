@@ -111,6 +111,11 @@ export interface Device {
   upload(program: Program, part: Part, weights: readonly (WeightBytes | undefined)[]): Promise<DeviceWeights>;
   /** Bytes `upload` will take there for weights of a part; more only where a matrix's numbers need it. */
   uploadBytes(program: Program, part: Part): number;
+  /**
+   * How many of `bytes` more bytes the device has now: takes them and gives them back. What was granted may not be there,
+   * since others compute on it too.
+   */
+  available(bytes: number): Promise<number>;
   /** An empty state for up to `maxLength` positions. */
   createState(spec: StateSpec, maxLength: number): LayerState;
   /** Bytes of such a state. */

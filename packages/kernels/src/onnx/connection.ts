@@ -1,12 +1,22 @@
 import { DisposedError, type HostBuffer } from '@airllm/loader';
 import type { PassRows } from '../rows';
+import { doing } from './doing';
+import { OnnxError } from './errors';
 import { bufferId } from './memory-ref';
 import type { OnnxWorker } from './onnx-worker';
 import { KNOWN_ROWS, type Request, type RowsRef } from './protocol';
 
+/** What an executor computes on, for errors. */
+export interface ConnectionFacts {
+  readonly device: string;
+  /** Bytes of its memory. */
+  readonly granted: number;
+}
+
 /** One executor's line to the worker. */
 export class Connection {
   readonly #worker: OnnxWorker;
+  readonly #facts: ConnectionFacts;
   readonly #executor: number;
   readonly #rowIds = new WeakMap<PassRows, number>();
   #passes = 0;
@@ -14,8 +24,9 @@ export class Connection {
   #watched = new Set<HostBuffer>();
   #closed = false;
 
-  constructor(worker: OnnxWorker) {
+  constructor(worker: OnnxWorker, facts: ConnectionFacts) {
     this.#worker = worker;
+    this.#facts = facts;
     this.#executor = worker.enter();
   }
 
@@ -23,9 +34,16 @@ export class Connection {
     return this.#closed;
   }
 
-  ask<T = void>(request: Request): Promise<T> {
-    if (this.#closed) return Promise.reject(new DisposedError('OnnxExecutor'));
-    return this.#worker.ask<T>(this.#executor, request);
+  /** Rejects with an `OnnxError` that says what was being done, and with `GraphError`. */
+  async ask<T = void>(request: Request): Promise<T> {
+    if (this.#closed) throw new DisposedError('OnnxExecutor');
+    try {
+      return await this.#worker.ask<T>(this.#executor, request);
+    } catch (error) {
+      if (!OnnxError.isInstance(error)) throw error;
+      const { reason, failure } = error;
+      throw new OnnxError({ reason, failure, doing: doing(request), ...this.#facts, cause: error });
+    }
   }
 
   /** Asks for what cannot be waited for; should it fail, whatever needs it will say so. */

@@ -1,18 +1,55 @@
 import { AirllmError, isMarked, mark } from '@airllm/loader';
 
-/** onnxruntime refused or failed; the message is its own. */
+/**
+ * `memory`: there is not as much as was asked for. `lost`: the device or its thread is gone, and whatever lay there;
+ * executors opened afterwards begin anew. `refused`: any other failure.
+ */
+export type OnnxFailure = 'refused' | 'memory' | 'lost';
+
+export interface OnnxErrorFacts {
+  /** In onnxruntime's words, where they are its own. */
+  readonly reason: string;
+  /** @defaultValue 'refused' */
+  readonly failure?: OnnxFailure | undefined;
+  /** What was being done, such as `uploading 4096 bytes of weights`. */
+  readonly doing?: string | undefined;
+  /** What computes: `webgpu` or `cpu`. */
+  readonly device?: string | undefined;
+  /** Bytes of its memory that were granted; infinite without a limit. */
+  readonly granted?: number | undefined;
+  readonly cause?: unknown;
+}
+
+/** onnxruntime refused or failed, or the device it computes on did. */
 export class OnnxError extends AirllmError {
   readonly reason: string;
+  readonly failure: OnnxFailure;
+  readonly doing: string | undefined;
+  readonly device: string | undefined;
+  readonly granted: number | undefined;
 
-  constructor(reason: string) {
-    super('ERR_ONNX', `onnx: ${reason}`);
+  constructor(facts: OnnxErrorFacts) {
+    super('ERR_ONNX', `onnx: ${sentence(facts)}`, { cause: facts.cause });
     mark(this, 'OnnxError');
-    this.reason = reason;
+    this.reason = facts.reason;
+    this.failure = facts.failure ?? 'refused';
+    this.doing = facts.doing;
+    this.device = facts.device;
+    this.granted = facts.granted;
   }
 
   static override isInstance(error: unknown): error is OnnxError {
     return isMarked(error, 'OnnxError');
   }
+}
+
+function sentence({ reason, failure, doing, device, granted }: OnnxErrorFacts): string {
+  if (doing === undefined) return reason;
+  const grant = granted === undefined || granted === Number.POSITIVE_INFINITY ? 'no limit' : `${granted} bytes`;
+  const where = `${doing} on ${device} (memory granted there: ${grant}) failed: ${reason}`;
+  if (device === 'cpu') return where;
+  const again = failure === 'lost' ? 'open the model again, and if that does not help, ' : '';
+  return `${where}; ${again}grant it less memory (vram), or compute on the CPU (device cpu)`;
 }
 
 /** What was asked for does not fit into the memory granted on a device. */

@@ -1,13 +1,11 @@
-import { HostBuffer } from '@airllm/loader';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rowError } from '../conformance/compare';
 import { fitted, packedExamples } from '../conformance/packed-formats';
 import { PreparedCase, type Recorded } from '../conformance/run-case';
 import { GraphError, StateFullError } from '../errors';
 import { GraphBuilder } from '../graph/builder';
-import type { LayerState } from '../state/layer-state';
-import type { RowFields } from '../testing/rows';
-import { passRows, prompt } from '../testing/rows';
+import { deviceAttention, kv, positions } from '../testing/device-attention';
+import { prompt } from '../testing/rows';
 import { TestWeights } from '../testing/weights';
 import { RING_ROWS } from './device-state';
 import { DeviceMemoryError } from './errors';
@@ -80,7 +78,7 @@ describe(`device of onnx ${provider}`, () => {
 
   it('refuses weights and states of another executor', async () => {
     const other = await OnnxExecutor.open({ provider, threads: 1 });
-    const attention = attentionOf(executor);
+    const attention = deviceAttention(executor);
     const state = other.device.createState(kv, 20);
     state.reserve(1);
     await expect(attention.run(state, [{ position: 0 }])).rejects.toSatisfy(GraphError.isInstance);
@@ -90,7 +88,7 @@ describe(`device of onnx ${provider}`, () => {
   });
 
   it('forks, truncates and grows states', async () => {
-    const attention = attentionOf(executor);
+    const attention = deviceAttention(executor);
     const state = executor.device.createState(kv, 8);
     const whole = await attention.run(state, positions(0, 6));
     const copy = state.fork();
@@ -125,45 +123,3 @@ describe(`device of onnx ${provider}`, () => {
       prepared.dispose();
     });
 });
-
-const kv = { kind: 'kv', kvHeads: 1, keyDim: 4, valueDim: 4, dtype: 'float32' } as const;
-
-function positions(from: number, to: number): RowFields[] {
-  return Array.from({ length: to - from }, (_, n) => ({ position: from + n }));
-}
-
-/** Attention over one state, with queries, keys and values that depend on the position alone. */
-function attentionOf(executor: OnnxExecutor) {
-  const b = new GraphBuilder(() => {
-    throw new Error('there are no weights');
-  });
-  const [q, k, v] = [b.input('q', 8), b.input('k', 4), b.input('v', 4)];
-  b.output('y', b.attention(q, k, v, { heads: 2, kvHeads: 1, headDim: 4 }));
-  const { graph } = b.build('attention');
-  const program = executor.compile(graph);
-  const widths = { q: 8, k: 4, v: 4, y: 8 };
-  const carry = new Map(Object.entries(widths).map(([name, width]) => [name, HostBuffer.allocate(4 * 32 * width)]));
-  const workspace = HostBuffer.allocate(1);
-  return {
-    async run(state: LayerState, fields: readonly RowFields[]): Promise<Float32Array> {
-      const rows = passRows(fields);
-      state.reserve(fields.at(-1)!.position + 1);
-      for (const [name, width] of Object.entries(widths)) {
-        const values = carry.get(name)!.float32(0, rows.count * width);
-        values.forEach((_, i) => {
-          values[i] = Math.sin(name.charCodeAt(0) + 7 * fields[Math.floor(i / width)]!.position + (i % width));
-        });
-      }
-      const call = { part: { from: 0, to: 1 }, rows, weights: [], states: [[state]], carry, workspace, maxRows: 32 };
-      await program.run(call);
-      return carry
-        .get('y')!
-        .float32(0, rows.count * widths.y)
-        .slice();
-    },
-    dispose() {
-      for (const buffer of carry.values()) buffer.dispose();
-      workspace.dispose();
-    },
-  };
-}

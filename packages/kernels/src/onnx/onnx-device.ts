@@ -92,6 +92,10 @@ export class OnnxDevice implements Device {
     return bytes;
   }
 
+  available(bytes: number): Promise<number> {
+    return this.#connection.ask<number>({ do: 'probe', bytes });
+  }
+
   createState(spec: StateSpec, maxLength: number): DeviceState {
     return new DeviceState(spec, maxLength, this.#connection, {
       take: (bytes) => {

@@ -53,8 +53,8 @@ export class OnnxExecutor implements Executor {
   static async open(options: OnnxOptions = {}): Promise<OnnxExecutor> {
     const complete = checkOptions(options);
     findRuntime();
-    const connection = new Connection(OnnxWorker.for(complete.provider));
-    const { provider, threads } = complete;
+    const { provider, threads, deviceMemory } = complete;
+    const connection = new Connection(await OnnxWorker.for(provider), { device: provider, granted: deviceMemory });
     try {
       const opened = await connection.ask<Opened>({ do: 'open', provider, threads });
       return new OnnxExecutor(connection, opened, complete);

@@ -69,8 +69,12 @@ export type Request =
   | { readonly do: 'send'; readonly carry: ReadonlyMap<string, CarryRef>; readonly rows: number }
   /** Forgets buffers of the host that are gone: carried values and workspaces. */
   | { readonly do: 'forget'; readonly ids: readonly number[] }
+  /** How many of so many bytes the device has. */
+  | { readonly do: 'probe'; readonly bytes: number }
   | { readonly do: 'stats' }
-  | { readonly do: 'close' };
+  | { readonly do: 'close' }
+  /** Of the thread: ends it. */
+  | { readonly do: 'end' };
 
 export interface Opened {
   /** Of the device, for people. */
@@ -86,6 +90,8 @@ export interface WorkerStats {
   readonly sessions: number;
   readonly buffers: number;
   readonly bufferBytes: number;
+  /** Most that buffers ever took. */
+  readonly peakBytes: number;
   readonly runs: number;
 }
 

@@ -29,8 +29,8 @@ interface Held extends DeviceWeights {
   readonly weights: readonly (WeightBytes | undefined)[];
 }
 
-/** A device on the reference executor. */
-export async function pretendDevice(): Promise<PretendDevice> {
+/** A device on the reference executor; `available` bytes can be had, whatever is granted. */
+export async function pretendDevice({ available = Number.POSITIVE_INFINITY } = {}): Promise<PretendDevice> {
   const reference = await createExecutor({ executor: 'reference' });
   const pool = new BlockPool();
   const values = new Mirrors();
@@ -57,6 +57,7 @@ export async function pretendDevice(): Promise<PretendDevice> {
       };
     },
     uploadBytes: ({ graph }, part) => worstPartBytes(graph, part, 1),
+    available: async (bytes) => Math.min(bytes, available),
     createState: (spec) => createState(pool, spec),
     stateBytes: () => 0,
     activationBytes: () => 0,

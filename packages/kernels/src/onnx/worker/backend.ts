@@ -23,6 +23,8 @@ export interface Backend {
   readonly sessionOptions: InferenceSession.SessionOptions;
   readonly buffers: number;
   readonly bufferBytes: number;
+  /** Most there ever were. */
+  readonly peakBytes: number;
   /** What is in it is undefined. */
   allocate(byteLength: number): Promise<DeviceBuffer>;
   /** Memory with these bytes. */

@@ -54,6 +54,7 @@ export class CpuBackend implements Backend {
   readonly sessionOptions;
   buffers = 0;
   bufferBytes = 0;
+  peakBytes = 0;
 
   constructor(threads: number) {
     this.sessionOptions = {
@@ -103,6 +104,7 @@ export class CpuBackend implements Backend {
   #add(memory: ArrayBuffer): CpuBuffer {
     this.buffers++;
     this.bufferBytes += memory.byteLength;
+    this.peakBytes = Math.max(this.peakBytes, this.bufferBytes);
     return new CpuBuffer(memory, 0, memory.byteLength);
   }
 }

@@ -7,9 +7,9 @@ import type { DeviceBuffer } from './backend';
  */
 export interface WorkerState {
   readonly spec: KvStateSpec;
-  slots: number;
-  keys: DeviceBuffer;
-  values: DeviceBuffer;
+  readonly slots: number;
+  readonly keys: DeviceBuffer;
+  readonly values: DeviceBuffer;
 }
 
 /** Slots that hold something, and the position in each, when positions below `length` have been stored. */

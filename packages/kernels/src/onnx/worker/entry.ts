@@ -1,5 +1,7 @@
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
+import { env } from 'onnxruntime-node';
 import { GraphError } from '../../errors';
+import { unbroken } from '../exit-guard';
 import type { Answer, Ask, Opened, Request } from '../protocol';
 import { DeviceCarries, HostCarries } from './carries';
 import { borrowed, CpuBackend } from './cpu-backend';
@@ -11,8 +13,13 @@ import { WorkerExecutor } from './worker-executor';
 const executors = new Map<number, WorkerExecutor>();
 let last: Promise<unknown> = Promise.resolve();
 
+// What goes wrong is told by errors; on stderr it would come in between what people read.
+env.logLevel = 'fatal';
+
 parentPort!.on('message', (ask: Ask) => {
-  last = last.then(() => answer(ask)).then((reply) => parentPort!.postMessage(reply));
+  last = last
+    .then(() => (ask.request.do === 'end' ? process.exit() : unbroken(workerData.flags, () => answer(ask))))
+    .then((reply) => parentPort!.postMessage(reply));
 });
 
 async function answer({ id, executor, request }: Ask): Promise<Answer> {

@@ -19,9 +19,26 @@ export async function newState(backend: Backend, spec: KvStateSpec, slots: numbe
 
 export async function forkState(backend: Backend, from: WorkerState): Promise<WorkerState> {
   const copy = await newState(backend, from.spec, from.slots);
-  await backend.copy(from.keys, copy.keys, from.keys.byteLength / 4);
-  await backend.copy(from.values, copy.values, from.values.byteLength / 4);
-  return copy;
+  return orFreed(backend, copy, async () => {
+    await backend.copy(from.keys, copy.keys, from.keys.byteLength / 4);
+    await backend.copy(from.values, copy.values, from.values.byteLength / 4);
+  });
+}
+
+/** The state when it has been filled; its memory goes back where that fails. */
+async function orFreed(backend: Backend, state: WorkerState, fill: () => Promise<void>): Promise<WorkerState> {
+  try {
+    await fill();
+    return state;
+  } catch (error) {
+    freeState(backend, state);
+    throw error;
+  }
+}
+
+export function freeState(backend: Backend, { keys, values }: WorkerState): void {
+  backend.free(keys);
+  backend.free(values);
 }
 
 export interface Resize {
@@ -37,16 +54,16 @@ export async function resizeState(
   sessions: Sessions,
   state: WorkerState,
   resize: Resize,
-): Promise<void> {
+): Promise<WorkerState> {
   const { kvHeads, keyDim, valueDim } = state.spec;
   const next = await newState(backend, state.spec, resize.slots);
-  if (resize.length > resize.start) {
+  await orFreed(backend, next, async () => {
+    if (resize.length <= resize.start) return;
     await move(sessions, { state, from: state.keys, to: next.keys, width: kvHeads * keyDim }, resize);
     await move(sessions, { state, from: state.values, to: next.values, width: kvHeads * valueDim }, resize);
-  }
-  backend.free(state.keys);
-  backend.free(state.values);
-  Object.assign(state, next);
+  });
+  freeState(backend, state);
+  return next;
 }
 
 async function move(

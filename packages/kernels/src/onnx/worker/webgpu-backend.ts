@@ -29,7 +29,9 @@ export class WebGpuBackend implements Backend {
   readonly sessionOptions: InferenceSession.SessionOptions;
   buffers = 0;
   bufferBytes = 0;
+  peakBytes = 0;
   readonly #allocating: InferenceSession;
+  readonly #filling: InferenceSession;
   readonly #copying: InferenceSession;
   /** Bytes on their way to the device. */
   #sent = 0;
@@ -39,33 +41,43 @@ export class WebGpuBackend implements Backend {
   private constructor(
     readonly halfFloats: boolean,
     sessionOptions: InferenceSession.SessionOptions,
-    sessions: { allocating: InferenceSession; copying: InferenceSession },
+    sessions: { allocating: InferenceSession; filling: InferenceSession; copying: InferenceSession },
   ) {
     this.sessionOptions = sessionOptions;
     this.#allocating = sessions.allocating;
+    this.#filling = sessions.filling;
     this.#copying = sessions.copying;
   }
 
   /** Rejects where there is no device. */
   static async open(): Promise<WebGpuBackend> {
     const options: InferenceSession.SessionOptions = {
-      // Without buckets a buffer takes what it was asked for, and what a run needed is free again after it.
-      executionProviders: [{ name: 'webgpu', storageBufferCacheMode: 'simple' } as never],
+      // A buffer takes what it was asked for, and what is freed goes back to the device: buffers kept for others of the
+      // same size would come on top of what was granted.
+      executionProviders: [{ name: 'webgpu', storageBufferCacheMode: 'lazyRelease' } as never],
       enableCpuMemArena: false,
       logSeverityLevel: 4,
     };
     const copy = copyModel();
-    const allocating = await InferenceSession.create(copy, { ...options, preferredOutputLocation: 'gpu-buffer' });
+    const leaving = { ...options, preferredOutputLocation: 'gpu-buffer' } as const;
+    const allocating = await InferenceSession.create(copy, leaving);
+    const filling = await InferenceSession.create(fillModel(), leaving);
     const copying = await InferenceSession.create(copy, options);
-    const backend = new WebGpuBackend(await computesHalfFloats(options), options, { allocating, copying });
+    const backend = new WebGpuBackend(await computesHalfFloats(options), options, { allocating, filling, copying });
     backend.#last = await backend.#allocate(new Float32Array(1));
     backend.buffers = 0;
     backend.bufferBytes = 0;
+    backend.peakBytes = 0;
     return backend;
   }
 
+  /** Nothing crosses the bus for it. */
   async allocate(byteLength: number): Promise<GpuBuffer> {
-    return this.#allocate(new Float32Array(Math.max(1, Math.ceil(byteLength / 4))));
+    const length = Math.max(1, Math.ceil(byteLength / 4));
+    await this.#drain(4 * length);
+    const n = new Tensor('int64', BigInt64Array.of(BigInt(length)), [1]);
+    const { y } = await this.#filling.run({ x: new Tensor('float32', Float32Array.of(0), [1]), n });
+    return this.#add(y!);
   }
 
   async upload(data: Uint8Array): Promise<GpuBuffer> {
@@ -106,15 +118,21 @@ export class WebGpuBackend implements Backend {
 
   async close(): Promise<void> {
     await this.#allocating.release();
+    await this.#filling.release();
     await this.#copying.release();
   }
 
   async #allocate(data: Float32Array<ArrayBuffer>): Promise<GpuBuffer> {
     await this.#drain(data.byteLength);
     const { y } = await this.#allocating.run({ x: new Tensor('float32', data, [data.length]) });
-    const buffer = new GpuBuffer(y!);
+    return this.#add(y!);
+  }
+
+  #add(owner: Tensor): GpuBuffer {
+    const buffer = new GpuBuffer(owner);
     this.buffers++;
     this.bufferBytes += buffer.byteLength;
+    this.peakBytes = Math.max(this.peakBytes, this.bufferBytes);
     return buffer;
   }
 
@@ -125,6 +143,13 @@ export class WebGpuBackend implements Backend {
     await this.read(this.#last, 1);
     this.#sent = byteLength;
   }
+}
+
+function fillModel(): Uint8Array {
+  const model = new ModelBuilder();
+  const [x, n] = [model.input('x', 'float32', [1]), model.input('n', 'int64', [1])];
+  model.output('y', model.node('Expand', [x, n]), 'float32', ['n']);
+  return model.build();
 }
 
 function copyModel(): Uint8Array {

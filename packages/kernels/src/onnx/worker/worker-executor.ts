@@ -19,11 +19,12 @@ import type { Carries } from './carries';
 import type { WorkerState } from './device-state';
 import type { Frame } from './frame';
 import { HostState } from './host-state';
+import { probeMemory } from './probe-memory';
 import { runPart } from './run-part';
 import { Scope } from './scope';
 import { Sessions } from './sessions';
 import { freeStaged, stageWeights } from './staging';
-import { forkState, newState, resizeState } from './states';
+import { forkState, freeState, newState, resizeState } from './states';
 import { buffersOf, type StagedWeights } from './weights';
 
 type Ask<Do extends Request['do']> = Extract<Request, { do: Do }>;
@@ -38,6 +39,8 @@ export class WorkerExecutor {
   readonly #rows = new Map<number, PassRows>();
   readonly #weights = new Map<number, StagedWeights>();
   readonly #states = new Map<number, WorkerState>();
+  /** Why states that were asked for are not there, or not as large. */
+  readonly #unmade = new Map<number, unknown>();
   /** Values of a program's block in a pass, by the workspace they would lie in and the program. */
   readonly #scopes = new Map<number, Map<number, Scope>>();
 
@@ -60,13 +63,13 @@ export class WorkerExecutor {
       case 'freeWeights':
         return this.#freeWeights(request.id);
       case 'createState':
-        this.#states.set(request.id, await newState(this.#backend, request.spec, request.slots));
-        return undefined;
+        return this.#keep(request.id, () => newState(this.#backend, request.spec, request.slots));
       case 'resizeState':
-        return resizeState(this.#backend, this.#sessions, this.#state(request.id), request);
+        return this.#keep(request.id, () =>
+          resizeState(this.#backend, this.#sessions, this.#state(request.id), request),
+        );
       case 'forkState':
-        this.#states.set(request.id, await forkState(this.#backend, this.#state(request.from)));
-        return undefined;
+        return this.#keep(request.id, () => forkState(this.#backend, this.#state(request.from)));
       case 'freeState':
         return this.#freeState(request.id);
       case 'receive':
@@ -75,6 +78,9 @@ export class WorkerExecutor {
         return this.#carries.send(request.carry, request.rows);
       case 'forget':
         return this.#forget(request.ids);
+      case 'probe':
+        this.#pool.trim();
+        return probeMemory(this.#backend, request.bytes);
       case 'stats':
         return this.#stats();
       case 'close':
@@ -182,11 +188,20 @@ export class WorkerExecutor {
     this.#weights.delete(id);
   }
 
+  /** Nobody waits for a state to be made: what kept it from being made is said to whoever needs it. */
+  async #keep(id: number, make: () => Promise<WorkerState>): Promise<void> {
+    try {
+      this.#states.set(id, await make());
+    } catch (error) {
+      this.#unmade.set(id, error);
+    }
+  }
+
   #freeState(id: number): void {
+    this.#unmade.delete(id);
     const state = this.#states.get(id);
     if (state === undefined) return;
-    this.#backend.free(state.keys);
-    this.#backend.free(state.values);
+    freeState(this.#backend, state);
     this.#states.delete(id);
   }
 
@@ -195,6 +210,7 @@ export class WorkerExecutor {
   }
 
   #state(id: number): WorkerState {
+    if (this.#unmade.has(id)) throw this.#unmade.get(id);
     const state = this.#states.get(id);
     if (state === undefined) throw new GraphError('state', 'it has no memory: reserve() before a pass');
     return state;
@@ -216,8 +232,8 @@ export class WorkerExecutor {
   }
 
   #stats(): WorkerStats {
-    const { buffers, bufferBytes } = this.#backend;
-    return { sessions: this.#sessions.count, buffers, bufferBytes, runs: this.#sessions.runs };
+    const { buffers, bufferBytes, peakBytes } = this.#backend;
+    return { sessions: this.#sessions.count, buffers, bufferBytes, peakBytes, runs: this.#sessions.runs };
   }
 
   async #close(): Promise<void> {
