@@ -1,20 +1,31 @@
+import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseByteSize } from '@airllm/runtime';
+import { type AirllmOptions, type AirllmRun, largestBatch } from './airllm-batch';
+import { installAirllm } from './airllm-python';
 import { count, oneFolder, readCap, UsageError } from './arguments';
 import type { BatchFigures, PassFigures } from './batch-once';
 import { type CgroupLimits, cgroupObstacle, dropCaches } from './cgroup';
 import { machine } from './machine';
+import { defaultCache } from './node-llama';
 import { noise, type OwnRun, runOwn } from './own-process';
 import { bytes, head, percent, row } from './units';
 
 export const usage = `bench batch <checkpoint> [--memory 4GB] [--read-bps 600MiB] [--sequences 64] [--prompt 32] [--new 32] [--alone-new 4]
-            [--rounds 1]      (Linux, root: memory and reads are capped in a cgroup, the page cache is dropped; without
-                              --memory and --read-bps nothing is capped)`;
+            [--rounds 1] [--together-new 32] [--sides alone,together,airllm] [--airllm-new 4] [--python <with airllm>]
+            [--cache <folder>] [--split <folder>]
+                              (Linux, root: memory and reads are capped in a cgroup, the page cache is dropped; without
+                              --memory and --read-bps nothing is capped. airllm is installed by pip into the cache, and
+                              keeps a copy of the checkpoint in --split, <checkpoint>-airllm unless told)`;
+
+type Side = 'alone' | 'together' | 'airllm';
+const SIDES: readonly Side[] = ['alone', 'together', 'airllm'];
 
 /**
  * Tokens per second of many sequences together against one alone, each at its best in the same memory: the one alone
- * keeps pinned weights where the others keep keys and values. It generates `--alone-new` tokens; the time of the further
- * ones is the mean of those after the first.
+ * keeps pinned weights where the others keep keys and values; and against the largest batch that AirLLM can make of them
+ * there. Where fewer tokens are generated than are asked about, the time of the further ones is the mean of those after
+ * the first.
  */
 export async function run(args: string[]): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -28,12 +39,19 @@ export async function run(args: string[]): Promise<void> {
       new: { type: 'string', default: '32' },
       'alone-new': { type: 'string', default: '4' },
       rounds: { type: 'string', default: '1' },
+      'together-new': { type: 'string' },
+      sides: { type: 'string', default: 'alone,together' },
+      'airllm-new': { type: 'string', default: '4' },
+      python: { type: 'string' },
+      cache: { type: 'string', default: defaultCache() },
+      split: { type: 'string' },
     },
   });
   const dir = oneFolder(positionals, usage);
   const newTokens = count(values.new, 'new');
-  const aloneTokens = Math.max(2, Math.min(newTokens, count(values['alone-new'], 'alone-new')));
+  const run = (given: string) => Math.max(2, Math.min(newTokens, count(given, 'new')));
   const sequences = count(values.sequences, 'sequences');
+  const sides = sidesOf(values.sides);
   const memory = values.memory === undefined ? undefined : parseByteSize(values.memory, '--memory');
   const read = readCap(values['read-bps'], dir);
   const limits: CgroupLimits = { memory, read };
@@ -41,6 +59,7 @@ export async function run(args: string[]): Promise<void> {
   const obstacle = capped ? cgroupObstacle() : null;
   if (obstacle !== null) throw new UsageError(usage, obstacle);
 
+  console.log(await machine(dir));
   const once = (count: number, tokens: number): Promise<OwnRun<BatchFigures>> => {
     if (capped) dropCaches();
     const shared = ['--prompt', values.prompt, ...(memory === undefined ? [] : ['--memory', String(memory)])];
@@ -49,22 +68,101 @@ export async function run(args: string[]): Promise<void> {
   const alone: OwnRun<BatchFigures>[] = [];
   const together: OwnRun<BatchFigures>[] = [];
   for (let round = 0; round < count(values.rounds, 'rounds'); round++) {
-    alone.push(await once(1, aloneTokens));
-    together.push(await once(sequences, newTokens));
+    if (sides.has('alone')) alone.push(await once(1, run(values['alone-new'])));
+    if (sides.has('together')) together.push(await once(sequences, run(values['together-new'] ?? values.new)));
   }
-  const { isa, computeDtype, weightBytes, ids } = alone[0]!.figures;
-  console.log(await machine(dir));
-  console.log(`weights ${bytes(weightBytes)}, ${computeDtype} on ${isa}, prompts of ${values.prompt} tokens`);
+  const peer = sides.has('airllm')
+    ? await airllm(values.cache, values.python, {
+        dir,
+        split: values.split ?? `${path.resolve(dir)}-airllm`,
+        limits,
+        sequences,
+        prompt: count(values.prompt, 'prompt'),
+        tokens: run(values['airllm-new']),
+      })
+    : undefined;
+
+  const [any] = [...alone, ...together];
+  if (any !== undefined) {
+    const { isa, computeDtype, weightBytes } = any.figures;
+    console.log(`weights ${bytes(weightBytes)}, ${computeDtype} on ${isa}, prompts of ${values.prompt} tokens`);
+  }
+  if (peer !== undefined) console.log(toldOf(peer));
   console.log(head(TITLES));
-  const one = best(alone.map(({ figures }) => newTokens / extrapolated(figures, newTokens)));
-  const many = best(together.map(({ figures }) => figures.newTokens / figures.seconds));
-  console.log(row([`1 of ${newTokens} tokens, ${aloneTokens} run`, ...cells(1, one, alone, memory)]));
-  console.log(row([`${sequences} of ${newTokens} tokens`, ...cells(sequences, many, together, memory)]));
+  const one = rateOf(alone, 1, newTokens);
+  const many = rateOf(together, sequences, newTokens);
+  if (one !== undefined) console.log(row([title(1, newTokens, alone), ...cells(1, one, alone, memory)]));
+  if (many !== undefined) {
+    console.log(row([title(sequences, newTokens, together), ...cells(sequences, many, together, memory)]));
+  }
+  const theirs = peer && airllmRate(peer, newTokens);
+  if (peer !== undefined) console.log(row(airllmCells(peer, newTokens, theirs!, memory)));
+  if (one !== undefined && many !== undefined) compare(alone, together, many / one);
+  if (theirs !== undefined && many !== undefined) console.log(`${(many / theirs).toFixed(2)} × AirLLM’s best batch`);
+}
+
+function sidesOf(given: string): ReadonlySet<Side> {
+  const sides = given.split(',');
+  const odd = sides.find((side) => !SIDES.includes(side as Side));
+  if (odd !== undefined) throw new UsageError(usage, `--sides: expected some of ${SIDES.join(', ')}, found ${odd}`);
+  return new Set(sides as Side[]);
+}
+
+async function airllm(
+  cache: string,
+  given: string | undefined,
+  options: Omit<AirllmOptions, 'python'>,
+): Promise<AirllmRun> {
+  const installed = await installAirllm(cache, given);
+  if ('obstacle' in installed) throw new UsageError(usage, installed.obstacle);
+  return largestBatch({ ...options, ...installed });
+}
+
+/** What its passes were, since it is not ours to know. */
+function toldOf({ sequences, run }: AirllmRun): string {
+  const { rows, versions } = run.figures;
+  const [first, ...others] = rows;
+  const grows = others.some((count) => count > sequences);
+  const cached = grows ? 'runs whole texts in every pass' : 'keeps keys and values';
+  return `${versions}: one padded batch of ${sequences}, ${first} rows in the first pass and ${others[0]} in others (${cached})`;
+}
+
+/** Tokens per second of all batches that the sequences come to, one after the other. */
+function airllmRate({ sequences, run }: AirllmRun, tokens: number): number {
+  const { firstSeconds, stepSeconds } = run.figures;
+  return (sequences * tokens) / (firstSeconds + (tokens - 1) * mean(stepSeconds));
+}
+
+function airllmCells({ sequences, run }: AirllmRun, tokens: number, rate: number, memory?: number): string[] {
+  const { rows, stepSeconds, bytesPerPass } = run.figures;
+  return [
+    `AirLLM, ${sequences} of ${tokens} tokens, ${rows.length} run`,
+    rate.toPrecision(3),
+    String(rows.length),
+    mean(rows).toFixed(1),
+    `${Math.max(...rows)} rows`,
+    mean(stepSeconds).toFixed(3),
+    bytes(bytesPerPass),
+    '0 MB',
+    memory === undefined ? '–' : percent(run.peakBytes / memory, 1),
+    noise([run]),
+  ];
+}
+
+function compare(alone: readonly OwnRun<BatchFigures>[], together: readonly OwnRun<BatchFigures>[], ratio: number) {
   const { rows, chosen } = together[0]!.figures.rowLimit;
-  console.log(`${(many / one).toFixed(1)} × the tokens per second; at the end ${rows} rows a pass (${chosen})`);
-  const same = together.every(({ figures }) => ids.every((id, i) => figures.ids[i] === id));
+  console.log(`${ratio.toFixed(1)} × the tokens per second; at the end ${rows} rows a pass (${chosen})`);
+  const { ids } = alone[0]!.figures;
+  const same = together.every((run) =>
+    ids.slice(0, run.figures.ids.length).every((id, i) => run.figures.ids[i] === id),
+  );
   console.log(`tokens of the first sequence alone and in company: ${same ? 'the same' : 'DIFFERENT'}`);
   if (!same) process.exitCode = 1;
+}
+
+function title(sequences: number, tokens: number, [first]: readonly OwnRun<BatchFigures>[]): string {
+  const generated = first!.figures.newTokens / sequences;
+  return `${sequences} of ${tokens} tokens${generated < tokens ? `, ${generated} run` : ''}`;
 }
 
 const TITLES = [
@@ -97,17 +195,23 @@ function cells(sequences: number, tokensPerSecond: number, runs: readonly OwnRun
   ];
 }
 
-/** Seconds that `tokens` tokens take, of which only the first few were generated. */
-function extrapolated({ seconds, passes, newTokens }: BatchFigures, tokens: number): number {
-  return seconds + (tokens - newTokens) * decodingSeconds(passes, 1);
+/** Tokens per second of the best run; undefined where there is none. */
+function rateOf(runs: readonly OwnRun<BatchFigures>[], sequences: number, tokens: number): number | undefined {
+  if (runs.length === 0) return undefined;
+  return Math.max(...runs.map(({ figures }) => (sequences * tokens) / extrapolated(figures, sequences, tokens)));
+}
+
+/** Seconds that `tokens` tokens of each sequence take, of which perhaps only the first few were generated. */
+function extrapolated({ seconds, passes, newTokens }: BatchFigures, sequences: number, tokens: number): number {
+  const left = tokens - newTokens / sequences;
+  return left === 0 ? seconds : seconds + left * decodingSeconds(passes, sequences);
 }
 
 /** Mean of the passes that read no prompts; the first also reads what then stays in memory. */
 function decodingSeconds(passes: readonly PassFigures[], sequences: number): number {
-  const decoding = passes.slice(1).filter(({ rows }) => rows <= sequences);
-  return decoding.reduce((sum, { seconds }) => sum + seconds, 0) / decoding.length;
+  return mean(passes.slice(1).flatMap(({ rows, seconds }) => (rows <= sequences ? [seconds] : [])));
 }
 
-function best(values: readonly number[]): number {
-  return Math.max(...values);
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

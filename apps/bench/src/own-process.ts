@@ -10,22 +10,43 @@ export interface OwnRun<Figures> extends Omit<CommandRun, 'stdout' | 'stderr' | 
   readonly otherCores: number | null;
 }
 
-/**
- * Runs a bench in a process of its own, in a cgroup if there is anything to limit, and reads the figures that it prints
- * as a line of JSON. AIRLLM_BENCH_QUIET seconds are first waited for others to come to rest. Throws with what the process
- * said where it fails or is killed.
- */
-export async function runOwn<Figures>(limits: CgroupLimits, args: readonly string[]): Promise<OwnRun<Figures>> {
+/** A measured process failed; the message is what it said. */
+export class RunError extends Error {
+  /** It was killed because its cgroup had no memory left. */
+  readonly killedForMemory: boolean;
+
+  constructor(message: string, killedForMemory: boolean) {
+    super(message);
+    this.name = 'RunError';
+    this.killedForMemory = killedForMemory;
+  }
+}
+
+/** {@link runMeasured} of another bench. */
+export function runOwn<Figures>(limits: CgroupLimits, args: readonly string[]): Promise<OwnRun<Figures>> {
   // In the bundle every module lies beside bin.js.
   const entry = path.join(path.dirname(fileURLToPath(import.meta.url)), 'bin.js');
+  return runMeasured(limits, [process.execPath, entry, ...args], args.join(' '));
+}
+
+/**
+ * Runs a command in a process of its own, in a cgroup if there is anything to limit, and reads the figures that it prints
+ * as its last line, in JSON. AIRLLM_BENCH_QUIET seconds are first waited for others to come to rest. Throws `RunError`
+ * where it fails or is killed.
+ */
+export async function runMeasured<Figures>(
+  limits: CgroupLimits,
+  command: readonly string[],
+  name: string,
+): Promise<OwnRun<Figures>> {
   await waitQuiet(Number(process.env.AIRLLM_BENCH_QUIET ?? 0));
   const busyBefore = busySeconds();
   const start = performance.now();
-  const { code, stdout, stderr, ...run } = await runInCgroup(limits, [process.execPath, entry, ...args]);
+  const { code, stdout, stderr, ...run } = await runInCgroup(limits, command);
   const seconds = (performance.now() - start) / 1000;
   if (code !== 0) {
     const end = run.oomKills > 0 ? 'was killed for memory' : `ended with ${code}`;
-    throw new Error(`${args.join(' ')} ${end}: ${stderr.trim()}`);
+    throw new RunError(`${name} ${end}: ${stderr.trim()}`, run.oomKills > 0);
   }
   const figures = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
   const busyAfter = busySeconds();
