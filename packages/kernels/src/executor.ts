@@ -94,6 +94,14 @@ export interface DeviceWeights {
   dispose(): void;
 }
 
+/** How weights are brought to a device. */
+export interface UploadOptions {
+  /**
+   * They are kept for many passes: more may be done now, so that less is done in each of them. @defaultValue false
+   */
+  readonly stays?: boolean | undefined;
+}
+
 /**
  * Memory of its own that an executor computes from. Values carried between blocks stay there while consecutive calls are
  * this executor's: `receive` and `send` stand where a pass changes from one executor to another.
@@ -103,12 +111,19 @@ export interface Device {
   readonly name: string;
   /** Most bytes that weights, states, values and staging may take, and what they take now. */
   readonly limitBytes: number;
+  /** It holds weights alone: states, and values between parts, lie in the host's memory and are not counted here. */
+  readonly statesOnHost?: boolean | undefined;
   readonly usedBytes: number;
   /**
    * Copies a part's weights to the device. The host's bytes may change once it has resolved. Rows of an embedding are
    * other ones in each pass and are not uploaded: such a part is run with the host's. Throws `DeviceMemoryError`.
    */
-  upload(program: Program, part: Part, weights: readonly (WeightBytes | undefined)[]): Promise<DeviceWeights>;
+  upload(
+    program: Program,
+    part: Part,
+    weights: readonly (WeightBytes | undefined)[],
+    options?: UploadOptions,
+  ): Promise<DeviceWeights>;
   /** Bytes `upload` will take there for weights of a part; more only where a matrix's numbers need it. */
   uploadBytes(program: Program, part: Part): number;
   /**

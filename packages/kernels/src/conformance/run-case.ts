@@ -17,8 +17,8 @@ export interface RunOptions {
   readonly cut: Cut;
   /** Rows per pass. */
   readonly chunk: number;
-  /** With everything in the memory of the executor's device. */
-  readonly onDevice?: boolean;
+  /** With everything in the memory of the executor's device; `stays`: with weights that are brought there once. */
+  readonly onDevice?: boolean | 'stays';
 }
 
 export type Recorded = Pick<Case, 'rows' | 'record' | 'inputs' | 'packed' | 'kvCacheDtype'>;
@@ -60,7 +60,8 @@ export class PreparedCase {
     const rows = this.#rows;
     const sequences = Math.max(...rows.sequence) + 1;
     const maxRows = Math.min(chunk, rows.count);
-    const device = onDevice ? { maxLength: Math.max(...rows.position) + 1 } : undefined;
+    const maxLength = Math.max(...rows.position) + 1;
+    const device = onDevice ? { maxLength, stays: onDevice === 'stays' } : undefined;
     const options = { cut, maxRows, sequences, onDevice: device };
     const runner = new BlockRunner(executor, this.block, this.#weights, options);
     try {

@@ -56,6 +56,8 @@ export interface Limits {
   readonly takes?: (title: string, rows: number) => boolean;
   /** Only runs on the device are compared with the first one, not those cut otherwise from host memory. */
   readonly onlyDevice?: boolean;
+  /** Whether it is also run with weights that were brought to the device for good. @defaultValue none */
+  readonly stays?: (title: string) => boolean;
   /** Thread counts. @defaultValue 1 and 3 */
   readonly threads?: readonly number[];
 }
@@ -119,7 +121,7 @@ function conformanceOf(
                 const tolerance = usesBf16(computeDtype, dtype, each) ? each.bfloat16Tolerance! : each.tolerance;
                 const most = Math.max(tolerance, limits.op ?? 0);
                 expectFormula(each, prepared.given(computeDtype), most, whole);
-                await expectInvariant(prepared, executors, whole, each.rows.count, limits);
+                await expectInvariant(prepared, executors, whole, each.rows.count, limits, limits.stays?.(title));
               }),
             );
           }
@@ -136,7 +138,7 @@ function conformanceOf(
             withCase(new PreparedCase(each, dtype), async (prepared) => {
               const whole = await prepared.run(first(), { cut: 'whole', chunk: each.rows.count });
               await expectReference(each, prepared, computeDtype, whole, limits.layer);
-              await expectInvariant(prepared, executors, whole, each.rows.count, limits);
+              await expectInvariant(prepared, executors, whole, each.rows.count, limits, limits.stays?.(title));
             }),
           );
         }
@@ -191,11 +193,12 @@ async function expectInvariant(
   whole: Float32Array,
   count: number,
   { passes: tolerance, onlyDevice }: Limits,
+  stays = false,
 ): Promise<void> {
   const [first, ...others] = executors;
   const runs: { readonly executor: Executor; readonly options: RunOptions }[] = [
     ...(onlyDevice ? [] : otherRuns(prepared.block.graph, count)).map((options) => ({ executor: first!, options })),
-    ...(first?.device === undefined ? [] : deviceRuns(count).map((options) => ({ executor: first, options }))),
+    ...(first?.device === undefined ? [] : deviceRuns(count, stays).map((options) => ({ executor: first, options }))),
     ...others.flatMap((executor) => [
       { executor, options: { cut: 'whole', chunk: count } as const },
       { executor, options: { cut: 'slices', chunk: Math.ceil(count / 3) } as const },
@@ -204,7 +207,7 @@ async function expectInvariant(
   for (const { executor, options } of runs) {
     const found = await prepared.run(executor, options);
     const { threads } = executor.info;
-    const where = options.onDevice ? ', on the device' : '';
+    const where = options.onDevice ? `, on the device${options.onDevice === 'stays' ? ' for good' : ''}` : '';
     const what = `cut ${options.cut}, ${options.chunk} rows a pass, ${threads} threads${where}`;
     if (tolerance === undefined) expectSameBytes(found, whole, what);
     else expect(rowError(found, whole), what).toBeLessThanOrEqual(tolerance);
@@ -212,10 +215,12 @@ async function expectInvariant(
 }
 
 /** Where an executor has memory of its own: everything there. */
-function deviceRuns(count: number): RunOptions[] {
+function deviceRuns(count: number, stays: boolean): RunOptions[] {
   return [
     { cut: 'whole', chunk: count, onDevice: true },
     { cut: 'slices', chunk: Math.ceil(count / 3), onDevice: true },
+    ...(stays ? ([{ cut: 'whole', chunk: Math.ceil(count / 2), onDevice: 'stays' }] as const) : []),
+    ...(stays ? ([{ cut: 'slices', chunk: count, onDevice: 'stays' }] as const) : []),
   ];
 }
 

@@ -1,6 +1,6 @@
 import type { HostBuffer } from '@airllm/loader';
 import { GraphError, StateFullError } from '../errors';
-import type { Device, DeviceWeights, Program, WeightBytes } from '../executor';
+import type { Device, DeviceWeights, Program, UploadOptions, WeightBytes } from '../executor';
 import type { Graph, Part, StateSpec } from '../graph/graph';
 import { opWeights } from '../graph/ops';
 import { layoutWorkspace } from '../graph/workspace';
@@ -11,6 +11,7 @@ import { DeviceMemoryError } from './errors';
 import { Holds } from './memory-ref';
 import { OnnxProgram } from './onnx-program';
 import { packedBytes, packedForm } from './packed-form';
+import { sessionOverhead } from './pinned-size';
 import type { Opened } from './protocol';
 import { PIECE_BYTES, SCORE_BYTES } from './sizes';
 import { weightsOf } from './weights-of';
@@ -19,6 +20,7 @@ import { weightsOf } from './weights-of';
 export class OnnxDevice implements Device {
   readonly name: string;
   readonly limitBytes: number;
+  readonly statesOnHost: boolean;
   readonly #connection: Connection;
   readonly #opened: Opened;
   #usedBytes = 0;
@@ -26,6 +28,7 @@ export class OnnxDevice implements Device {
   constructor(connection: Connection, opened: Opened, limitBytes: number) {
     this.name = opened.name;
     this.limitBytes = limitBytes;
+    this.statesOnHost = opened.weightsAlone;
     this.#connection = connection;
     this.#opened = opened;
   }
@@ -35,7 +38,12 @@ export class OnnxDevice implements Device {
   }
 
   /** Throws `DeviceMemoryError` where the limit does not allow it. */
-  async upload(program: Program, part: Part, weights: readonly (WeightBytes | undefined)[]): Promise<DeviceWeights> {
+  async upload(
+    program: Program,
+    part: Part,
+    weights: readonly (WeightBytes | undefined)[],
+    { stays = false }: UploadOptions = {},
+  ): Promise<DeviceWeights> {
     if (!(program instanceof OnnxProgram)) throw new GraphError('program', 'another executor compiled it');
     const { graph, part: inner } = weightsOf(program.graph, part);
     const id = this.#connection.nextId();
@@ -44,13 +52,15 @@ export class OnnxDevice implements Device {
     let taken = expected;
     const holds = new Holds();
     try {
-      const deviceBytes = await this.#connection.ask<number>({
+      const weightBytes = await this.#connection.ask<number>({
         do: 'upload',
         program: program.id,
         part,
         weights: holds.weights(graph, inner, weights, 0),
         id,
+        stays,
       });
+      const deviceBytes = weightBytes + this.#sessionBytes(graph, inner);
       // Matrices that float16 cannot hold took twice as much.
       this.#usedBytes += deviceBytes - taken;
       taken = deviceBytes;
@@ -75,7 +85,7 @@ export class OnnxDevice implements Device {
     const { graph, part } = weightsOf(program.graph, outer);
     const { slice } = part;
     const components = new Set(graph.weights.flatMap(({ packed }) => Object.values(packed?.components ?? {})));
-    let bytes = 0;
+    let bytes = this.#sessionBytes(graph, part);
     for (const id of new Set(graph.ops.slice(part.from, part.to).flatMap((op) => opWeights(op, graph)))) {
       if (components.has(id)) continue;
       const { shape, packed, dtype, layout } = graph.weights[id]!;
@@ -99,6 +109,7 @@ export class OnnxDevice implements Device {
   createState(spec: StateSpec, maxLength: number): DeviceState {
     return new DeviceState(spec, maxLength, this.#connection, {
       take: (bytes) => {
+        if (this.statesOnHost) return;
         const used = this.#usedBytes;
         if (used + bytes > this.limitBytes) {
           throw new StateFullError({ needed: bytes, used, limit: this.limitBytes });
@@ -106,6 +117,7 @@ export class OnnxDevice implements Device {
         this.#usedBytes += bytes;
       },
       give: (bytes) => {
+        if (this.statesOnHost) return;
         this.#usedBytes -= bytes;
       },
     });
@@ -139,6 +151,11 @@ export class OnnxDevice implements Device {
     } finally {
       holds.release();
     }
+  }
+
+  /** What holding weights takes beside them. */
+  #sessionBytes(graph: Graph, part: Part): number {
+    return this.#opened.weightsAlone ? sessionOverhead(graph, part) : 0;
   }
 
   #take(what: string, bytes: number): void {

@@ -10,12 +10,13 @@ import { OnnxError } from './errors';
 import { OnnxDevice } from './onnx-device';
 import { OnnxProgram } from './onnx-program';
 import { OnnxWorker } from './onnx-worker';
-import type { Opened, Provider, WorkerStats } from './protocol';
+import type { Opened, WorkerStats } from './protocol';
+import { PROVIDERS, type Provider } from './providers';
 
 export interface OnnxOptions {
   /** What of onnxruntime computes. @defaultValue 'cpu' */
   readonly provider?: Provider | undefined;
-  /** Threads of the cpu provider. @defaultValue what the machine has */
+  /** Threads that compute what the CPU does. @defaultValue what the machine has */
   readonly threads?: number | undefined;
   /** Most bytes of weights and states on the device. @defaultValue no limit */
   readonly deviceMemory?: number | undefined;
@@ -27,7 +28,6 @@ interface Settings {
   readonly deviceMemory: number;
 }
 
-const PROVIDERS: readonly unknown[] = ['cpu', 'webgpu'] satisfies Provider[];
 const MAX_THREADS = 1024;
 
 /**
@@ -45,7 +45,7 @@ export class OnnxExecutor implements Executor {
     const { provider, threads, deviceMemory } = options;
     this.#connection = connection;
     this.#provider = provider;
-    this.info = { name: 'onnx', isa: provider, threads: provider === 'cpu' ? threads : 1, computeDtype: 'float32' };
+    this.info = { name: 'onnx', isa: provider, threads: provider === 'webgpu' ? 1 : threads, computeDtype: 'float32' };
     this.device = new OnnxDevice(connection, opened, deviceMemory);
   }
 
@@ -91,7 +91,7 @@ export class OnnxExecutor implements Executor {
 }
 
 function checkOptions({ provider = 'cpu', threads, deviceMemory }: OnnxOptions): Settings {
-  if (!PROVIDERS.includes(provider)) {
+  if (!(PROVIDERS as readonly unknown[]).includes(provider)) {
     throw new OptionError({ option: 'provider', expected: `one of ${PROVIDERS.join(', ')}`, found: provider });
   }
   const count = threads ?? availableParallelism();

@@ -74,7 +74,7 @@ describe('a thread of onnxruntime', () => {
     const connection = new Connection(worker, { device: 'webgpu', granted: 4e9 });
     const weights = [{ address: 0n, length: 300 }, undefined, { address: 0n, length: 200 }];
     const part = { from: 3, to: 5 };
-    const error = await failure(connection.ask({ do: 'upload', program: 0, part, weights, id: 0 }));
+    const error = await failure(connection.ask({ do: 'upload', program: 0, part, weights, id: 0, stays: false }));
     expect(error).toMatchObject({ failure: 'lost', device: 'webgpu', granted: 4e9 });
     expect(error.doing).toBe('uploading 500 bytes of weights of ops 3 to 4');
     for (const part of [error.doing!, '4000000000 bytes', 'vram', 'device cpu']) expect(error.message).toContain(part);

@@ -56,7 +56,7 @@ export class OnnxWorker {
   }
 
   /**
-   * The thread for a provider: one per process for the GPU, where a second one would crash it. A thread that was lost is
+   * The thread for a provider: one per process for GPUs, where a second one would crash it. A thread that was lost is
    * followed by a new one when it has ended.
    */
   static async for(provider: Provider): Promise<OnnxWorker> {

@@ -1,7 +1,8 @@
 import type { Graph, Part, StateSpec } from '../graph/graph';
 import type { PassRows } from '../rows';
+import type { Provider } from './providers';
 
-export type Provider = 'cpu' | 'webgpu';
+export type { Provider };
 
 /** Memory of the process, as a thread can be told of it. Whoever sends it keeps it valid until the answer. */
 export interface MemoryRef {
@@ -52,6 +53,8 @@ export type Request =
       readonly part: Part;
       readonly weights: readonly (MemoryRef | undefined)[];
       readonly id: number;
+      /** They will be computed with again and again. */
+      readonly stays: boolean;
     }
   | { readonly do: 'freeWeights'; readonly id: number }
   | { readonly do: 'createState'; readonly id: number; readonly spec: StateSpec; readonly slots: number }
@@ -83,6 +86,8 @@ export interface Opened {
   readonly halfFloats: boolean;
   /** Whether quantised matrices stay as they are. */
   readonly packs: boolean;
+  /** Whether it keeps nothing but weights. */
+  readonly weightsAlone: boolean;
 }
 
 /** What the worker holds now, for tests and for people. */

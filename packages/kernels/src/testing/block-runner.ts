@@ -22,7 +22,13 @@ export interface RunnerOptions {
   readonly maxRows: number;
   readonly sequences: number;
   /** Weights, states and values in the memory of the executor's device, for sequences of up to so many positions. */
-  readonly onDevice?: { readonly maxLength: number } | undefined;
+  readonly onDevice?: OnDevice | undefined;
+}
+
+export interface OnDevice {
+  readonly maxLength: number;
+  /** Weights are uploaded once for all passes, those of routed experts excepted. */
+  readonly stays?: boolean | undefined;
 }
 
 /** Runs passes through one block as the runtime does: gives each part its own weights only, experts as routed. */
@@ -34,6 +40,8 @@ export class BlockRunner {
   readonly #pool = new BlockPool();
   readonly #states: LayerState[][];
   readonly #device: Device | undefined;
+  /** By op and first row of the slice. */
+  readonly #kept = new Map<string, DeviceWeights>();
   readonly #workspace: HostBuffer;
   readonly #carry = new Map<string, HostBuffer>();
 
@@ -80,6 +88,7 @@ export class BlockRunner {
   }
 
   dispose(): void {
+    for (const weights of this.#kept.values()) weights.dispose();
     for (const state of this.#states.flat()) state.dispose();
     this.#pool.dispose();
     this.#workspace.dispose();
@@ -92,7 +101,7 @@ export class BlockRunner {
     const call = { part, rows, weights, states: this.#states, carry: this.#carry };
     const running = this.#program.run({ ...call, workspace: this.#workspace, maxRows: this.#options.maxRows });
     // They may be given back as soon as the call has been made.
-    if ('deviceBytes' in weights) weights.dispose();
+    if ('deviceBytes' in weights && !this.#stays(part)) weights.dispose();
     return (await running).routes;
   }
 
@@ -100,7 +109,15 @@ export class BlockRunner {
   async #upload(part: Part, weights: readonly (WeightBytes | undefined)[]): Promise<DeviceWeights | undefined> {
     const { graph } = this.#block;
     if (graph.ops.slice(part.from, part.to).some(({ op }) => op === 'embed')) return undefined;
-    return this.#device?.upload(this.#program, part, weights);
+    if (!this.#stays(part)) return this.#device?.upload(this.#program, part, weights);
+    const key = `${part.from} ${part.slice?.from ?? 0}`;
+    const kept = this.#kept.get(key) ?? (await this.#device?.upload(this.#program, part, weights, { stays: true }));
+    if (kept !== undefined) this.#kept.set(key, kept);
+    return kept;
+  }
+
+  #stays({ expert }: Part): boolean {
+    return this.#options.onDevice?.stays === true && expert === undefined;
   }
 
   /** The chosen experts, highest first: the order of running must not matter. */

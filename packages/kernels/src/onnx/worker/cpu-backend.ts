@@ -47,16 +47,20 @@ export function hostTensor(
 export class CpuBackend implements Backend {
   readonly provider = 'cpu';
   readonly name = 'onnxruntime cpu';
-  /** Its float16 products are slower than converting, and what is converted once is kept. */
-  readonly halfFloats = false;
-  /** Its MatMulNBits packs what comes as an input anew in each call, at 0.13 GB/s. */
-  readonly packs = false;
+  readonly halfFloats: boolean;
+  readonly packs: boolean;
   readonly sessionOptions;
   buffers = 0;
   bufferBytes = 0;
   peakBytes = 0;
 
-  constructor(threads: number) {
+  /**
+   * By default its own forms: its float16 products are slower than converting, and what is converted once is kept; its
+   * MatMulNBits packs what comes as an input anew in each call, at 0.13 GB/s.
+   */
+  constructor(threads: number, { halfFloats = false, packs = false } = {}) {
+    this.halfFloats = halfFloats;
+    this.packs = packs;
     this.sessionOptions = {
       executionProviders: ['cpu'],
       intraOpNumThreads: threads,

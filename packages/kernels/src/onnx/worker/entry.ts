@@ -3,8 +3,11 @@ import { env } from 'onnxruntime-node';
 import { GraphError } from '../../errors';
 import { unbroken } from '../exit-guard';
 import type { Answer, Ask, Opened, Request } from '../protocol';
+import { keepsWeightsAlone } from '../providers';
+import { requireProvider } from './available';
 import { DeviceCarries, HostCarries } from './carries';
 import { borrowed, CpuBackend } from './cpu-backend';
+import { openPinning } from './pinning';
 import { WebGpuBackend } from './webgpu-backend';
 import { WorkerExecutor } from './worker-executor';
 
@@ -38,8 +41,15 @@ async function answer({ id, executor, request }: Ask): Promise<Answer> {
 }
 
 async function open(executor: number, { provider, threads }: Extract<Request, { do: 'open' }>): Promise<Opened> {
-  const backend = provider === 'cpu' ? new CpuBackend(threads) : await WebGpuBackend.open();
-  const carries = provider === 'cpu' ? new HostCarries(backend, borrowed) : new DeviceCarries(backend);
-  executors.set(executor, new WorkerExecutor(backend, carries));
-  return { name: backend.name, halfFloats: backend.halfFloats, packs: backend.packs };
+  requireProvider(provider);
+  if (provider === 'webgpu') {
+    const backend = await WebGpuBackend.open();
+    executors.set(executor, new WorkerExecutor(backend, new DeviceCarries(backend)));
+    return { name: backend.name, halfFloats: backend.halfFloats, packs: backend.packs, weightsAlone: false };
+  }
+  const pinning = await openPinning(provider, threads);
+  const backend = new CpuBackend(threads);
+  executors.set(executor, new WorkerExecutor(backend, new HostCarries(backend, borrowed), pinning));
+  const { halfFloats, packs } = pinning.staging;
+  return { name: `onnxruntime ${provider}`, halfFloats, packs, weightsAlone: keepsWeightsAlone(provider) };
 }

@@ -4,6 +4,7 @@ import type { PassRows } from '../../rows';
 import type { Backend } from './backend';
 import type { WorkerState } from './device-state';
 import type { HostState } from './host-state';
+import type { PinnedPart } from './pinned-part';
 import type { Scope } from './scope';
 import type { Sessions } from './sessions';
 import type { StagedWeights } from './weights';
@@ -20,6 +21,8 @@ export interface Frame {
   /** The pass's rows; only a block's own ops look at them. */
   readonly rows: PassRows;
   readonly weights: StagedWeights;
+  /** Sessions that hold weights of the part themselves. */
+  readonly pinned?: PinnedPart | undefined;
   /** A state of the graph, of one of the pass's sequences. */
   readonly state: (index: number, sequence: number) => HostState | WorkerState;
   /** A value that has been computed or carried here, `[count, width]`. */

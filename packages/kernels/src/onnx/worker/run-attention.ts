@@ -7,7 +7,7 @@ import { positionsAt, type WorkerState } from './device-state';
 import { type Frame, floatsOf } from './frame';
 import { HostState } from './host-state';
 import { attentionModel, storeModel } from './lower/attention';
-import { vectorTensor } from './run-group';
+import { vectorTensor } from './weight-tensor';
 
 /** Rows of one sequence of a pass, in ascending position. */
 type Rows = readonly number[];

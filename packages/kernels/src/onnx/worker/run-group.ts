@@ -1,13 +1,14 @@
 import { Tensor } from 'onnxruntime-node';
 import { GraphError } from '../../errors';
-import { opWeights, type WeightId } from '../../graph/ops';
+import { opWeights } from '../../graph/ops';
 import { remember } from '../../remember';
 import { ropeAngles } from '../../rope/angles';
 import type { PassRows } from '../../rows';
 import type { Feeds } from './backend';
 import type { Frame } from './frame';
 import { groupModel, type Input, neededAfter } from './lower/group';
-import { type DenseWeight, type PackedWeight, type StagedWeights, signature } from './weights';
+import { weightTensor } from './weight-tensor';
+import { signature } from './weights';
 
 /** Runs ops `[from, to)`, which look at nothing but their rows, as one session. */
 export async function runGroup(frame: Frame, from: number, to: number): Promise<void> {
@@ -16,16 +17,18 @@ export async function runGroup(frame: Frame, from: number, to: number): Promise<
   const ops = graph.ops.slice(from, to);
   const needed = neededAfter(graph, from, to);
   if (needed.length === 0) return;
+  const pinned = frame.pinned?.session(from);
   const ids = ops.flatMap((op) => opWeights(op, graph));
   const key = `${frame.key} ${from}-${to} ${signature(weights, ids)}`;
   const make = () => groupModel(graph, ops, needed, weights);
-  const { inputs, outputs } = await frame.sessions.open(key, make);
+  const { inputs, outputs } = pinned ?? (await frame.sessions.open(key, make));
   const fetches: Feeds = {};
   for (const [name, id] of outputs) {
     await scope.make(id);
     fetches[name] = scope.tensor(id, frame.count);
   }
-  await frame.sessions.run(key, await feedsOf(frame, inputs), fetches);
+  const feeds = await feedsOf(frame, inputs);
+  await (pinned?.run(feeds, fetches, frame.count) ?? frame.sessions.run(key, feeds, fetches));
 }
 
 /** Tensors for what a session is fed with. */
@@ -41,15 +44,10 @@ async function feedOf(frame: Frame, input: Input, before: Tensor | undefined): P
     case 'value':
       return frame.value(input.id);
     case 'matrix':
-      return matrixTensor(weights, input.id, input.piece);
     case 'packed':
-      return packedTensor(weights, input);
-    case 'order': {
-      const { order, columns } = weights.get(input.id) as PackedWeight;
-      return order!.tensor('int32', [columns]);
-    }
+    case 'order':
     case 'vector':
-      return vectorTensor(weights, input.id);
+      return weightTensor(weights, input);
     case 'gathered': {
       const { columns } = weights.get(input.id)!;
       return weights.get(input.id)!.pieces[0]!.buffer.tensor('float32', [count, columns]);
@@ -64,26 +62,6 @@ async function feedOf(frame: Frame, input: Input, before: Tensor | undefined): P
     default:
       throw new GraphError('session', `${scope.graph.key} has no input ${JSON.stringify(input satisfies never)}`);
   }
-}
-
-/** A piece of a matrix, `[rows, columns]`. */
-function matrixTensor(weights: StagedWeights, id: WeightId, piece: number): Tensor {
-  const { pieces, columns } = weights.get(id) as DenseWeight;
-  const { buffer, type, rows } = pieces[piece]!;
-  return buffer.tensor(type, [rows, columns]);
-}
-
-/** Of a packed piece: its codes, scales or zeros. */
-function packedTensor(weights: StagedWeights, input: Extract<Input, { kind: 'packed' }>): Tensor {
-  const { buffer, scales, zeros } = (weights.get(input.id) as PackedWeight).pieces[input.piece]!;
-  if (input.what === 'scales') return scales.tensor('float32', input.shape);
-  return (input.what === 'codes' ? buffer : zeros!).tensor('uint8', input.shape);
-}
-
-/** A vector, `[length]`. */
-export function vectorTensor(weights: StagedWeights, id: WeightId): Tensor {
-  const { pieces, columns } = weights.get(id)!;
-  return pieces[0]!.buffer.tensor('float32', [columns]);
 }
 
 interface Tables {

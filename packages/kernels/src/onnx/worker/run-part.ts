@@ -1,12 +1,10 @@
 import type { Part } from '../../graph/graph';
+import { isRowwise } from '../pinned-size';
 import type { Frame } from './frame';
 import { runAttention } from './run-attention';
 import { runExpert, runRoute } from './run-experts';
 import { runGroup } from './run-group';
 import { runSlice } from './run-slice';
-
-/** Ops that are not put into a session with others. */
-const ALONE: ReadonlySet<string> = new Set(['attention', 'route', 'expert']);
 
 /** Runs a part: sessions of ops that look at one row alone, and between them what looks at more. The experts chosen. */
 export async function runPart(frame: Frame, part: Part): Promise<Int32Array | undefined> {
@@ -22,7 +20,7 @@ export async function runPart(frame: Frame, part: Part): Promise<Int32Array | un
     else if (op.op === 'route') routes = await runRoute(frame, op);
     else if (op.op === 'expert') await runExpert(frame, from, part.expert!, runPart);
     else {
-      while (to < part.to && !ALONE.has(ops[to]!.op)) to++;
+      while (to < part.to && isRowwise(ops[to]!)) to++;
       await runGroup(frame, from, to);
     }
     from = to;

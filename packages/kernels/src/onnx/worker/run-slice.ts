@@ -5,7 +5,8 @@ import type { Feeds } from './backend';
 import type { Frame } from './frame';
 import { sliceModel } from './lower/group';
 import { joinModel } from './lower/pick';
-import { feedsOf, vectorTensor } from './run-group';
+import { feedsOf } from './run-group';
+import { vectorTensor } from './weight-tensor';
 import { signature } from './weights';
 
 /**
@@ -23,9 +24,11 @@ export async function runSlice(frame: Frame, index: number, slice: NonNullable<P
   const buffer = await scope.take(columns);
   const range = adds ? `${slice.from}-${slice.to}` : 'any';
   const key = `${frame.key} ${index} slice ${range} ${signature(frame.weights, [op.weight])}`;
-  const { inputs } = await frame.sessions.open(key, () => sliceModel(graph, op, slice, frame.weights));
+  const pinned = frame.pinned?.session(index);
+  const { inputs } = pinned ?? (await frame.sessions.open(key, () => sliceModel(graph, op, slice, frame.weights)));
   const feeds = await feedsOf(frame, inputs, before?.buffer.tensor('float32', [frame.count, columns]));
-  await frame.sessions.run(key, feeds, { y: buffer.tensor('float32', [frame.count, columns]) });
+  const fetches = { y: buffer.tensor('float32', [frame.count, columns]) };
+  await (pinned?.run(feeds, fetches, frame.count) ?? frame.sessions.run(key, feeds, fetches));
   if (adds) dropSlices(frame);
   scope.slices.push({ buffer, columns });
   if (slice.to === sliceExtent(graph, op)) await join(frame, op);

@@ -49,6 +49,13 @@ export function buffersOf(weight: StagedWeight): DeviceBuffer[] {
   return buffers.filter((buffer) => buffer !== undefined);
 }
 
+/** Memory of weights. */
+export function stagedBytes(weights: StagedWeights): number {
+  let bytes = 0;
+  for (const weight of weights.values()) for (const { byteLength } of buffersOf(weight)) bytes += byteLength;
+  return bytes;
+}
+
 /** Tells apart what must be compiled apart: how many pieces each weight has, and of which type. */
 export function signature(weights: StagedWeights, ids: readonly WeightId[]): string {
   return ids.map((id) => `${id}:${signatureOf(weights.get(id))}`).join(' ');

@@ -19,13 +19,15 @@ import type { Carries } from './carries';
 import type { WorkerState } from './device-state';
 import type { Frame } from './frame';
 import { HostState } from './host-state';
+import { type PinnedPart, pinPart } from './pinned-part';
+import type { Pinning } from './pinning';
 import { probeMemory } from './probe-memory';
 import { runPart } from './run-part';
 import { Scope } from './scope';
 import { Sessions } from './sessions';
 import { freeStaged, stageWeights } from './staging';
 import { forkState, freeState, newState, resizeState } from './states';
-import { buffersOf, type StagedWeights } from './weights';
+import { type StagedWeights, stagedBytes } from './weights';
 
 type Ask<Do extends Request['do']> = Extract<Request, { do: Do }>;
 
@@ -37,16 +39,19 @@ export class WorkerExecutor {
   readonly #pool: BufferPool;
   readonly #graphs = new Map<number, Graph>();
   readonly #rows = new Map<number, PassRows>();
+  readonly #pinning: Pinning | undefined;
   readonly #weights = new Map<number, StagedWeights>();
+  readonly #pinned = new Map<number, PinnedPart>();
   readonly #states = new Map<number, WorkerState>();
   /** Why states that were asked for are not there, or not as large. */
   readonly #unmade = new Map<number, unknown>();
   /** Values of a program's block in a pass, by the workspace they would lie in and the program. */
   readonly #scopes = new Map<number, Map<number, Scope>>();
 
-  constructor(backend: Backend, carries: Carries) {
+  constructor(backend: Backend, carries: Carries, pinning?: Pinning) {
     this.#backend = backend;
     this.#carries = carries;
+    this.#pinning = pinning;
     this.#sessions = new Sessions(backend);
     this.#pool = new BufferPool(backend);
   }
@@ -93,12 +98,13 @@ export class WorkerExecutor {
   async #run(request: RunRequest): Promise<Int32Array | undefined> {
     const { part, weights } = request;
     const graph = this.#graph(request.program);
-    const known = 'uploaded' in weights ? this.#weights.get(weights.uploaded) : undefined;
+    const pinned = 'uploaded' in weights ? this.#pinned.get(weights.uploaded) : undefined;
+    const known = pinned?.weights ?? ('uploaded' in weights ? this.#weights.get(weights.uploaded) : undefined);
     if ('uploaded' in weights && known === undefined) throw new GraphError('weights', 'they were disposed');
     const staged = known ?? (await stageWeights(this.#backend, graph, part, weights as (MemoryRef | undefined)[]));
     try {
       const scope = this.#scope(request, graph);
-      const frame = this.#frame(request, scope, staged);
+      const frame = this.#frame(request, scope, staged, pinned);
       const routes = await runPart(frame, part);
       if (part.to === graph.ops.length && completesPart(graph, part)) {
         await this.#carryOut(request, frame);
@@ -110,7 +116,7 @@ export class WorkerExecutor {
     }
   }
 
-  #frame(request: RunRequest, scope: Scope, weights: StagedWeights): Frame {
+  #frame(request: RunRequest, scope: Scope, weights: StagedWeights, pinned: PinnedPart | undefined): Frame {
     const { graph } = scope;
     const rows = this.#rowsOf(request.rows);
     const carried = new Map([...graph.inputs].map(([name, id]) => [id, name]));
@@ -122,6 +128,7 @@ export class WorkerExecutor {
       count: rows.count,
       rows,
       weights,
+      pinned,
       state: (index, sequence) => this.#stateOf(graph.states[index]!, request.states[index]![sequence]!),
       value: async (id) => {
         const name = carried.get(id);
@@ -175,17 +182,23 @@ export class WorkerExecutor {
   }
 
   /** The bytes they take. */
-  async #upload({ program, part, weights, id }: Ask<'upload'>): Promise<number> {
-    const staged = await stageWeights(this.#backend, this.#graph(program), part, weights);
+  async #upload({ program, part, weights, id, stays }: Ask<'upload'>): Promise<number> {
+    const graph = this.#graph(program);
+    if (stays && this.#pinning !== undefined && part.expert === undefined) {
+      const { pinned, bytes } = await pinPart(this.#pinning, graph, part, weights);
+      this.#pinned.set(id, pinned);
+      return bytes;
+    }
+    const staged = await stageWeights(this.#backend, graph, part, weights);
     this.#weights.set(id, staged);
-    let bytes = 0;
-    for (const weight of staged.values()) for (const { byteLength } of buffersOf(weight)) bytes += byteLength;
-    return bytes;
+    return stagedBytes(staged);
   }
 
-  #freeWeights(id: number): void {
+  async #freeWeights(id: number): Promise<void> {
     freeStaged(this.#backend, this.#weights.get(id)?.values() ?? []);
     this.#weights.delete(id);
+    await this.#pinned.get(id)?.release();
+    this.#pinned.delete(id);
   }
 
   /** Nobody waits for a state to be made: what kept it from being made is said to whoever needs it. */
@@ -233,10 +246,12 @@ export class WorkerExecutor {
 
   #stats(): WorkerStats {
     const { buffers, bufferBytes, peakBytes } = this.#backend;
-    return { sessions: this.#sessions.count, buffers, bufferBytes, peakBytes, runs: this.#sessions.runs };
+    const pinned = [...this.#pinned.values()].reduce((sum, part) => sum + part.sessions, 0);
+    return { sessions: this.#sessions.count + pinned, buffers, bufferBytes, peakBytes, runs: this.#sessions.runs };
   }
 
   async #close(): Promise<void> {
+    for (const part of this.#pinned.values()) await part.release();
     await this.#sessions.close();
     await this.#backend.close();
   }

@@ -10,6 +10,15 @@ import { lowerOp } from './lower-op';
 /** What a session is fed with, by the names of its inputs. */
 export type Input =
   | { readonly kind: 'value'; readonly id: ValueId }
+  | WeightInput
+  | { readonly kind: 'gathered'; readonly id: WeightId }
+  | { readonly kind: 'rope'; readonly index: number; readonly table: 'cos' | 'sin' }
+  | { readonly kind: 'rowNumbers' }
+  /** What the slice before this one left. */
+  | { readonly kind: 'before' };
+
+/** Of weights that are the same in every pass. */
+export type WeightInput =
   | { readonly kind: 'matrix'; readonly id: WeightId; readonly piece: number }
   | {
       readonly kind: 'packed';
@@ -20,12 +29,7 @@ export type Input =
     }
   /** Of the columns of a packed matrix. */
   | { readonly kind: 'order'; readonly id: WeightId }
-  | { readonly kind: 'vector'; readonly id: WeightId }
-  | { readonly kind: 'gathered'; readonly id: WeightId }
-  | { readonly kind: 'rope'; readonly index: number; readonly table: 'cos' | 'sin' }
-  | { readonly kind: 'rowNumbers' }
-  /** What the slice before this one left. */
-  | { readonly kind: 'before' };
+  | { readonly kind: 'vector'; readonly id: WeightId };
 
 export interface GroupModel {
   readonly bytes: Uint8Array;

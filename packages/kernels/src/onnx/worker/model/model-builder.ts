@@ -18,8 +18,6 @@ const MICROSOFT = 'com.microsoft';
 /** ONNX's AttributeProto.AttributeType. */
 const ATTRIBUTE = { FLOAT: 1, INT: 2, STRING: 3, INTS: 7 } as const;
 
-let schema: ReturnType<typeof modelSchema> | undefined;
-
 /** Writes down one ONNX model. Values are names; every method that adds a node returns its output's. */
 export class ModelBuilder {
   readonly #nodes: object[] = [];
@@ -87,7 +85,7 @@ export class ModelBuilder {
 
   /** The model's bytes. */
   build(): Uint8Array<ArrayBuffer> {
-    schema ??= modelSchema();
+    const schema = modelSchema();
     const model = create(schema, {
       irVersion: IR_VERSION,
       producerName: '@airllm/kernels',

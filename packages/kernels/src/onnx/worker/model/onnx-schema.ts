@@ -51,6 +51,12 @@ const MESSAGES: Readonly<Record<string, readonly Field[]>> = {
     ['data_type', 2, 'int32'],
     ['name', 8, 'string'],
     ['raw_data', 9, 'bytes'],
+    ['external_data', 13, 'StringStringEntryProto[]'],
+    ['data_location', 14, 'int32'],
+  ],
+  StringStringEntryProto: [
+    ['key', 1, 'string'],
+    ['value', 2, 'string'],
   ],
   ValueInfoProto: [
     ['name', 1, 'string'],
@@ -79,8 +85,15 @@ const SCALARS: Readonly<Record<Scalar, FieldDescriptorProto_Type>> = {
 const OPTIONAL = 1 satisfies FieldDescriptorProto_Label;
 const REPEATED = 3 satisfies FieldDescriptorProto_Label;
 
+let schema: DescMessage | undefined;
+
 /** The description of `onnx.ModelProto`, by which a model is written. proto2, so that zeros are written too. */
 export function modelSchema(): DescMessage {
+  schema ??= describeModel();
+  return schema;
+}
+
+function describeModel(): DescMessage {
   const file = create(FileDescriptorProtoSchema, {
     name: 'onnx.proto',
     package: 'onnx',
