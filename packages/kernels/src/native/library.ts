@@ -25,14 +25,14 @@ export interface NativeLibrary {
   readonly programDestroy: ForeignFunction<[program: Address], void>;
   readonly submit: ForeignFunction<[context: Address, steps: Address, count: number, place: number], number>;
   readonly wait: ForeignFunction<[context: Address, place: number], number>;
-  /** `numbers` by address, `converted` in a typed array; dtypes are those of `airllm_dtype`. */
+  /** Dtypes are those of `airllm_dtype`. */
   readonly convert: ForeignFunction<
     [
       isa: string | null,
       from: number,
       to: number,
       count: number,
-      numbers: Address,
+      numbers: ArrayBufferView,
       converted: ArrayBufferView,
       largest: Float32Array,
     ],
@@ -82,7 +82,7 @@ export function openLibrary(path: string): NativeLibrary {
     wait: library.function('airllm_wait', 'int32_t', ['uintptr_t', 'uint32_t']),
     convert: library.function('airllm_convert', 'int32_t', [
       ...(['str', 'uint32_t', 'uint32_t', 'uint64_t'] as const),
-      ...(['uintptr_t', 'void *', 'void *'] as const),
+      ...(['void *', 'void *', 'void *'] as const),
     ]),
     unpack: library.function('airllm_unpack', 'int32_t', [
       ...(['str', 'uintptr_t', 'void *', 'uint32_t', 'uint32_t', 'uint32_t', 'uint32_t'] as const),

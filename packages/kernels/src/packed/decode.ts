@@ -67,14 +67,11 @@ export class PackedDecoder {
     }
   }
 
-  /** What a block's codes are multiplied with; blocks are counted over the whole matrix. */
-  blockScale(block: number): number {
-    return this.#scale(block);
-  }
-
-  /** What is taken from a block's codes before that. */
-  blockZero(block: number): number {
-    return this.#zero(block);
+  /** What the codes of `count` blocks are multiplied with; blocks are counted over the whole matrix. */
+  blockScales(first: number, count: number): Float32Array<ArrayBuffer> {
+    const scales = new Float32Array(count);
+    for (let n = 0; n < count; n++) scales[n] = this.#scale(first + n);
+    return scales;
   }
 
   /** Number of a weight's block in the whole matrix. */

@@ -1,6 +1,7 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Provider } from '../protocol';
 import type { ElementType } from './model/model-builder';
+import type { NumberReader } from './numbers';
 
 export type Feeds = Record<string, Tensor>;
 
@@ -9,6 +10,12 @@ export interface DeviceBuffer {
   readonly byteLength: number;
   /** Its beginning as a tensor, uncopied. */
   tensor(type: ElementType, dims: readonly number[]): Tensor;
+}
+
+/** Memory of the host that weights are made in, on their way to the provider. */
+export interface StagingMemory {
+  /** At least so many bytes, until the next are asked for or these have been uploaded. */
+  room(byteLength: number): ArrayBuffer;
 }
 
 /** What differs between providers. Buffers are counted here, so that what is not freed is seen. */
@@ -20,6 +27,9 @@ export interface Backend {
   readonly halfFloats: boolean;
   /** Whether quantised matrices stay as they are for MatMulNBits. */
   readonly packs: boolean;
+  /** Makes what is staged, and where. */
+  readonly numbers: NumberReader;
+  readonly staging: StagingMemory;
   readonly sessionOptions: InferenceSession.SessionOptions;
   readonly buffers: number;
   readonly bufferBytes: number;
@@ -27,7 +37,7 @@ export interface Backend {
   readonly peakBytes: number;
   /** What is in it is undefined. */
   allocate(byteLength: number): Promise<DeviceBuffer>;
-  /** Memory with these bytes. */
+  /** Memory with these bytes, which the provider may keep: nobody else has them. */
   upload(data: Uint8Array): Promise<DeviceBuffer>;
   /** Replaces the beginning of a buffer. */
   write(buffer: DeviceBuffer, data: Float32Array): Promise<void>;

@@ -1,6 +1,7 @@
 import { Tensor } from 'onnxruntime-node';
 import type { Backend, DeviceBuffer } from './backend';
 import type { ElementType } from './model/model-builder';
+import { openNumbers } from './native-numbers';
 
 class CpuBuffer implements DeviceBuffer {
   constructor(
@@ -49,6 +50,9 @@ export class CpuBackend implements Backend {
   readonly name = 'onnxruntime cpu';
   readonly halfFloats: boolean;
   readonly packs: boolean;
+  readonly numbers = openNumbers();
+  /** What is made there stays where it is. */
+  readonly staging = { room: (byteLength: number) => new ArrayBuffer(byteLength) };
   readonly sessionOptions;
   buffers = 0;
   bufferBytes = 0;
@@ -79,7 +83,8 @@ export class CpuBackend implements Backend {
   }
 
   async upload(data: Uint8Array): Promise<CpuBuffer> {
-    return this.#add(data.slice().buffer);
+    const whole = data.byteLength === data.buffer.byteLength;
+    return this.#add((whole ? data : data.slice()).buffer as ArrayBuffer);
   }
 
   async write(buffer: DeviceBuffer, data: Float32Array): Promise<void> {
@@ -103,7 +108,9 @@ export class CpuBackend implements Backend {
     this.bufferBytes -= buffer.byteLength;
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.numbers.close();
+  }
 
   #add(memory: ArrayBuffer): CpuBuffer {
     this.buffers++;

@@ -1,15 +1,9 @@
-import type { PackedDecoder, PackedSource } from '../../packed/decode';
+import { dtypeBits } from '@airllm/loader';
 import type { PackedForm } from '../packed-form';
 import { PIECE_BYTES } from '../sizes';
 import type { Backend, DeviceBuffer } from './backend';
+import type { PackedMatrix } from './packed-matrix';
 import { buffersOf, type PackedPiece, type PackedWeight } from './weights';
-
-/** A packed matrix, or a range of its rows, and what reads its numbers. */
-export interface PackedMatrix {
-  readonly source: PackedSource;
-  readonly decoder: PackedDecoder;
-  readonly rows: number;
-}
 
 /** Keeps a packed matrix as MatMulNBits takes it; undefined if one of its zeros does not fit. */
 export async function stagePacked(
@@ -24,7 +18,7 @@ export async function stagePacked(
   let order: DeviceBuffer | undefined;
   const weight = () => ({ pieces, columns, form, order });
   try {
-    if (form.permutes) order = await backend.upload(source.bytes.columns!);
+    if (form.permutes) order = await backend.upload(source.bytes.columns!.slice());
     for (let from = 0; from < rows; from += most) {
       const piece = await stagePiece(backend, form, matrix, { from, rows: Math.min(most, rows - from) });
       if (piece === undefined) break;
@@ -39,53 +33,82 @@ export async function stagePacked(
   return undefined;
 }
 
+interface Rows {
+  readonly from: number;
+  readonly rows: number;
+}
+
 async function stagePiece(
   backend: Backend,
   form: PackedForm,
-  { source, decoder }: PackedMatrix,
-  { from, rows }: { readonly from: number; readonly rows: number },
+  matrix: PackedMatrix,
+  range: Rows,
 ): Promise<PackedPiece | undefined> {
-  const perRow = source.columns / form.block;
-  const row = source.firstRow + from;
-  const zeros = form.zeros ? zerosOf(form, decoder, { row, rows, perRow }) : undefined;
+  const zeros = form.zeros ? zerosOf(form, matrix, range) : undefined;
   if (form.zeros && zeros === undefined) return undefined;
-  const scales = Float32Array.from({ length: rows * perRow }, (_, n) => decoder.blockScale(row * perRow + n));
   return {
     type: 'packed',
-    rows,
-    buffer: await backend.upload(codesOf(form, source, from, rows)),
-    scales: await backend.upload(new Uint8Array(scales.buffer)),
+    rows: range.rows,
+    buffer: await backend.upload(codesOf(backend, form, matrix, range)),
+    scales: await backend.upload(scalesOf(backend, form, matrix, range)),
     zeros: zeros && (await backend.upload(zeros)),
   };
 }
 
-/** The even column in the low half of a byte; signed bytes moved up by 128. */
-function codesOf({ bits }: PackedForm, { format, columns, bytes }: PackedSource, from: number, rows: number) {
+/** The even column in the low half of a byte; signed bytes moved up by 128. Four bytes at a time. */
+function codesOf(
+  { staging }: Backend,
+  { bits }: PackedForm,
+  { source }: PackedMatrix,
+  { from, rows }: Rows,
+): Uint8Array {
+  const { format, columns, bytes } = source;
   const rowBytes = (columns * bits) / 8;
-  const codes = bytes.codes!.slice(from * rowBytes, (from + rows) * rowBytes);
-  if (format.code === 'i8') for (let n = 0; n < codes.length; n++) codes[n] = codes[n]! ^ 0x80;
+  const length = Math.ceil((rows * rowBytes) / 4);
+  const words = new Uint32Array(staging.room(4 * length), 0, length);
+  const codes = new Uint8Array(words.buffer, 0, rows * rowBytes);
+  codes.set(bytes.codes!.subarray(from * rowBytes, (from + rows) * rowBytes));
+  if (format.code === 'i8') for (let n = 0; n < words.length; n++) words[n] = words[n]! ^ 0x80808080;
   if (format.nibbles === 'high') {
-    for (let n = 0; n < codes.length; n++) codes[n] = ((codes[n]! << 4) & 0xf0) | (codes[n]! >> 4);
+    for (let n = 0; n < words.length; n++) {
+      words[n] = ((words[n]! << 4) & 0xf0f0f0f0) | ((words[n]! >>> 4) & 0x0f0f0f0f);
+    }
   }
   return codes;
 }
 
-/** Rows of zeros, 4-bit ones two to a byte. */
-function zerosOf(
-  { bits }: PackedForm,
-  decoder: PackedDecoder,
-  { row, rows, perRow }: { readonly row: number; readonly rows: number; readonly perRow: number },
-): Uint8Array | undefined {
-  const most = 2 ** bits - 1;
-  const rowBytes = Math.ceil((perRow * bits) / 8);
+/** Float32, one per block. */
+function scalesOf(backend: Backend, form: PackedForm, matrix: PackedMatrix, { from, rows }: Rows): Uint8Array {
+  const { source } = matrix;
+  const { dtype, supers, bias } = source.format.scale;
+  const perRow = source.columns / form.block;
+  const count = rows * perRow;
+  if (dtype === 'U8' || supers !== undefined || bias || !source.rowwise.has('scales')) {
+    return new Uint8Array(matrix.decoder.blockScales((source.firstRow + from) * perRow, count).buffer);
+  }
+  const rowBytes = (perRow * dtypeBits(dtype)) / 8;
+  const bytes = source.bytes.scales!.subarray(from * rowBytes, (from + rows) * rowBytes);
+  const { buffer, byteLength } = backend.numbers.floats({ dtype, bytes, count }, backend.staging.room(4 * count));
+  return new Uint8Array(buffer, 0, byteLength);
+}
+
+/** Rows of zeros, 4-bit ones two to a byte; undefined where one has more bits. */
+function zerosOf({ bits, block }: PackedForm, matrix: PackedMatrix, { from, rows }: Rows): Uint8Array | undefined {
+  const { source } = matrix;
+  const perRow = source.columns / block;
+  const first = (source.rowwise.has('zeros') ? from : source.firstRow + from) * perRow;
+  const zeros = source.bytes.zeros!.subarray(first, first + rows * perRow);
+  if (bits === 8) return zeros.slice();
+  const rowBytes = Math.ceil(perRow / 2);
   const packed = new Uint8Array(rows * rowBytes);
+  let seen = 0;
   for (let r = 0; r < rows; r++) {
     for (let b = 0; b < perRow; b++) {
-      const zero = decoder.blockZero((row + r) * perRow + b);
-      if (zero > most) return undefined;
-      const at = r * rowBytes + ((b * bits) >> 3);
-      packed[at] = packed[at]! | (zero << (bits === 4 && b % 2 === 1 ? 4 : 0));
+      const zero = zeros[r * perRow + b]!;
+      const at = r * rowBytes + (b >> 1);
+      packed[at] = packed[at]! | (zero << (4 * (b & 1)));
+      seen |= zero;
     }
   }
-  return packed;
+  return seen > 15 ? undefined : packed;
 }

@@ -1,20 +1,16 @@
-import { type DType, decodeToFloat32, dtypeBits, tensorBytes } from '@airllm/loader';
-import { GraphError } from '../../errors';
+import { dtypeBits } from '@airllm/loader';
 import type { Graph, Part, WeightSpec } from '../../graph/graph';
 import { opWeights, type WeightId } from '../../graph/ops';
-import { PackedDecoder } from '../../packed/decode';
-import type { ComponentName } from '../../packed/format';
 import { packedForm } from '../packed-form';
-import type { MemoryRef } from '../protocol';
 import { PIECE_BYTES } from '../sizes';
 import { weightsOf } from '../weights-of';
 import type { Backend } from './backend';
-import { bf16ToHalf, floatsToHalf } from './half';
+import { type Given, takeGiven } from './given';
 import { bytesAt } from './memory';
-import { type PackedMatrix, stagePacked } from './stage-packed';
+import { countOf, type Stored } from './numbers';
+import { packedMatrix } from './packed-matrix';
+import { stagePacked } from './stage-packed';
 import { buffersOf, type DensePiece, type StagedWeight } from './weights';
-
-type Given = readonly (MemoryRef | undefined)[];
 
 /** Brings the weights of a part into the provider's memory, in forms it computes with. */
 export async function stageWeights(
@@ -65,7 +61,7 @@ async function stageWeight(
     const most = Math.max(1, Math.floor(PIECE_BYTES / (4 * source.columns)));
     for (let from = 0; from < source.rows; from += most) {
       const rows = Math.min(most, source.rows - from);
-      const { type, data } = source.read(from, rows, matrix && backend.halfFloats);
+      const { type, data } = read(backend, source.stored(from, rows), matrix && backend.halfFloats);
       const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
       pieces.push({ buffer: await backend.upload(bytes), type, rows });
     }
@@ -76,21 +72,42 @@ async function stageWeight(
   }
 }
 
+/** Numbers in the type that is wanted, or in float32 where float16 would not keep them. */
+function read(
+  { numbers, staging }: Backend,
+  stored: Stored,
+  halves: boolean,
+): { readonly type: DensePiece['type']; readonly data: Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> } {
+  const dtype = 'dtype' in stored ? stored.dtype : undefined;
+  const count = countOf(stored);
+  if (halves && dtype !== 'F32') {
+    const memory = staging.room(2 * count);
+    const data = 'dtype' in stored && dtype === 'F16' ? asStored(stored.bytes, memory) : numbers.halves(stored, memory);
+    if (data !== undefined) return { type: 'float16', data };
+  }
+  return { type: 'float32', data: numbers.floats(stored, staging.room(4 * count)) };
+}
+
+function asStored(bytes: Uint8Array, memory: ArrayBuffer): Uint16Array<ArrayBuffer> {
+  new Uint8Array(memory).set(bytes);
+  return new Uint16Array(memory, 0, bytes.length >> 1);
+}
+
 interface Source {
   readonly rows: number;
   readonly columns: number;
-  read(
-    from: number,
-    rows: number,
-    halves: boolean,
-  ): { readonly type: DensePiece['type']; readonly data: Float32Array | Uint16Array };
+  stored(from: number, rows: number): Stored;
 }
 
 function sourceOf(graph: Graph, id: WeightId, given: Given, slice: Part['slice']): Source {
   const spec = graph.weights[id]!;
-  return spec.packed === undefined
-    ? denseSource(spec, id, given, slice)
-    : packedSource(packedMatrix(graph, id, given, slice));
+  if (spec.packed === undefined) return denseSource(spec, id, given, slice);
+  const matrix = packedMatrix(graph, id, given, slice);
+  return {
+    rows: matrix.rows,
+    columns: matrix.source.columns,
+    stored: (from, rows) => ({ matrix, from, rows }),
+  };
 }
 
 function denseSource(spec: WeightSpec, id: WeightId, given: Given, slice: Part['slice']): Source {
@@ -103,54 +120,10 @@ function denseSource(spec: WeightSpec, id: WeightId, given: Given, slice: Part['
   return {
     rows: sliced === undefined ? whole : sliced.to - sliced.from,
     columns,
-    read: (from, rows, halves) =>
-      convert(dtype, bytesAt(memory, from * rowBytes, rows * rowBytes), rows * columns, halves),
+    stored: (from, rows) => ({
+      dtype,
+      bytes: bytesAt(memory, from * rowBytes, rows * rowBytes),
+      count: rows * columns,
+    }),
   };
-}
-
-function convert(dtype: DType, bytes: Uint8Array, count: number, halves: boolean): ReturnType<Source['read']> {
-  if (halves && dtype !== 'F32') {
-    const stored = new Uint16Array(bytes.slice().buffer);
-    const data = dtype === 'F16' ? stored : bf16ToHalf(stored);
-    if (data !== undefined) return { type: 'float16', data };
-  }
-  return { type: 'float32', data: decodeToFloat32(dtype, bytes, count) };
-}
-
-function packedMatrix(graph: Graph, id: WeightId, given: Given, slice: Part['slice']): PackedMatrix {
-  const spec = graph.weights[id]!;
-  const { format, columns, components } = spec.packed!;
-  const bytes: Partial<Record<ComponentName, Uint8Array>> = { codes: bytesAt(takeGiven(given, id, spec.shape)) };
-  const rowwise = new Set<ComponentName>(['codes']);
-  for (const [name, weight] of Object.entries(components) as [ComponentName, WeightId][]) {
-    const component = graph.weights[weight]!;
-    bytes[name] = bytesAt(takeGiven(given, weight, component.shape));
-    if (component.layout === 'out,in' || component.layout === 'rows') rowwise.add(name);
-  }
-  const source = { format, columns, firstRow: slice?.from ?? 0, bytes, rowwise };
-  const codeRow = tensorBytes(spec.dtype, spec.shape) / spec.shape[0]!;
-  const rows = spec.layout === 'rows' ? bytes.codes!.byteLength / codeRow : (slice?.to ?? spec.shape[0]!);
-  return { source, decoder: new PackedDecoder(source), rows: rows - source.firstRow };
-}
-
-function packedSource({ source, decoder, rows: all }: PackedMatrix): Source {
-  const { columns, firstRow } = source;
-  return {
-    rows: all,
-    columns,
-    read(from, rows, halves) {
-      const values = new Float32Array(rows * columns);
-      for (let r = 0; r < rows; r++) {
-        decoder.row(firstRow + from + r, values.subarray(r * columns, (r + 1) * columns));
-      }
-      const data = halves ? floatsToHalf(values) : undefined;
-      return data === undefined ? { type: 'float32', data: values } : { type: 'float16', data };
-    },
-  };
-}
-
-function takeGiven(given: Given, id: WeightId, shape: readonly number[]): MemoryRef {
-  const memory = given[id];
-  if (memory !== undefined) return memory;
-  throw new GraphError('weights', `weight ${id} [${shape.join(', ')}] was not given`);
 }

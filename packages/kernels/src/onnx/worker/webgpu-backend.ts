@@ -1,7 +1,8 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { STAGED_BYTES } from '../sizes';
-import type { Backend, DeviceBuffer } from './backend';
+import type { Backend, DeviceBuffer, StagingMemory } from './backend';
 import { type ElementType, ModelBuilder } from './model/model-builder';
+import { openNumbers } from './native-numbers';
 
 class GpuBuffer implements DeviceBuffer {
   readonly byteLength: number;
@@ -17,6 +18,16 @@ class GpuBuffer implements DeviceBuffer {
   }
 }
 
+/** Copied by the time an upload returns; fresh memory would cost many times what converting into it does. */
+class ReusedMemory implements StagingMemory {
+  #memory = new ArrayBuffer(0);
+
+  room(byteLength: number): ArrayBuffer {
+    if (this.#memory.byteLength < byteLength) this.#memory = new ArrayBuffer(byteLength);
+    return this.#memory;
+  }
+}
+
 /**
  * The GPU through onnxruntime's WebGPU provider. A buffer is allocated once, as the output of a copying session that
  * was told to leave it on the device. Every other session has no such preference, because only then what is bound as
@@ -26,6 +37,8 @@ export class WebGpuBackend implements Backend {
   readonly provider = 'webgpu';
   readonly name = 'webgpu';
   readonly packs = true;
+  readonly numbers = openNumbers();
+  readonly staging = new ReusedMemory();
   readonly sessionOptions: InferenceSession.SessionOptions;
   buffers = 0;
   bufferBytes = 0;
@@ -117,6 +130,7 @@ export class WebGpuBackend implements Backend {
   }
 
   async close(): Promise<void> {
+    this.numbers.close();
     await this.#allocating.release();
     await this.#filling.release();
     await this.#copying.release();
