@@ -42,7 +42,7 @@ export class HostBuffer {
     this.label = label;
     this.native = memory instanceof Pages;
     this.#memory = memory;
-    allocated += memory.byteLength;
+    allocated += memory.held;
   }
 
   /** Zeroed memory. Throws `AllocationError` if the system has none to give. */
@@ -57,6 +57,14 @@ export class HostBuffer {
     } catch (cause) {
       throw new AllocationError({ byteLength, label, reason: (cause as Error).message, cause });
     }
+  }
+
+  /**
+   * Pages that are not the process's own, a file's: they do not count as held.
+   * @internal
+   */
+  static over(pages: PageAllocator, byteLength: number, label: string): HostBuffer {
+    return new HostBuffer(byteLength, label, new Pages(pages, byteLength, 0));
   }
 
   static isInstance(value: unknown): value is HostBuffer {
@@ -150,7 +158,7 @@ export class HostBuffer {
 
   #free(): void {
     this.#state = 'disposed';
-    allocated -= this.#memory.byteLength;
+    allocated -= this.#memory.held;
     this.#memory.dispose();
   }
 
@@ -183,6 +191,7 @@ class Pages {
   constructor(
     readonly allocator: PageAllocator,
     readonly byteLength: number,
+    readonly held = byteLength,
   ) {
     this.address = allocator.allocate(byteLength);
   }
@@ -228,9 +237,11 @@ class Pages {
 class Shared {
   readonly address = 0n;
   readonly start = 0;
+  readonly held: number;
   #buffer: SharedArrayBuffer | undefined;
 
   constructor(readonly byteLength: number) {
+    this.held = byteLength;
     this.#buffer = new SharedArrayBuffer(byteLength);
   }
 

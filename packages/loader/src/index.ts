@@ -40,7 +40,14 @@ export {
 export { HostBuffer, type HostBufferOptions, type Lease } from './host-buffer';
 export { HostTensor, type HostTensorFields } from './host-tensor';
 export { type MaterializeOptions, MetaTensor, type MetaTensorFields } from './meta-tensor';
-export { type Reader, type ReaderKind, type ReaderStats, type ReadOptions, readAlignment } from './reader';
+export {
+  type MappedFile,
+  type Reader,
+  type ReaderKind,
+  type ReaderStats,
+  type ReadOptions,
+  readAlignment,
+} from './reader';
 export { openReader, type ReaderOptions } from './readers/open-reader';
 export {
   type HeaderLayout,

@@ -28,6 +28,20 @@ export interface ReaderStats {
   readonly busyMs: number;
 }
 
+/** A file whose pages are computed with where the page cache has them. */
+export interface MappedFile {
+  readonly file: string;
+  /** The whole file, as long as its reader is open: a byte lies at its offset in the file. Writing to it is a crash. */
+  readonly buffer: HostBuffer;
+  /**
+   * Touching pages past the end of a file that was cut ends the process (SIGBUS), and one that was written to is another:
+   * so look, before much is computed with it. Throws `ReadError`.
+   */
+  check(): void;
+  /** Takes an extent's pages out of this process's account. Whoever still reads them brings them back. */
+  release(extent: Extent): void;
+}
+
 /** Brings extents of files into host buffers, on threads of its own. One reader serves any number of files. */
 export interface Reader {
   readonly kind: ReaderKind;
@@ -41,6 +55,11 @@ export interface Reader {
    * Throws `ReadError` (never delivers zeros for bytes it could not read), `OptionError`, `DisposedError`.
    */
   read(extent: Extent, into: HostBuffer, at: number, options?: ReadOptions): Promise<number>;
+  /**
+   * The file of an extent that the page cache holds, but for a few pages, to be used uncopied; null where it does not, or
+   * where this reader leaves the cache alone. A reader that never maps lacks it.
+   */
+  mapCached?(extent: Extent): Promise<MappedFile | null>;
   /** How this file is really read: `direct` falls back to `plain` where the drive does not know it. */
   kindOf(file: string): Promise<ReaderKind>;
   readonly stats: ReaderStats;

@@ -11,9 +11,13 @@ export interface NativeIo {
   noCache(fd: number): void;
   map(fd: number, length: number): bigint;
   unmap(address: bigint, length: number): void;
+  /** Has pages of a mapped file read that are not in memory, and does not wait for them. */
+  willNeed(address: bigint, length: number): void;
+  /** Takes whole pages of a mapped file out of the process; whoever touches them brings them back. */
+  forget(address: bigint, length: number): void;
   copy(to: bigint, from: bigint, length: number): void;
-  /** Whether every page of a mapped range, which starts at a page, is in memory (Linux). */
-  residentPages(address: bigint, length: number): boolean;
+  /** How many pages of a mapped range, which starts at a page, are not in memory (Linux). */
+  absentPages(address: bigint, length: number): number;
   readonly pageBytes: number;
 }
 
@@ -28,6 +32,8 @@ const PROT_READ = 1;
 const MAP_SHARED = 1;
 const MAP_FAILED = 2n ** 64n - 1n;
 const POSIX_FADV_DONTNEED = 4;
+const MADV_WILLNEED = 3;
+const MADV_DONTNEED = 4;
 const F_NOCACHE = 48;
 
 function open(): NativeIo {
@@ -59,6 +65,7 @@ function open(): NativeIo {
     'uintptr_t',
     'size_t',
   ]);
+  const madvise = libc.function<[Address, number, number], number>('madvise', 'int', ['uintptr_t', 'size_t', 'int']);
   return {
     read(fd, address, length, offset) {
       const count = pread(fd, address, length, offset);
@@ -76,6 +83,8 @@ function open(): NativeIo {
       return address;
     },
     unmap: (address, length) => void munmap(address, length),
+    willNeed: (address, length) => void madvise(address, length, MADV_WILLNEED),
+    forget: (address, length) => void madvise(address, length, MADV_DONTNEED),
     copy: (to, from, length) => void memcpy(to, from, length),
     dropCache: cacheDropper(libc),
     ...residency(libc),
@@ -101,7 +110,7 @@ function cacheDropper(libc: ReturnType<typeof loadLibrary>): NativeIo['dropCache
   };
 }
 
-function residency(libc: ReturnType<typeof loadLibrary>): Pick<NativeIo, 'residentPages' | 'pageBytes'> {
+function residency(libc: ReturnType<typeof loadLibrary>): Pick<NativeIo, 'absentPages' | 'pageBytes'> {
   const pageBytes = libc.function<[], number>('getpagesize', 'int', [])();
   const mincore = libc.function<[Address, number, Uint8Array], number>('mincore', 'int', [
     'uintptr_t',
@@ -111,10 +120,13 @@ function residency(libc: ReturnType<typeof loadLibrary>): Pick<NativeIo, 'reside
   let states = new Uint8Array(4097);
   return {
     pageBytes,
-    residentPages(address, length) {
+    absentPages(address, length) {
       const pages = Math.ceil(length / pageBytes);
       if (pages > states.length) states = new Uint8Array(pages);
-      return mincore(address, length, states) === 0 && states.subarray(0, pages).indexOf(0) === -1;
+      if (mincore(address, length, states) !== 0) return pages;
+      let absent = 0;
+      for (let p = 0; p < pages; p++) absent += 1 - (states[p]! & 1);
+      return absent;
     },
   };
 }

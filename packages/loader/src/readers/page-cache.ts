@@ -33,14 +33,18 @@ function mayAsk(path: string, { size, uid }: Stats): boolean {
   }
 }
 
-/** Whether all pages of a range are in memory; looks at the first one first, so that a cold file costs next to nothing. */
-export function isCached({ mapping, size }: CacheView, offset: number, length: number): boolean {
-  const { residentPages, pageBytes } = nativeIo();
+/** Pages that are looked at first, so that a cold file costs next to nothing. */
+const PROBE_PAGES = 16;
+
+/** Bytes of a range that are not in memory; all of them where its first pages are not. */
+export function absentBytes({ mapping, size }: CacheView, offset: number, length: number): number {
+  const { absentPages, pageBytes } = nativeIo();
   const start = alignDown(offset, pageBytes);
   const end = Math.min(offset + length, size);
-  if (start >= end) return false;
-  const resident = (bytes: number) => residentPages(mapping + BigInt(start), bytes);
-  return resident(1) && resident(end - start);
+  if (start >= end) return length;
+  const absent = (bytes: number) => absentPages(mapping + BigInt(start), bytes) * pageBytes;
+  const probe = Math.min(end - start, PROBE_PAGES * pageBytes);
+  return absent(probe) >= probe ? length : absent(end - start);
 }
 
 export function closeCache({ fd, mapping, size }: CacheView): void {

@@ -6,7 +6,7 @@ export type Target = { readonly address: bigint } | { readonly buffer: SharedArr
 /** A second way to a file that is opened for direct I/O: through the page cache. */
 export interface CacheView {
   readonly fd: number;
-  /** Of the whole file, for asking which pages are in memory; never read. */
+  /** Of the whole file, for asking which pages are in memory; never read itself. */
   readonly mapping: bigint;
   readonly size: number;
 }

@@ -1,10 +1,19 @@
 import { DisposedError, OptionError, ReadError } from '../errors';
 import { alignDown, alignUp, BLOCK, type Extent } from '../extent';
 import type { HostBuffer } from '../host-buffer';
-import { type Reader, type ReaderKind, type ReaderStats, type ReadOptions, readAlignment } from '../reader';
+import {
+  type MappedFile,
+  type Reader,
+  type ReaderKind,
+  type ReaderStats,
+  type ReadOptions,
+  readAlignment,
+} from '../reader';
 import { AbortWatch } from './abort-watch';
 import { DriveThreads } from './drive-threads';
+import { FileMappings } from './mapped-file';
 import { type OpenFile, OpenFiles } from './open-files';
+import { absentBytes } from './page-cache';
 import type { Failure, OpenRequest, ReadReply, Request, Target } from './protocol';
 import type { Job, Outcome } from './reader-threads';
 
@@ -16,6 +25,9 @@ export interface ThreadedReaderOptions {
   readonly dropCache: boolean;
   readonly useCache: boolean;
 }
+
+/** Share of an extent that may be missing in the page cache: it is read while others are computed with. */
+const MOST_ABSENT = 1 / 16;
 
 /** One piece of a read, as long as one request. */
 interface Piece {
@@ -34,6 +46,7 @@ export class ThreadedReader implements Reader {
   readonly #options: ThreadedReaderOptions;
   readonly #threads: DriveThreads;
   readonly #files: OpenFiles;
+  readonly #mappings = new FileMappings();
   readonly #aborts = new AbortWatch((job) => this.#threads.cancel(job));
   readonly #reads = new Set<Promise<unknown>>();
   #bytesRead = 0;
@@ -81,6 +94,19 @@ export class ThreadedReader implements Reader {
     }
   }
 
+  async mapCached(extent: Extent): Promise<MappedFile | null> {
+    if (this.#closed !== undefined) throw new DisposedError('reader');
+    return this.#files.with(extent.file, async ({ path, cache, size }) => {
+      const { offset, length } = extent;
+      if (cache === undefined || offset + length > size) return null;
+      const absent = absentBytes(cache, offset, length);
+      if (absent > MOST_ABSENT * length) return null;
+      const mapping = this.#mappings.of(path);
+      if (absent > 0) mapping?.fetch(extent);
+      return mapping;
+    });
+  }
+
   async kindOf(file: string): Promise<ReaderKind> {
     if (this.#closed !== undefined) throw new DisposedError('reader');
     if (this.kind !== 'direct') return this.kind;
@@ -95,6 +121,7 @@ export class ThreadedReader implements Reader {
   async #close(): Promise<void> {
     this.#threads.cancelAll();
     await Promise.allSettled([...this.#reads]);
+    this.#mappings.dispose();
     await this.#files.close();
     await this.#threads.close();
   }
