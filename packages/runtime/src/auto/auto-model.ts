@@ -99,7 +99,7 @@ export class AutoModel {
       const { contextLength } = planOptions;
       const text = await loadText(dir, config, options.signal);
       const scheduler = new Scheduler(engine);
-      const speculator = drafter === null ? undefined : { drafter, length: new DraftLength(scheduler.times, drafter) };
+      const speculator = drafter === null ? undefined : { drafter, length: new DraftLength(scheduler.costs, drafter) };
       const kvCacheDtype = options.kvCacheDtype ?? 'float32';
       const promptCaches = openPromptCaches({ engine, executor, kvCacheDtype, onWarning: onWarningOf(options) });
       closing.push(() => promptCaches.settle());

@@ -14,7 +14,7 @@ function costs(secondsPerRow: number, drive: number): PassCosts {
   for (const rows of [8, 64]) {
     const computeSeconds = secondsPerRow * rows;
     const seconds = Math.max(computeSeconds, drive);
-    measured.record({ rows, seconds, waitSeconds: seconds - computeSeconds, computeSeconds });
+    measured.record({ rows, seconds, waitSeconds: seconds - computeSeconds, computeSeconds, bytesRead: drive });
   }
   return measured;
 }

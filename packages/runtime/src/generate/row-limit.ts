@@ -25,7 +25,7 @@ export function rowLimit(engine: Pick<Engine, 'plan' | 'passShape'>, costs: Pass
   const free = plan.streamedBytes === 0 ? undefined : costs.freeRows(WIDEST * plan.maxRows);
   const facts = (rows: number) => ({
     rows,
-    driveSeconds: costs.driveSeconds ?? null,
+    driveSeconds: costs.driveSeconds(rows) ?? null,
     computeSeconds: costs.computeSeconds(rows) ?? null,
   });
   if (free === undefined) return { ...facts(plan.maxRows), chosen: 'planned' };

@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Engine, EngineStats, Row } from '../engine';
+import { headShare } from '../plan/pass-work';
 import type { Generation } from './generation';
 import { PassCosts } from './pass-costs';
 import { type RowLimit, rowLimit } from './row-limit';
 import { type ShareLimits, shareRows } from './share-rows';
-import { PassTimes } from './speculate/pass-times';
 
 /** What the passes of a model were used for, since it was opened. */
 export interface SchedulerStats {
@@ -27,15 +27,16 @@ interface Place {
   servedIn: number;
 }
 
+/** While others decode, a pass in which prompts are read takes at most so many times as long as one without. */
+const PATIENCE = 3;
+
 /**
  * Runs any number of generations through one engine: each pass takes the next rows of all that are ready, of those that
  * decode first, then of prompts in the order they came, in pieces. Generations join and leave between passes; one that
  * fails or is given up leaves without the others noticing. One that is alone runs as if there were no scheduler.
  */
 export class Scheduler {
-  readonly costs = new PassCosts();
-  /** Of passes that only decode. */
-  readonly times = new PassTimes();
+  readonly costs: PassCosts;
   readonly #engine: Engine;
   /** In the order they came. */
   readonly #active = new Map<Generation, Place>();
@@ -48,6 +49,7 @@ export class Scheduler {
 
   constructor(engine: Engine) {
     this.#engine = engine;
+    this.costs = new PassCosts(headShare(engine.model, engine.plan));
   }
 
   get stats(): SchedulerStats {
@@ -122,11 +124,20 @@ export class Scheduler {
     const engine = this.#engine;
     const logitRows = engine.mostLogitRows;
     const length = Math.max(...ready.map(({ length }) => length));
-    if (ready.length > 1) return { rows: rowLimit(engine, this.costs, length).rows, logitRows };
+    if (ready.length > 1) {
+      const { rows } = rowLimit(engine, this.costs, length);
+      return { rows, logitRows, prefillRows: this.#prefillRows(ready, rows) };
+    }
     // Nobody waits for a prompt that is alone: it gets the widest passes there are, one at a time where that costs nothing.
     const { decoding, prefill } = ready[0]!.wanted;
     const { rows, lent } = engine.passShape(decoding + prefill, length);
-    return { rows: lent > 0 ? decoding + prefill : rows, logitRows };
+    return { rows: lent > 0 ? decoding + prefill : rows, logitRows, prefillRows: Number.POSITIVE_INFINITY };
+  }
+
+  /** Rows of prompts beside those that decode, so that these do not wait too long for their next token. */
+  #prefillRows(ready: readonly Generation[], most: number): number {
+    const decoding = ready.reduce((sum, { wanted }) => sum + (wanted.prefill === 0 ? wanted.decoding : 0), 0);
+    return decoding === 0 ? most : this.costs.rowsBeside(decoding, PATIENCE, most);
   }
 
   async #pass(parts: readonly Part[]): Promise<void> {
@@ -155,7 +166,7 @@ export class Scheduler {
   }
 
   #record(parts: readonly Part[], logitRows: number, before: EngineStats, milliseconds: number): void {
-    const { passes, rows, waitMs, computeMs } = this.#engine.stats;
+    const { passes, rows, waitMs, computeMs, bytesRead, stateBytesRead } = this.#engine.stats;
     const count = passes - before.passes;
     this.#stats.passes += count;
     this.#stats.rows += rows - before.rows;
@@ -166,13 +177,14 @@ export class Scheduler {
     }
     // A model's first pass also reads what then stays in memory.
     if (before.passes === 0 || count === 0) return;
-    const pass = {
+    this.costs.record({
       rows: (rows - before.rows) / count,
+      logitRows: logitRows / count,
       seconds: milliseconds / 1000 / count,
       waitSeconds: (waitMs - before.waitMs) / 1000 / count,
-    };
-    this.costs.record({ ...pass, computeSeconds: (computeMs - before.computeMs) / 1000 / count });
-    if (logitRows === rows - before.rows) this.times.add(pass);
+      computeSeconds: (computeMs - before.computeMs) / 1000 / count,
+      bytesRead: (bytesRead - before.bytesRead + stateBytesRead - before.stateBytesRead) / count,
+    });
   }
 
   /** A generation was given up, or its reader has read. */

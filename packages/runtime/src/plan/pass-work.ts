@@ -74,6 +74,14 @@ export function passWork(plan: Plan, model: Model, counts: PassRowCounts): Segme
   });
 }
 
+/** Of a row's arithmetic, the share that its logits take. */
+export function headShare(model: Model, plan: Plan): number {
+  const work = passWork(plan, model, { rows: 1, headRows: 1, first: false });
+  const flops = (from: readonly SegmentWork[]) => from.reduce((sum, each) => sum + each.flops, 0);
+  const all = flops(work);
+  return all === 0 ? 0 : flops(work.filter((_, i) => plan.segments[i]!.block === model.layers.length)) / all;
+}
+
 function expertWork(
   segment: Segment,
   graph: Graph,

@@ -1,16 +1,24 @@
 import { expect, test } from 'vitest';
+import { PassCosts } from '../pass-costs';
 import { DraftLength } from './draft-length';
-import { PassTimes } from './pass-times';
 
 const lookup = { name: 'lookup', costly: false, assumedSeconds: 0 } as const;
 const model = { name: 'model', costly: true, assumedSeconds: 0.2 } as const;
 const room = { trust: 4, room: 15, rows: 1 };
 
+const computed = (rows: number, seconds: number) => ({
+  rows,
+  seconds,
+  waitSeconds: 0,
+  computeSeconds: seconds,
+  bytesRead: 0,
+});
+
 /** Passes whose rows cost so much each, beside a second for any number of them. */
-function resident(rowSeconds: number): PassTimes {
-  const times = new PassTimes();
-  for (const rows of [1, 4, 16]) times.add({ rows, seconds: 1 + rowSeconds * (rows - 1), waitSeconds: 0 });
-  return times;
+function resident(rowSeconds: number): PassCosts {
+  const costs = new PassCosts();
+  for (const rows of [1, 4, 16]) costs.record(computed(rows, 1 + rowSeconds * (rows - 1)));
+  return costs;
 }
 
 test('drafts long where rows are cheap, short where they are not, and not at all where they cost a pass', () => {
@@ -22,10 +30,10 @@ test('drafts long where rows are cheap, short where they are not, and not at all
 });
 
 test('what a pass takes without a draft is learned first, unless the drive sets the time anyway', () => {
-  const times = new PassTimes();
-  const length = new DraftLength(times, lookup);
+  const costs = new PassCosts();
+  const length = new DraftLength(costs, lookup);
   expect(length.next(room)).toBe(0);
-  times.add({ rows: 300, seconds: 5, waitSeconds: 4 });
+  costs.record({ rows: 300, seconds: 5, waitSeconds: 4, computeSeconds: 1, bytesRead: 5e9 });
   expect(length.next(room)).toBe(15);
 });
 
@@ -48,11 +56,14 @@ test('a costly drafter that does not pay is asked again now and then, ever more 
 });
 
 test('where many texts share a pass, all of them draft, and what that takes counts', () => {
-  const times = new PassTimes();
+  const costs = new PassCosts();
   // Beyond 40 rows the drive no longer sets the time.
-  for (const rows of [1, 8, 40, 80, 160])
-    times.add({ rows, seconds: Math.max(1, rows / 40), waitSeconds: rows > 40 ? 0 : 0.2 });
-  const length = (rows: number) => new DraftLength(times, lookup).next({ ...room, rows });
+  for (const rows of [1, 8, 40, 80, 160]) {
+    const computeSeconds = rows / 40;
+    const seconds = Math.max(1, computeSeconds);
+    costs.record({ rows, seconds, waitSeconds: seconds - computeSeconds, computeSeconds, bytesRead: 1e9 });
+  }
+  const length = (rows: number) => new DraftLength(costs, lookup).next({ ...room, rows });
   expect(length(1)).toBe(15);
   expect(length(8)).toBeLessThan(8);
   expect(length(8)).toBeGreaterThan(1);
@@ -60,14 +71,14 @@ test('where many texts share a pass, all of them draft, and what that takes coun
 });
 
 test('a disturbed measurement is found out', () => {
-  const times = new PassTimes();
-  times.add({ rows: 1, seconds: 1, waitSeconds: 0 });
-  times.add({ rows: 6, seconds: 9, waitSeconds: 0 });
-  const length = new DraftLength(times, lookup);
+  const costs = new PassCosts();
+  costs.record(computed(1, 1));
+  costs.record(computed(6, 9));
+  const length = new DraftLength(costs, lookup);
   let drafting = 0;
   for (let pass = 0; pass < 60; pass++) {
     const drafted = length.next(room);
-    times.add({ rows: 1 + drafted, seconds: 1 + 0.1 * drafted, waitSeconds: 0 });
+    costs.record(computed(1 + drafted, 1 + 0.1 * drafted));
     if (drafted > 0) drafting++;
   }
   expect(drafting).toBeGreaterThan(40);

@@ -1,7 +1,7 @@
+import type { PassCosts } from '../pass-costs';
 import { Acceptance } from './acceptance';
 import { bestLength } from './best-length';
 import type { Drafter } from './drafter';
-import type { PassTimes } from './pass-times';
 
 export interface LengthRequest {
   readonly trust: number;
@@ -28,7 +28,7 @@ const REMEMBERED = 5;
  * does not pay. Learns over all texts of an engine.
  */
 export class DraftLength {
-  readonly #times: PassTimes;
+  readonly #costs: PassCosts;
   readonly #costly: boolean;
   readonly #assumedSeconds: number;
   readonly #acceptance: Acceptance;
@@ -37,8 +37,8 @@ export class DraftLength {
   #without = 0;
   #with = 0;
 
-  constructor(times: PassTimes, drafter: Pick<Drafter, 'name' | 'costly' | 'assumedSeconds'>) {
-    this.#times = times;
+  constructor(costs: PassCosts, drafter: Pick<Drafter, 'name' | 'costly' | 'assumedSeconds'>) {
+    this.#costs = costs;
     this.#costly = drafter.costly;
     this.#assumedSeconds = drafter.assumedSeconds;
     this.#acceptance = new Acceptance(drafter.name === 'lookup' ? trustInMatch : () => FIRST_ACCEPTANCE);
@@ -46,13 +46,13 @@ export class DraftLength {
 
   /** Seconds a pass of so many rows is expected to take, if there was any. */
   passSeconds(rows: number): number | undefined {
-    return this.#times.seconds(rows);
+    return this.#costs.seconds(rows);
   }
 
   next({ trust, room, rows }: LengthRequest): number {
     if (room < 1) return 0;
     // What a pass takes without a draft is what drafts are measured by.
-    if (!this.#times.has(rows) && !this.#times.isWaiting) return 0;
+    if (!this.#costs.knows(rows)) return 0;
     if (this.#with >= PLAIN_EVERY) {
       this.#with = 0;
       return 0;
@@ -64,10 +64,10 @@ export class DraftLength {
         passSeconds,
         draftSeconds: rows * (median(this.#draftSeconds) ?? this.#assumedSeconds),
       });
-    const measured = best((drafted) => this.#times.seconds(rows * (1 + drafted))!);
+    const measured = best((drafted) => this.#costs.seconds(rows * (1 + drafted))!);
     if (measured > 0) return this.#go(measured);
     // How good a costly drafter is shows only when it is asked.
-    const plain = this.#times.seconds(rows)!;
+    const plain = this.#costs.seconds(rows)!;
     const worthTrying = this.#costly || best((drafted) => plain * (1 + HOPED_ROW_SHARE * drafted)) > 0;
     return worthTrying ? this.#try(room) : 0;
   }
