@@ -15,7 +15,7 @@ import {
   RepositoryNotFoundError,
   RevisionNotFoundError,
 } from './errors';
-import { proxyFor } from './proxies';
+import { proxyFor } from './http/proxies';
 import { pullModel } from './pull-model';
 
 const TOKEN = 'hf_a_secret_that_nobody_may_see';

@@ -1,18 +1,20 @@
-import { gunzipSync } from 'node:zlib';
 import { OptionError } from '@airllm/loader';
+import { answeredRange } from './answered-range';
 import { cachedRepos } from './cache-layout';
 import { HubError, OfflineError, shownUrl } from './errors';
+import { ConnectionError } from './http/connection-error';
+import { follow } from './http/follow';
+import { collect, decoded, MAX_SMALL_FILE } from './http/small-body';
+import { type HubRequest, type HubResponse, Transport } from './http/transport';
 import { nearestNames } from './nearest';
+import type { ByteRange } from './range-set';
 import { type Asked, refusal } from './refusals';
 import { Passing, Patience } from './retry';
 import { type HubSettings, resolveHubSettings } from './settings';
-import { type HubRequest, type HubResponse, Transport } from './transport';
 import type { Hub, HubCallOptions, HubFile, HubFileAddress, HubModelInfo, HubOptions } from './types';
 
 /** `org/name`, or `name` for the oldest models. */
 export const REPO_ID = /^(?!.*(--|\.\.))(?:[\w.-]+\/)?[\w.-]+$/;
-const MAX_SMALL_FILE = 64 * 2 ** 20;
-const MAX_REDIRECTS = 5;
 /** Before anything has come, nothing is lost: who has no network should hear it within seconds. */
 const FIRST_ATTEMPTS = 4;
 
@@ -24,6 +26,13 @@ export async function openHub(options: HubOptions = {}): Promise<Hub> {
 /** The same with what the downloads of this folder use. */
 export async function openClient(options: HubOptions = {}): Promise<HubClient> {
   return new HubClient(await resolveHubSettings(options));
+}
+
+export interface OpenFileOptions extends HubRequest {
+  /** Where an earlier request was redirected to. */
+  readonly location?: string | undefined;
+  readonly range?: ByteRange;
+  readonly onRedirect?: (location: string, headers: HubResponse['headers']) => void;
 }
 
 export class HubClient implements Hub {
@@ -158,44 +167,28 @@ export class HubClient implements Hub {
    * Asks for a file or a range `[from, to)` of it, follows redirects (the token stays behind), and checks that the answer
    * is about that range. Throws typed errors, or `Passing` where another attempt may help.
    */
-  async openFile(
-    file: HubFileAddress,
-    options: HubRequest & {
-      /** Where an earlier request was redirected to. */
-      readonly location?: string | undefined;
-      readonly range?: { readonly from: number; readonly to: number };
-      readonly onRedirect?: (location: string, headers: HubResponse['headers']) => void;
-    } = {},
-  ): Promise<HubResponse> {
-    const { range, location, onRedirect, ...rest } = options;
-    const headers = {
-      // Compressed bytes have neither the length nor the ranges that the file has.
-      'accept-encoding': 'identity',
-      ...rest.headers,
-      ...(range ? { range: `bytes=${range.from}-${range.to - 1}` } : {}),
+  async openFile(file: HubFileAddress, options: OpenFileOptions = {}): Promise<HubResponse> {
+    const { range, location, onRedirect, headers, ...rest } = options;
+    const request = {
+      ...rest,
+      headers: {
+        // Compressed bytes have neither the length nor the ranges that the file has.
+        'accept-encoding': 'identity',
+        ...headers,
+        ...(range ? { range: `bytes=${range.from}-${range.to - 1}` } : {}),
+      },
     };
-    let url = location ?? this.fileUrl(file);
-    for (let redirects = 0; ; redirects++) {
-      const response = await this.#transport.request(url, { ...rest, headers });
-      const next = response.headers.location;
-      if (response.status >= 300 && response.status < 400 && response.status !== 304 && next !== undefined) {
-        response.body.destroy();
-        response.body.on('error', () => {});
-        if (redirects === MAX_REDIRECTS) throw new Passing({ url: shownUrl(url), reason: 'too many redirects' });
-        url = new URL(next, url).href;
-        onRedirect?.(url, response.headers);
-        continue;
-      }
-      if (response.status >= 400) await this.#refuse(response, { ...file }, url);
-      return response;
-    }
+    const response = await follow(this.#transport, location ?? this.fileUrl(file), request, onRedirect);
+    if (response.status >= 400) await this.#refuse(response, { ...file });
+    return response;
   }
 
-  async #refuse(response: HubResponse, asked: Asked, url: string): Promise<never> {
-    await response.body.dump().catch(() => {});
-    if (new URL(url).origin !== new URL(this.endpoint).origin && [400, 403, 404, 410].includes(response.status)) {
+  async #refuse(response: HubResponse, asked: Asked): Promise<never> {
+    await response.body.discard();
+    const { url, status } = response;
+    if (new URL(url).origin !== new URL(this.endpoint).origin && [400, 403, 404, 410].includes(status)) {
       // A signed address has expired: the Hub gives another one.
-      throw new Passing({ url: shownUrl(url), reason: `the CDN answered ${response.status}`, status: response.status });
+      throw new Passing({ url: shownUrl(url), reason: `the CDN answered ${status}`, status });
     }
     throw await refusal(response, asked, {
       endpoint: this.endpoint,
@@ -208,31 +201,13 @@ export class HubClient implements Hub {
   #fetch(asked: Asked, signal: AbortSignal | undefined): typeof fetch {
     return async (input) => {
       const url = input instanceof Request ? input.url : String(input);
-      return this.attempts(
-        signal,
-        url,
-        async () => {
-          let address = url;
-          for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-            const response = await this.#transport.request(address, {
-              headers: { accept: 'application/json' },
-              signal,
-            });
-            const next = response.headers.location;
-            if (response.status >= 300 && response.status < 400 && next !== undefined) {
-              await response.body.dump();
-              // A renamed repository.
-              address = new URL(next, address).href;
-              continue;
-            }
-            if (response.status >= 400) await this.#refuse(response, asked, address);
-            const body = decoded(response, await collect(response, MAX_SMALL_FILE));
-            return jsonResponse(body, response);
-          }
-          throw new Passing({ url: shownUrl(url), reason: 'too many redirects' });
-        },
-        FIRST_ATTEMPTS,
-      );
+      const attempt = async () => {
+        // Redirects are those of renamed repositories.
+        const response = await follow(this.#transport, url, { headers: { accept: 'application/json' }, signal });
+        if (response.status >= 400) await this.#refuse(response, asked);
+        return jsonResponse(decoded(response, await collect(response, MAX_SMALL_FILE)), response);
+      };
+      return this.attempts(signal, url, attempt, FIRST_ATTEMPTS);
     };
   }
 
@@ -245,66 +220,12 @@ export class HubClient implements Hub {
 }
 
 /** A proxy's page of welcome comes with 200, too. */
-function jsonResponse(body: Uint8Array, { headers, url }: HubResponse): Response {
+function jsonResponse(body: Buffer, { headers }: HubResponse): Response {
   try {
-    JSON.parse(Buffer.from(body).toString());
+    JSON.parse(body.toString());
   } catch (cause) {
-    throw new Passing({ url: shownUrl(url), reason: 'the answer is not JSON; is it a Hub?', cause });
+    throw new ConnectionError('the answer is not JSON; is it a Hub?', { cause });
   }
   const { link } = headers;
   return new Response(body, { headers: { 'content-type': 'application/json', ...(link ? { link } : {}) } });
-}
-
-/** The body, which must not be longer than the limit, or is cut there. */
-async function collect(response: HubResponse, limit: number, beyond: 'refuse' | 'cut' = 'refuse'): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
-    length += chunk.length;
-    if (length > limit && beyond === 'refuse') {
-      throw new Passing({ url: shownUrl(response.url), reason: `more than ${limit} bytes came` });
-    }
-    // Leaving the loop ends the connection.
-    if (length >= limit && beyond === 'cut') break;
-  }
-  const bytes = Buffer.concat(chunks, length);
-  return beyond === 'cut' ? bytes.subarray(0, limit) : bytes;
-}
-
-function decoded(response: HubResponse, body: Buffer): Buffer {
-  const encoding = response.headers['content-encoding'] ?? 'identity';
-  if (encoding === 'identity') return body;
-  if (encoding !== 'gzip') {
-    throw new Passing({ url: shownUrl(response.url), reason: `the body is encoded as ${encoding}` });
-  }
-  try {
-    return gunzipSync(body, { maxOutputLength: MAX_SMALL_FILE });
-  } catch (cause) {
-    throw new Passing({ url: shownUrl(response.url), reason: 'the compressed body is broken', cause });
-  }
-}
-
-/** Which part of the file an answer holds: the range asked for, or the whole file (`whole`). */
-export function answeredRange(
-  { status, headers, url, body }: HubResponse,
-  asked: { readonly from: number; readonly to: number },
-): { readonly from: number; readonly total: number | undefined; readonly whole: boolean } {
-  const refuse = (reason: string) => {
-    body.destroy();
-    body.on('error', () => {});
-    return new Passing({ url: shownUrl(url), reason });
-  };
-  if ((headers['content-encoding'] ?? 'identity') !== 'identity') throw refuse('a range came in compressed form');
-  const { 'content-length': length } = headers;
-  if (status === 200) return { from: 0, total: length === undefined ? undefined : Number(length), whole: true };
-  const [, from, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(headers['content-range'] ?? '') ?? [];
-  if (status !== 206 || from === undefined) throw refuse(`a range was asked for, and ${status} came without one`);
-  if (Number(from) !== asked.from || Number(last) >= asked.to) {
-    throw refuse(`bytes ${asked.from}-${asked.to - 1} were asked for, ${from}-${last} came`);
-  }
-  if (length !== undefined && Number(length) !== Number(last) - Number(from) + 1) {
-    throw refuse(`a range of ${Number(last) - Number(from) + 1} bytes came with a length of ${length}`);
-  }
-  return { from: asked.from, total: total === '*' ? undefined : Number(total), whole: false };
 }

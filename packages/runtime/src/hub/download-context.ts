@@ -1,5 +1,5 @@
 import { HeldBudget } from './blob-hasher';
-import { SlabPool } from './slabs';
+import { SLAB_BYTES, SlabPool } from './slabs';
 import { Slots } from './slots';
 import { WritePace } from './write-pace';
 
@@ -27,7 +27,7 @@ export function downloadContext(connections: number, partBytes: number = PART_BY
     writes: new Slots(2),
     hashes: new Slots(1),
     held: new HeldBudget(HELD_BYTES),
-    slabs: new SlabPool(),
+    slabs: new SlabPool(HELD_BYTES / SLAB_BYTES + connections),
     pace: new WritePace(),
     connections,
     partBytes,

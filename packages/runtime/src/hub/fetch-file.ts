@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { BlobDownloadOptions } from './blob-download';
 import { type CacheLayout, isThere } from './cache-layout';
 import type { HubClient } from './client';
-import { type BlobDownloadOptions, downloadBlob, WrongBytes } from './download-blob';
+import { downloadBlob, WrongBytes } from './download-blob';
 import { ChecksumError, FileChangedError, RepositoryFileError } from './errors';
 import { ensureFolder, writeFailure } from './files';
 import { acquireLock } from './lock';

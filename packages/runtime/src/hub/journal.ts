@@ -1,3 +1,4 @@
+import { appendFileSync } from 'node:fs';
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
 import { bootId, isSameBoot } from './boot-id';
 import { type ByteRange, RangeSet } from './range-set';
@@ -139,7 +140,8 @@ export class Journal {
       this.#scheduled = false;
       const lines = this.#queue;
       this.#queue = [];
-      if (lines.length > 0 && this.#handle) await this.#handle.appendFile(`${lines.join('\n')}\n`);
+      // Going to another thread for a few bytes would take longer.
+      if (lines.length > 0 && this.#handle) appendFileSync(this.#handle.fd, `${lines.join('\n')}\n`);
     });
   }
 

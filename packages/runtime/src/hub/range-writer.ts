@@ -1,5 +1,7 @@
 import { writeSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import type { ByteSink } from './http/exchange';
+import type { ByteRange } from './range-set';
 import { SLAB_BYTES, type Slab, type SlabPool } from './slabs';
 import type { Slots } from './slots';
 import type { WritePace } from './write-pace';
@@ -9,65 +11,84 @@ const HIGH_WATER = 2 * SLAB_BYTES;
 
 export interface RangeWriterOptions {
   readonly handle: FileHandle;
-  readonly from: number;
+  readonly range: ByteRange;
   readonly slabs: SlabPool;
   readonly pace: WritePace;
   /** Shared by all writers: a drive that is full of work must not take all of libuv's threads. */
   readonly writes: Slots;
+  readonly onReceived: (bytes: number) => void;
   /** Told of bytes that the system has taken over, in order. The slab may be kept. */
   readonly onWritten: (from: number, to: number, slab: Slab) => void;
 }
 
-/** Writes what a connection brings as it comes, so that a killed process loses next to nothing. */
-export class RangeWriter {
+/**
+ * Has a connection read into slabs, and writes what came in one turn of the event loop at its end: large pieces where much
+ * comes, and a killed process loses next to nothing.
+ */
+export class RangeWriter implements ByteSink {
   /** Slabs with bytes that are not written yet; the last one is being filled. */
   #slabs: Slab[] = [];
   #filled: number;
   #written: number;
+  #turnEnd: NodeJS.Immediate | undefined;
   #running: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
-  #onDrain: (() => void) | undefined;
+  #drain: { readonly done: Promise<void>; readonly tell: () => void } | undefined;
 
   constructor(private readonly options: RangeWriterOptions) {
-    this.#filled = options.from;
-    this.#written = options.from;
+    this.#filled = options.range.from;
+    this.#written = options.range.from;
   }
 
-  /** Copies the bytes. False if the caller should wait for `onDrain`. Throws if an earlier write failed. */
-  push(bytes: Buffer): boolean {
+  /** Bytes of the range that have not come. */
+  get missing(): number {
+    return this.options.range.to - this.#filled;
+  }
+
+  /** Throws if there is more than was asked for. */
+  room(): Uint8Array {
+    if (this.missing === 0) throw new RangeError('the range is full');
+    const last = this.#slabs.at(-1);
+    const slab = last && this.#filled < last.base + SLAB_BYTES ? last : this.#nextSlab();
+    return slab.view(this.#filled, Math.min(slab.base + SLAB_BYTES, this.options.range.to));
+  }
+
+  /** Throws if an earlier write failed. */
+  filled(bytes: number): Promise<void> | undefined {
     if (this.#failure) throw this.#failure.error;
-    for (let done = 0; done < bytes.length; ) {
-      const slab = this.#room();
-      const at = this.#filled - slab.base;
-      const length = Math.min(bytes.length - done, SLAB_BYTES - at);
-      const piece = length === bytes.length ? bytes : bytes.subarray(done, done + length);
-      slab.bytes.set(piece, at);
-      const isNext = this.#filled === this.#written && this.#running === undefined;
-      this.#filled += length;
-      done += length;
-      if (isNext && this.options.pace.atOnce) this.#writeAtOnce(piece, slab);
-    }
-    if (this.#written < this.#filled) this.#running ??= this.#run();
-    return this.#filled - this.#written < HIGH_WATER;
-  }
-
-  onDrain(resume: () => void): void {
-    this.#onDrain = resume;
+    this.#filled += bytes;
+    this.options.onReceived(bytes);
+    if (this.#running === undefined) this.#turnEnd ??= setImmediate(() => this.#write());
+    if (this.#filled - this.#written < HIGH_WATER) return undefined;
+    this.#drain ??= drain();
+    return this.#drain.done;
   }
 
   /** Resolves when all is written, or throws what went wrong. */
   async finish(): Promise<void> {
+    if (this.#turnEnd) this.#write();
     await this.#running;
     for (const slab of this.#slabs.splice(0)) slab.release();
     if (this.#failure) throw this.#failure.error;
   }
 
-  #room(): Slab {
-    const last = this.#slabs.at(-1);
-    if (last && this.#filled < last.base + SLAB_BYTES) return last;
-    const slab = this.options.slabs.take(this.#filled);
+  #nextSlab(): Slab {
+    // At multiples, so that writes are aligned, too.
+    const slab = this.options.slabs.take(Math.floor(this.#filled / SLAB_BYTES) * SLAB_BYTES);
     this.#slabs.push(slab);
     return slab;
+  }
+
+  #write(): void {
+    clearImmediate(this.#turnEnd);
+    this.#turnEnd = undefined;
+    try {
+      while (this.#written < this.#filled && this.options.pace.atOnce) this.#writeAtOnce();
+    } catch (error) {
+      this.#failure = { error };
+    }
+    if (this.#written < this.#filled && this.#failure === undefined) this.#running ??= this.#run();
+    this.#drained();
   }
 
   async #run(): Promise<void> {
@@ -80,48 +101,57 @@ export class RangeWriter {
     this.#drained();
   }
 
-  #writeAtOnce(piece: Buffer, slab: Slab): void {
+  #writeAtOnce(): void {
     const { handle, pace } = this.options;
+    const piece = this.#next();
     const started = performance.now();
-    try {
-      for (let done = 0; done < piece.length; ) {
-        done += writeSync(handle.fd, piece, done, piece.length - done, this.#written + done);
-      }
-    } catch (error) {
-      this.#failure = { error };
-      throw error;
+    for (let at = 0; at < piece.length; ) {
+      at += writeSync(handle.fd, piece, at, piece.length - at, this.#written + at);
     }
+    this.#wrote(piece.length);
     pace.took(performance.now() - started);
-    this.#wrote(this.#filled, slab);
   }
 
   async #writeSome(): Promise<void> {
-    const slab = this.#slabs[0] as Slab;
-    const from = this.#written;
-    const to = Math.min(this.#filled, slab.base + SLAB_BYTES);
-    // After a short write the next one says why, or writes the rest.
+    const { handle, pace } = this.options;
+    const piece = this.#next();
     const started = performance.now();
-    for (let at = from; at < to; ) {
-      const { bytesWritten } = await this.options.handle.write(slab.bytes, at - slab.base, to - at, at);
-      at += bytesWritten;
+    // After a short write the next one says why, or writes the rest.
+    for (let at = 0; at < piece.length; ) {
+      at += (await handle.write(piece, at, piece.length - at, this.#written + at)).bytesWritten;
     }
-    this.options.pace.took(performance.now() - started);
-    this.#wrote(to, slab);
-    if (this.#filled - this.#written < HIGH_WATER / 2) this.#drained();
+    this.#wrote(piece.length);
+    pace.took(performance.now() - started);
+    this.#drained();
   }
 
-  #wrote(to: number, slab: Slab): void {
+  /** What one slab holds of the bytes that are not written. */
+  #next(): Uint8Array {
+    const slab = this.#slabs[0] as Slab;
+    return slab.view(this.#written, Math.min(this.#filled, slab.base + SLAB_BYTES));
+  }
+
+  #wrote(bytes: number): void {
+    const slab = this.#slabs[0] as Slab;
     const from = this.#written;
-    this.#written = to;
-    this.options.onWritten(from, to, slab);
-    if (to < slab.base + SLAB_BYTES) return;
+    this.#written += bytes;
+    this.options.onWritten(from, this.#written, slab);
+    if (this.#written < slab.base + SLAB_BYTES) return;
     this.#slabs.shift();
     slab.release();
   }
 
   #drained(): void {
-    const resume = this.#onDrain;
-    this.#onDrain = undefined;
-    resume?.();
+    if (this.#failure === undefined && this.#filled - this.#written >= HIGH_WATER / 2) return;
+    this.#drain?.tell();
+    this.#drain = undefined;
   }
+}
+
+function drain() {
+  let tell!: () => void;
+  const done = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
+  return { done, tell };
 }

@@ -7,8 +7,8 @@ import {
   RevisionNotFoundError,
   shownUrl,
 } from './errors';
+import type { HubResponse } from './http/transport';
 import { Passing, retryAfterMs } from './retry';
-import type { HubResponse } from './transport';
 
 /** What was asked, for messages. */
 export interface Asked {

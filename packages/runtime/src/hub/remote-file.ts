@@ -1,8 +1,9 @@
-import { answeredRange, type HubClient } from './client';
+import { answeredRange } from './answered-range';
+import type { HubClient } from './client';
 import { HubError, shownUrl } from './errors';
+import type { HubResponse } from './http/transport';
 import type { ByteRange } from './range-set';
 import { Passing } from './retry';
-import type { HubResponse } from './transport';
 import type { HubFile, HubFileAddress } from './types';
 
 /** The server has another file below this address than the one that was begun. Never seen outside. */
@@ -36,7 +37,6 @@ export class RemoteFile {
     const usedLocation = this.#location;
     const response = await this.#request(range, usedLocation, signal);
     const giveUp = (error: Error) => {
-      response.body.on('error', () => {});
       response.body.destroy();
       return error;
     };

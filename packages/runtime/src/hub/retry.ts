@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HubUnavailableError, RateLimitError, shownUrl } from './errors';
+import { isNetworkError, networkReason } from './http/connection-error';
 import type { HubSettings } from './settings';
-import { isNetworkError, networkReason } from './transport';
 
 /** Something that may go well the next time: thrown inside an attempt, never seen outside. */
 export class Passing extends Error {

@@ -24,17 +24,18 @@ export class Slab {
 }
 
 export const SLAB_BYTES = 2 ** 20;
-/** Kept for the next; the rest is for the garbage collector. */
-const SPARE = 16;
 
 /** Slabs used again and again: a new buffer for every piece that comes makes V8 collect garbage all the time. */
 export class SlabPool {
   #spare: Buffer[] = [];
 
+  /** So many are kept for the next; the rest is for the garbage collector. */
+  constructor(private readonly spare: number) {}
+
   take(base: number): Slab {
     const bytes = this.#spare.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
     return new Slab(base, bytes, (each) => {
-      if (this.#spare.length < SPARE) this.#spare.push(each);
+      if (this.#spare.length < this.spare) this.#spare.push(each);
     });
   }
 }

@@ -1,7 +1,7 @@
-/** As long as the system takes over 64 kB within this, nobody notices that they were written at once. */
-const QUICK_MS = 2;
+/** As long as the system takes over a piece of 1 MB at most within this, nobody notices that it was written at once. */
+const QUICK_MS = 5;
 const QUICK_IN_A_ROW = 8;
-const MOST_IN_A_ROW = 1024;
+const MOST_IN_A_ROW = 128;
 
 /**
  * Whether to write at once, from the thread that runs the host's JavaScript. While the system takes bytes over into its

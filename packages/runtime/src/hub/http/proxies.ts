@@ -1,5 +1,3 @@
-import type { Agent, Dispatcher } from 'undici';
-
 /** The proxies that the environment names, read now; curl's rules. Small letters go first, as everywhere. */
 export interface ProxySettings {
   readonly http: string | undefined;
@@ -37,30 +35,4 @@ function isException(address: URL, exceptions: string): boolean {
       const name = bare.replace(/^\[|\]$/g, '').replace(/^\*?\./, '');
       return host === name || host.endsWith(`.${name}`);
     });
-}
-
-/** Connections straight to a host or through its proxy. undici has this too, as an experiment that warns on stderr. */
-export class Connections {
-  readonly #agents = new Map<string, Dispatcher>();
-  readonly #proxies = proxySettings();
-
-  constructor(private readonly options: Agent.Options) {}
-
-  async for(address: URL): Promise<Dispatcher> {
-    const { Agent, ProxyAgent } = await import('undici');
-    const proxy = proxyFor(address, this.#proxies);
-    const key = proxy ?? '';
-    const known = this.#agents.get(key);
-    if (known) return known;
-    const agent =
-      proxy === undefined
-        ? new Agent(this.options)
-        : new ProxyAgent({ ...this.options, uri: proxy.includes('://') ? proxy : `http://${proxy}` });
-    this.#agents.set(key, agent);
-    return agent;
-  }
-
-  async destroy(): Promise<void> {
-    await Promise.all([...this.#agents.values()].map((agent) => agent.destroy()));
-  }
 }
