@@ -11,6 +11,9 @@ const NF4 = [
   0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1,
 ];
 
+/** Its FP4: the numbers without a sign, by code. */
+const FP4 = [0, 1 / 192, 2 / 3, 1, 1 / 3, 1 / 2, 1 / 6, 1 / 4];
+
 const row = (columns: number) => ({ rows: 1, columns });
 const WHOLE_ROW = row(1 << 20);
 
@@ -58,7 +61,7 @@ export const packedExamples: readonly PackedExample[] = [
       block: row(64),
       scale: { dtype: 'U8', supers: { dtype: 'F32', every: 256 }, bias: true },
     },
-    table4: [0, 0.0052, 0.6667, 1, 0.3333, 0.5, 0.1667, 0.25, -0, -0.0052, -0.6667, -1, -0.3333, -0.5, -0.1667, -0.25],
+    table4: [...FP4, ...FP4.map((value) => -value)],
     table8: { values: UNSIGNED, from: 0, to: 2 },
   },
   {

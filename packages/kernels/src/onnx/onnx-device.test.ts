@@ -5,6 +5,7 @@ import { PreparedCase, type Recorded } from '../conformance/run-case';
 import { GraphError, StateFullError } from '../errors';
 import { GraphBuilder } from '../graph/builder';
 import { deviceAttention, kv, positions } from '../testing/device-attention';
+import type { PackedExample } from '../testing/packed';
 import { prompt } from '../testing/rows';
 import { TestWeights } from '../testing/weights';
 import { RING_ROWS } from './device-state';
@@ -59,6 +60,24 @@ describe(`device of onnx ${provider}`, () => {
     expect(weights.deviceBytes).toBe(24 * (64 + 8 + 1) + 4 * 24);
     expect(expected).toBe(weights.deviceBytes);
     weights.dispose();
+  });
+
+  it("keeps bitsandbytes' matrices in four bits, and decodes those of another table", async () => {
+    const example = (name: string) => packedExamples.find((each) => each.name === `bitsandbytes ${name}`)!;
+    const held = async (packed: PackedExample) => {
+      const { expected, uploaded } = await upload(executor, { ...linear(128, 24), packed });
+      const weights = await uploaded;
+      weights.dispose();
+      return { expected, bytes: weights.deviceBytes };
+    };
+    for (const name of ['NF4', 'NF4, nested', 'FP4, rows alone']) {
+      // Codes, two scales a row, and the bias.
+      const bytes = 24 * (64 + 8) + 4 * 24;
+      expect(await held(example(name))).toEqual({ expected: bytes, bytes });
+    }
+    const nf4 = example('NF4');
+    const other = { ...nf4, table4: nf4.table4!.map((value) => 0.9 * value) };
+    expect((await held(other)).bytes).toBeGreaterThanOrEqual(2 * 24 * 128);
   });
 
   it('refuses what goes beyond its limit, and changes nothing then', async () => {

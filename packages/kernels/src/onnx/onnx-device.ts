@@ -91,7 +91,7 @@ export class OnnxDevice implements Device {
       const { shape, packed, dtype, layout } = graph.weights[id]!;
       const matrix = layout === 'out,in' || layout === 'in,out';
       const rows = matrix && slice !== undefined ? slice.to - slice.from : matrix ? shape[0]! : 1;
-      const form = packed && matrix && this.#opened.packs ? packedForm(packed) : undefined;
+      const form = packed && matrix ? packedForm(packed, this.#opened.packs) : undefined;
       if (form !== undefined) {
         bytes += packedBytes(form, rows, packed!.columns);
         continue;

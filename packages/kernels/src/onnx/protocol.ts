@@ -1,5 +1,6 @@
 import type { Graph, Part, StateSpec } from '../graph/graph';
 import type { PassRows } from '../rows';
+import type { PackedKind } from './packed-form';
 import type { Provider } from './providers';
 
 export type { Provider };
@@ -84,8 +85,8 @@ export interface Opened {
   readonly name: string;
   /** Whether it computes with float16, so that matrices can be stored in it. */
   readonly halfFloats: boolean;
-  /** Whether quantised matrices stay as they are. */
-  readonly packs: boolean;
+  /** Forms in which quantised matrices stay as they are. */
+  readonly packs: readonly PackedKind[];
   /** Whether it keeps nothing but weights. */
   readonly weightsAlone: boolean;
 }

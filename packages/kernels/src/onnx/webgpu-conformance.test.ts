@@ -9,7 +9,12 @@ const open = () => OnnxExecutor.open({ provider: 'webgpu' });
 /** Codes that stay codes on the device, with and without zeros and another order, and what is decoded before it. */
 const PACKED = [
   ...['Q4_0, 7 x 256', 'AWQ, 33 x 192', 'GPTQ, 7 x 256', 'Q8_0, 9 x 320'],
-  ...['bitsandbytes NF4, nested, 9 x 320', 'FP8 blocks, 2 x 33', 'Q8_0, 5 x 64'],
+  ...[
+    'bitsandbytes NF4, nested, 9 x 320',
+    'bitsandbytes FP4, rows alone, 9 x 320',
+    'FP8 blocks, 2 x 33',
+    'Q8_0, 5 x 64',
+  ],
 ];
 /** Without weights; those that have some are run with bf16 ones. */
 const PLAIN = ['rope', 'gated', 'activation', 'softcap', 'split', 'add', 'mul', 'scale'];

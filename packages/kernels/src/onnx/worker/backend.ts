@@ -1,4 +1,5 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { PackedKind } from '../packed-form';
 import type { Provider } from '../protocol';
 import type { ElementType } from './model/model-builder';
 import type { NumberReader } from './numbers';
@@ -25,8 +26,8 @@ export interface Backend {
   readonly name: string;
   /** Whether matrices can be stored in float16 and multiplied from it. */
   readonly halfFloats: boolean;
-  /** Whether quantised matrices stay as they are for MatMulNBits. */
-  readonly packs: boolean;
+  /** Forms in which quantised matrices stay as they are. */
+  readonly packs: readonly PackedKind[];
   /** Makes what is staged, and where. */
   readonly numbers: NumberReader;
   readonly staging: StagingMemory;

@@ -1,4 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
+import type { PackedKind } from '../packed-form';
 import type { Backend, DeviceBuffer } from './backend';
 import type { ElementType } from './model/model-builder';
 import { openNumbers } from './native-numbers';
@@ -44,12 +45,15 @@ export function hostTensor(
   }
 }
 
+/** Of the weights that lie there. */
+type Forms = Partial<Pick<Backend, 'halfFloats' | 'packs'>>;
+
 /** The provider that every build of onnxruntime has. Its memory is this process's. */
 export class CpuBackend implements Backend {
   readonly provider = 'cpu';
   readonly name = 'onnxruntime cpu';
   readonly halfFloats: boolean;
-  readonly packs: boolean;
+  readonly packs: readonly PackedKind[];
   readonly numbers = openNumbers();
   /** What is made there stays where it is. */
   readonly staging = { room: (byteLength: number) => new ArrayBuffer(byteLength) };
@@ -62,7 +66,7 @@ export class CpuBackend implements Backend {
    * By default its own forms: its float16 products are slower than converting, and what is converted once is kept; its
    * MatMulNBits packs what comes as an input anew in each call, at 0.13 GB/s.
    */
-  constructor(threads: number, { halfFloats = false, packs = false } = {}) {
+  constructor(threads: number, { halfFloats = false, packs = ['bnb4'] }: Forms = {}) {
     this.halfFloats = halfFloats;
     this.packs = packs;
     this.sessionOptions = {

@@ -1,4 +1,5 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { PackedKind } from '../packed-form';
 import { keepsWeightsAlone, type Provider } from '../providers';
 import type { Backend } from './backend';
 import { CpuBackend } from './cpu-backend';
@@ -13,10 +14,18 @@ export interface Pinning {
   readonly sessionOptions: InferenceSession.SessionOptions;
 }
 
+/** Forms that its kernels multiply with; from what it has none for, the CPU would compute. */
+const PACKS: Readonly<Record<Exclude<Provider, 'webgpu'>, readonly PackedKind[]>> = {
+  cpu: ['bnb4'],
+  cuda: ['nbits', 'bnb4'],
+  dml: ['nbits'],
+  coreml: [],
+};
+
 /** Rejects where the provider has no device. */
 export async function openPinning(provider: Exclude<Provider, 'webgpu'>, threads: number): Promise<Pinning> {
   const ownDevice = keepsWeightsAlone(provider);
-  const staging = new CpuBackend(threads, { halfFloats: ownDevice, packs: ownDevice && provider !== 'coreml' });
+  const staging = new CpuBackend(threads, { halfFloats: ownDevice, packs: PACKS[provider] });
   const { extra, ...common } = staging.sessionOptions;
   const sessionOptions: InferenceSession.SessionOptions = ownDevice
     ? {

@@ -1,11 +1,22 @@
 import { dtypeBits } from '@airllm/loader';
+import { floats, type PackedSource } from '../../packed/decode';
+import { constantPlaces } from '../../packed/format';
 import type { PackedForm } from '../packed-form';
 import { PIECE_BYTES } from '../sizes';
 import type { Backend, DeviceBuffer } from './backend';
 import type { PackedMatrix } from './packed-matrix';
-import { buffersOf, type PackedPiece, type PackedWeight } from './weights';
+import { type Bnb4Table, buffersOf, type PackedPiece, type PackedWeight } from './weights';
 
-/** Keeps a packed matrix as MatMulNBits takes it; undefined if one of its zeros does not fit. */
+/** bitsandbytes' numbers of a code, as onnxruntime has them: quantiles of the normal distribution, and FP4's half. */
+const NF4 = [
+  -1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
+  -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+  0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1,
+];
+const FP4 = [0, 1 / 192, 2 / 3, 1, 1 / 3, 1 / 2, 1 / 6, 1 / 4];
+const TABLES: Readonly<Record<Bnb4Table, readonly number[]>> = { NF4, FP4: [...FP4, ...FP4.map((value) => -value)] };
+
+/** Keeps a packed matrix in a form; undefined if one of its zeros, or its table, does not fit. */
 export async function stagePacked(
   backend: Backend,
   form: PackedForm,
@@ -14,9 +25,11 @@ export async function stagePacked(
   const { source, rows } = matrix;
   const { columns } = source;
   const most = Math.max(1, Math.floor((8 * PIECE_BYTES) / (form.bits * columns)));
+  const table = form.kind === 'bnb4' ? tableOf(source) : undefined;
+  if (form.kind === 'bnb4' && table === undefined) return undefined;
   const pieces: PackedPiece[] = [];
   let order: DeviceBuffer | undefined;
-  const weight = () => ({ pieces, columns, form, order });
+  const weight = () => ({ pieces, columns, form, order, table });
   try {
     if (form.permutes) order = await backend.upload(source.bytes.columns!.slice());
     for (let from = 0; from < rows; from += most) {
@@ -31,6 +44,14 @@ export async function stagePacked(
   }
   for (const buffer of buffersOf(weight())) backend.free(buffer);
   return undefined;
+}
+
+/** Which of the two a matrix has. */
+function tableOf({ format, bytes }: PackedSource): Bnb4Table | undefined {
+  const at = constantPlaces(format).table4!;
+  const numbers = floats('F32', bytes.constants!).subarray(at, at + 16);
+  const is = (table: Bnb4Table) => TABLES[table].every((value, code) => Math.abs(value - numbers[code]!) < 1e-6);
+  return is('NF4') ? 'NF4' : is('FP4') ? 'FP4' : undefined;
 }
 
 interface Rows {
@@ -55,10 +76,10 @@ async function stagePiece(
   };
 }
 
-/** The even column in the low half of a byte; signed bytes moved up by 128. Four bytes at a time. */
+/** MatMulNBits' even column in the low half of a byte; signed bytes moved up by 128. Four bytes at a time. */
 function codesOf(
   { staging }: Backend,
-  { bits }: PackedForm,
+  { bits, kind }: PackedForm,
   { source }: PackedMatrix,
   { from, rows }: Rows,
 ): Uint8Array {
@@ -69,7 +90,7 @@ function codesOf(
   const codes = new Uint8Array(words.buffer, 0, rows * rowBytes);
   codes.set(bytes.codes!.subarray(from * rowBytes, (from + rows) * rowBytes));
   if (format.code === 'i8') for (let n = 0; n < words.length; n++) words[n] = words[n]! ^ 0x80808080;
-  if (format.nibbles === 'high') {
+  if (format.nibbles === 'high' && kind === 'nbits') {
     for (let n = 0; n < words.length; n++) {
       words[n] = ((words[n]! << 4) & 0xf0f0f0f0) | ((words[n]! >>> 4) & 0x0f0f0f0f);
     }

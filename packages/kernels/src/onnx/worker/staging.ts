@@ -48,7 +48,7 @@ async function stageWeight(
   slice: Part['slice'],
 ): Promise<StagedWeight> {
   const spec = graph.weights[id]!;
-  const form = backend.packs && spec.layout === 'out,in' && spec.packed ? packedForm(spec.packed) : undefined;
+  const form = spec.layout === 'out,in' && spec.packed ? packedForm(spec.packed, backend.packs) : undefined;
   if (form !== undefined) {
     const packed = await stagePacked(backend, form, packedMatrix(graph, id, given, slice));
     if (packed !== undefined) return packed;

@@ -36,7 +36,7 @@ class ReusedMemory implements StagingMemory {
 export class WebGpuBackend implements Backend {
   readonly provider = 'webgpu';
   readonly name = 'webgpu';
-  readonly packs = true;
+  readonly packs = ['nbits', 'bnb4'] as const;
   readonly numbers = openNumbers();
   readonly staging = new ReusedMemory();
   readonly sessionOptions: InferenceSession.SessionOptions;

@@ -19,6 +19,10 @@ export interface PackedPiece {
   readonly zeros: DeviceBuffer | undefined;
 }
 
+/** MatMulBnb4's `quant_type` of its two tables. */
+export const BNB4_TABLES = { FP4: 0, NF4: 1 } as const;
+export type Bnb4Table = keyof typeof BNB4_TABLES;
+
 /** A weight as sessions take it: a vector in float32 as one piece of one row, a matrix in pieces by rows. */
 export type StagedWeight = DenseWeight | PackedWeight;
 
@@ -33,6 +37,8 @@ export interface PackedWeight {
   readonly pieces: readonly PackedPiece[];
   readonly columns: number;
   readonly form: PackedForm;
+  /** Of bitsandbytes' form. */
+  readonly table?: Bnb4Table | undefined;
   /** int32 `[columns]`, where activations are brought into another order. */
   readonly order: DeviceBuffer | undefined;
 }
@@ -61,9 +67,9 @@ export function signature(weights: StagedWeights, ids: readonly WeightId[]): str
   return ids.map((id) => `${id}:${signatureOf(weights.get(id))}`).join(' ');
 }
 
-/** How many rows there are is an attribute of MatMulNBits, and a size for all others. */
+/** How many rows there are is an attribute of ops on codes, and a size for all others. */
 function signatureOf(weight: StagedWeight | undefined): string {
   if (weight === undefined) return '';
   if (weight.form === undefined) return weight.pieces.map(({ type }) => type.slice(5)).join('+');
-  return `${weight.form.bits} bits ${weight.pieces.map(({ rows }) => rows).join('+')}`;
+  return `${weight.table ?? `${weight.form.bits} bits`} ${weight.pieces.map(({ rows }) => rows).join('+')}`;
 }

@@ -115,7 +115,10 @@ class Recording implements Lowering {
           shape,
           what === 'scales' ? 'float32' : 'uint8',
         );
-      const inputs = [piece('codes', [rows, blocks, (block * bits) / 8]), piece('scales', [rows * blocks])];
+      const codes = [rows, blocks, (block * bits) / 8];
+      // MatMulBnb4 takes them in one dimension.
+      const shape = weight.table === undefined ? codes : [codes.reduce((product, size) => product * size)];
+      const inputs = [piece('codes', shape), piece('scales', [rows * blocks])];
       if (zeros) inputs.push(piece('zeros', [rows * Math.ceil((blocks * bits) / 8)]));
       return { inputs, rows };
     });

@@ -1,4 +1,5 @@
 import type { LinearOp } from '../../../graph/ops';
+import { BNB4_TABLES } from '../weights';
 import { type Lowering, widthOf } from './context';
 
 /** A whole linear; pieces of `out,in` make columns of the result, pieces of `in,out` are added in order. */
@@ -24,12 +25,14 @@ export function outIn(lowering: Lowering, op: LinearOp): string {
 /** From codes, with activations in the order of their columns. */
 function packedOutIn({ model, packed }: Lowering, op: LinearOp, x: string): string[] {
   const { pieces, order, weight } = packed(op.weight);
-  const { form, columns } = weight;
+  const { form, columns, table } = weight;
   const ordered = order === undefined ? x : model.node('Gather', [x, order], { axis: 1 });
-  const sizes = { K: columns, bits: form.bits, block_size: form.block };
-  return pieces.map(({ inputs, rows }) =>
-    model.node('com.microsoft.MatMulNBits', [ordered, ...inputs], { ...sizes, N: rows }),
-  );
+  const sizes = { K: columns, block_size: form.block };
+  const [type, how] =
+    table === undefined
+      ? ['com.microsoft.MatMulNBits', { bits: form.bits }]
+      : ['com.microsoft.MatMulBnb4', { quant_type: BNB4_TABLES[table] }];
+  return pieces.map(({ inputs, rows }) => model.node(type, [ordered, ...inputs], { ...sizes, ...how, N: rows }));
 }
 
 /** Columns `[from, to)` of x, every `step`-th of them. */
