@@ -45,6 +45,7 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
   const seconds = sum(({ stats }) => stats.totalSeconds);
   const bytesRead = sum(({ stats }) => stats.bytesRead);
   const bytesCached = sum(({ stats }) => stats.bytesCached);
+  const bytesMapped = sum(({ stats }) => stats.bytesMapped);
   const newTokens = sum(({ usage }) => usage.newTokens);
   const first = sum(({ stats }) => stats.firstTokenSeconds) / results.length;
   const promptTokens = Math.round(sum(({ usage }) => usage.promptTokens) / results.length);
@@ -70,7 +71,8 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
     [
       'read',
       `${formatBytes(bytesRead)} at ${significant(seconds > 0 ? bytesRead / seconds / 1e9 : 0)} GB/s (${info.reader})` +
-        (bytesCached === 0 ? '' : `, ${formatBytes(bytesCached)} of it from the page cache`),
+        (bytesCached === 0 ? '' : `, ${formatBytes(bytesCached)} of it from the page cache`) +
+        (bytesMapped === 0 ? '' : `; ${formatBytes(bytesMapped)} were in the page cache and computed with there`),
     ],
   ]);
 }

@@ -63,7 +63,7 @@ test('a stream brings every token once, then one finish', async () => {
 });
 
 test('a first call counts what was read ahead while the model was opened, a later one what it reads itself', async () => {
-  await using model = await AutoModel.fromPretrained(fixture, { executor });
+  await using model = await AutoModel.fromPretrained(fixture, { executor, reader: 'plain' });
   await new Promise((resolve) => setTimeout(resolve, 50));
   const request = { ids: [1, 5, 9], maxNewTokens: 3, ignoreEos: true };
   const first = (await model.generate(request)).stats;

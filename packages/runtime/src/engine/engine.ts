@@ -40,6 +40,8 @@ export interface EngineStats {
   /** Bytes that were read, and those of them that the page cache held. */
   readonly bytesRead: number;
   readonly bytesCached: number;
+  /** Of weights that the page cache had, and that were first computed with there; what is copied later counts as read. */
+  readonly bytesMapped: number;
   /** Of keys and values that are kept on disk; not part of `bytesRead`. */
   readonly stateBytesRead: number;
   readonly stateBytesWritten: number;
@@ -140,6 +142,7 @@ export class Engine {
       rows: this.#rowCount,
       bytesRead,
       bytesCached,
+      bytesMapped: this.#passes.streamer.bytesMapped,
       stateBytesRead: states.bytesRead,
       stateBytesWritten: states.bytesWritten,
       waitMs: this.#passes.waitMs + (this.#states.stream?.waitMs ?? 0),

@@ -1,6 +1,7 @@
 import type { WeightBytes } from '@airllm/kernels';
 import { DisposedError, HostBuffer, type Reader } from '@airllm/loader';
 import type { Plan, Segment, WeightExtent } from '../plan/types';
+import { CachedWeights } from './cached-weights';
 import { Ring } from './ring';
 import type { Observer } from './trace';
 
@@ -35,6 +36,7 @@ export class Streamer {
   readonly #pinned: HostBuffer | null;
   readonly #ringBuffer: HostBuffer | null;
   readonly #ring: Ring;
+  readonly #cached: CachedWeights | null;
   readonly #mostInFlight: number;
   readonly #loaded = new Map<number, readonly PlacedWeight[]>();
   readonly #loads = new Map<number, Load>();
@@ -67,6 +69,9 @@ export class Streamer {
     this.#ring = new Ring(plan.bytes.ring);
     this.#mostInFlight = Math.max(LEAST_IN_FLIGHT, plan.bytes.ring / 2);
     this.#ringBuffer = plan.bytes.ring > 0 ? HostBuffer.allocate(plan.bytes.ring, { label: 'weight ring' }) : null;
+    const mapCached = plan.bytes.ring === 0 && plan.device === null ? reader.mapCached?.bind(reader) : undefined;
+    const copy = (segment: Segment) => this.#copyPinned(segment);
+    this.#cached = mapCached === undefined ? null : new CachedWeights({ mapCached, copy });
   }
 
   /** Milliseconds the engine stood waiting for weights. */
@@ -74,13 +79,19 @@ export class Streamer {
     return this.#waitMs;
   }
 
+  /** Bytes of weights that the page cache had, and that passes began to compute with there. */
+  get bytesMapped(): number {
+    return this.#cached?.bytes ?? 0;
+  }
+
   /** Starts reading now what the first turns need. */
   prefetch(): void {
     this.#readAhead();
   }
 
-  /** Starts a pass. Segments of which `skips` is true are not read for it, and `skip` takes their turns. */
+  /** Starts a pass; throws `ReadError` where weights it computes with are no longer what they were. Segments of which `skips` is true are not read for it, and `skip` takes their turns. */
   begin(skips: (segment: Segment) => boolean): void {
+    this.#cached?.begin(this.#turn === 0);
     this.#skips = skips;
     this.#passEnd = this.#turn + this.#cycle.length;
   }
@@ -135,6 +146,7 @@ export class Streamer {
     this.#paused = true;
     await this.#settle();
     this.#paused = false;
+    for (const { index } of this.#cached?.takeFailed() ?? []) this.#loaded.delete(index);
     this.#loads.clear();
     this.#ring.clear();
     this.#turn = 0;
@@ -167,6 +179,7 @@ export class Streamer {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#cached?.end();
     await this.#settle();
     this.#loads.clear();
     this.#loaded.clear();
@@ -201,7 +214,9 @@ export class Streamer {
     const at = pinnedAt ?? this.#ring.take(segment.bytes);
     if (at === null) return false;
     const buffer = pinnedAt === undefined ? this.#ringBuffer! : this.#pinned!;
-    const weights = this.#read(segment, buffer, at).then((placed) => {
+    const read = () => this.#read(segment, buffer, at);
+    const bring = pinnedAt === undefined ? read : async () => (await this.#find(segment)) ?? read();
+    const weights = this.#during(segment, bring).then((placed) => {
       if (pinnedAt !== undefined) this.#loaded.set(segment.index, placed);
       return placed;
     });
@@ -211,17 +226,44 @@ export class Streamer {
     return true;
   }
 
-  #read(segment: Segment, buffer: HostBuffer, at: number): Promise<readonly PlacedWeight[]> {
+  /** Brings weights; until that has ended their place is nobody else's. */
+  #during<T>(segment: Segment, bring: () => Promise<T>): Promise<T> {
     this.#inFlight += segment.bytes;
-    const start = performance.now();
-    const read = readWeights(this.#reader, segment.weights, buffer, at).finally(() => {
+    const brought = bring().finally(() => {
       this.#inFlight -= segment.bytes;
-      this.#waiting.delete(read);
-      this.#observe({ track: 'read', name: segmentName(segment), start, end: performance.now(), bytes: segment.bytes });
+      this.#waiting.delete(brought);
       this.#readAhead();
     });
-    this.#waiting.add(read);
-    return read;
+    this.#waiting.add(brought);
+    return brought;
+  }
+
+  async #read(segment: Segment, buffer: HostBuffer, at: number): Promise<readonly PlacedWeight[]> {
+    const start = performance.now();
+    try {
+      return await readWeights(this.#reader, segment.weights, buffer, at);
+    } finally {
+      this.#tell('read', segment, start);
+    }
+  }
+
+  /** Weights that need not be read for now. */
+  async #find(segment: Segment): Promise<readonly PlacedWeight[] | null> {
+    const start = performance.now();
+    const placed = (await this.#cached?.find(segment)) ?? null;
+    if (placed !== null) this.#tell('map', segment, start);
+    return placed;
+  }
+
+  /** Gives a segment that was found the place it is to stay in. */
+  async #copyPinned(segment: Segment): Promise<void> {
+    const at = this.#pinnedAt.get(segment.index)!;
+    const placed = await this.#during(segment, () => this.#read(segment, this.#pinned!, at));
+    this.#loaded.set(segment.index, placed);
+  }
+
+  #tell(track: 'read' | 'map', segment: Segment, start: number): void {
+    this.#observe({ track, name: segmentName(segment), start, end: performance.now(), bytes: segment.bytes });
   }
 }
 

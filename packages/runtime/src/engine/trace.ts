@@ -1,5 +1,8 @@
-/** What a span of time was spent on: the drive, waiting for it, computing, or a whole pass. */
-export type Track = 'read' | 'wait' | 'compute' | 'pass';
+/**
+ * What a span of time was spent on: the drive, weights found in the page cache and not read for now, waiting for either,
+ * computing, or a whole pass.
+ */
+export type Track = 'read' | 'map' | 'wait' | 'compute' | 'pass';
 
 /** A span of time, in milliseconds of `performance.now()`. */
 export interface Span {
@@ -16,11 +19,11 @@ export interface Span {
 /** Is told what took how long, as it ends. Must be quick: it is called between segments. */
 export type Observer = (span: Span) => void;
 
-const TRACKS: readonly Track[] = ['pass', 'compute', 'wait', 'read'];
+const TRACKS: readonly Track[] = ['pass', 'compute', 'wait', 'map', 'read'];
 
 /**
- * Spans in Chrome's trace event format, which Perfetto and chrome://tracing open. Reads overlap, so each takes the first
- * lane that is free.
+ * Spans in Chrome's trace event format, which Perfetto and chrome://tracing open. Reads (and finds) overlap, so each takes
+ * the first lane that is free.
  */
 export function chromeTrace(spans: readonly Span[]): { readonly traceEvents: readonly object[] } {
   const origin = spans.reduce((least, { start }) => Math.min(least, start), Number.POSITIVE_INFINITY);
@@ -30,7 +33,7 @@ export function chromeTrace(spans: readonly Span[]): { readonly traceEvents: rea
     .map(({ track, name, start, end, bytes, rows }) => {
       const first = (TRACKS.indexOf(track) + 1) * 100;
       let tid = first;
-      while (track === 'read' && (lanes.get(tid) ?? 0) > start) tid++;
+      while ((track === 'read' || track === 'map') && (lanes.get(tid) ?? 0) > start) tid++;
       lanes.set(tid, end);
       return {
         ph: 'X',

@@ -1,4 +1,4 @@
-import type { Engine } from '../engine';
+import type { Engine, EngineStats } from '../engine';
 import type { SpeculationStats } from './speculate/speculation';
 import type { GenerateStats } from './types';
 
@@ -6,7 +6,7 @@ import type { GenerateStats } from './types';
 export class Stopwatch {
   readonly #engine: Engine;
   readonly #start = performance.now();
-  readonly #before: { readonly bytesRead: number; readonly bytesCached: number };
+  readonly #before: Pick<EngineStats, 'bytesRead' | 'bytesCached' | 'bytesMapped'>;
   #first: number | undefined;
   #last = 0;
   #cpuAtFirst = 0;
@@ -17,7 +17,7 @@ export class Stopwatch {
   constructor(engine: Engine) {
     this.#engine = engine;
     // Opening a model begins to read what its first call needs.
-    this.#before = engine.stats.passes === 0 ? { bytesRead: 0, bytesCached: 0 } : engine.stats;
+    this.#before = engine.stats.passes === 0 ? { bytesRead: 0, bytesCached: 0, bytesMapped: 0 } : engine.stats;
   }
 
   /** A pass brought logits to choose from. */
@@ -36,7 +36,7 @@ export class Stopwatch {
   stats(seed: number, speculation: SpeculationStats | null): GenerateStats {
     const first = this.#first ?? this.#start;
     const after = this.#last - first;
-    const { bytesRead, bytesCached } = this.#engine.stats;
+    const { bytesRead, bytesCached, bytesMapped } = this.#engine.stats;
     return {
       firstTokenSeconds: (first - this.#start) / 1000,
       tokensPerSecond: this.#tokens > 1 && after > 0 ? ((this.#tokens - 1) * 1000) / after : 0,
@@ -44,6 +44,7 @@ export class Stopwatch {
       cpuSecondsPerToken: this.#tokens > 1 ? (this.#cpuAtLast - this.#cpuAtFirst) / (this.#tokens - 1) : 0,
       bytesRead: bytesRead - this.#before.bytesRead,
       bytesCached: bytesCached - this.#before.bytesCached,
+      bytesMapped: bytesMapped - this.#before.bytesMapped,
       passes: this.#passes,
       tokensPerPass: this.#tokens / Math.max(1, this.#passes),
       speculation,

@@ -57,6 +57,8 @@ export interface GenerateStats {
   readonly bytesRead: number;
   /** Of these, bytes that the page cache held. */
   readonly bytesCached: number;
+  /** Bytes of weights that the page cache held and that were first computed with there; they are read a second later. */
+  readonly bytesMapped: number;
   /** Passes that brought tokens; without drafts each brings one. */
   readonly passes: number;
   readonly tokensPerPass: number;

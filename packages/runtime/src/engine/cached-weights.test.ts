@@ -1,0 +1,101 @@
+import { type Extent, HostBuffer, type MappedFile, ReadError } from '@airllm/loader';
+import { afterAll, expect, test, vi } from 'vitest';
+import type { Segment } from '../plan/types';
+import { CachedWeights } from './cached-weights';
+
+const buffer = HostBuffer.allocate(4096);
+afterAll(() => buffer.dispose());
+
+/** A file as the page cache may have it. */
+class File implements MappedFile {
+  readonly file: string;
+  readonly buffer = buffer;
+  readonly released: Extent[] = [];
+  cut = false;
+
+  constructor(file: string) {
+    this.file = file;
+  }
+
+  check(): void {
+    if (this.cut) throw new ReadError({ file: this.file, offset: 0, expected: 2, found: 1 });
+  }
+
+  release(extent: Extent): void {
+    this.released.push(extent);
+  }
+}
+
+/** A segment of two weights, each in a file of its own. */
+function segmentOf(index: number, files: readonly File[]): Segment {
+  const weights = files.map(({ file }, weight) => ({ weight, extent: { file, offset: 100 * index, length: 50 } }));
+  return { index, block: 0, part: { from: index, to: index + 1 }, weights, bytes: 100 };
+}
+
+function setUp(copy: (segment: Segment) => Promise<void> = async () => {}) {
+  const files = [new File('a'), new File('b')];
+  const there = new Map(files.map((file) => [file.file, file]));
+  const segments = [0, 1, 2].map((index) => segmentOf(index, files));
+  const mapCached = async ({ file }: Extent) => there.get(file) ?? null;
+  return { files, there, segments, cached: new CachedWeights({ mapCached, copy, firstPauseMs: 0 }) };
+}
+
+test('gives weights where their files are mapped, or none of a segment', async () => {
+  const { cached, segments, there } = setUp();
+  expect(await cached.find(segments[2]!)).toEqual([
+    { weight: 0, buffer, offset: 200 },
+    { weight: 1, buffer, offset: 200 },
+  ]);
+  there.delete('b');
+  expect(await cached.find(segments[1]!)).toBeNull();
+});
+
+test('from the second pass on, copies one after the other and leaves the files', async () => {
+  const copied: number[] = [];
+  const { cached, segments, files } = setUp(async ({ index }) => void copied.push(index));
+  for (const segment of segments) await cached.find(segment);
+  cached.begin(true);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(copied).toEqual([]);
+  cached.begin(false);
+  cached.begin(false);
+  await vi.waitFor(() => expect(files[1]!.released.map(({ offset }) => offset)).toEqual([0, 100, 200]));
+  expect(copied).toEqual([0, 1, 2]);
+  expect(files[0]!.released).toEqual(segments.map(({ weights }) => weights[0]!.extent));
+  // What happens to them is nobody's concern any more.
+  files[0]!.cut = true;
+  cached.begin(false);
+});
+
+test('a file that changes before it was copied ends every pass', async () => {
+  const { cached, segments, files } = setUp();
+  await cached.find(segments[0]!);
+  cached.begin(true);
+  files[1]!.cut = true;
+  expect(() => cached.begin(false)).toThrow(ReadError);
+  expect(cached.takeFailed()).toEqual([]);
+  expect(() => cached.begin(false)).toThrow(ReadError);
+});
+
+test('what cannot be copied ends the next pass, and is then to be read', async () => {
+  const broken = new Error('the drive is gone');
+  const { cached, segments } = setUp(async ({ index }) => {
+    if (index === 1) throw broken;
+  });
+  for (const segment of segments) await cached.find(segment);
+  cached.begin(false);
+  await vi.waitFor(() => expect(() => cached.begin(false)).toThrow(broken));
+  expect(cached.takeFailed()).toEqual(segments.slice(1));
+  cached.begin(false);
+  expect(await cached.find(segments[1]!)).toBeNull();
+});
+
+test('copies nothing more once it has been ended', async () => {
+  const copied: number[] = [];
+  const { cached, segments } = setUp(async ({ index }) => void copied.push(index));
+  await cached.find(segments[0]!);
+  cached.begin(false);
+  cached.end();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(copied).toEqual([]);
+});

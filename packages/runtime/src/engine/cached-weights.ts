@@ -1,0 +1,104 @@
+import { setTimeout } from 'node:timers/promises';
+import type { MappedFile, Reader } from '@airllm/loader';
+import type { Segment } from '../plan/types';
+import type { PlacedWeight } from './streamer';
+
+/** What is generated within so many milliseconds is not slowed down by copying. */
+const FIRST_PAUSE_MS = 1000;
+/** Pauses between copies, in times of what the last copy took: so generating keeps most of the machine. */
+const PAUSE = 3;
+
+export interface CachedWeightsOptions {
+  readonly mapCached: NonNullable<Reader['mapCached']>;
+  /** Reads a segment's weights to the place that is theirs, and lets them be computed with there from now on. */
+  readonly copy: (segment: Segment) => Promise<void>;
+  /** Before the first copy. @defaultValue 1000 */
+  readonly firstPauseMs?: number | undefined;
+}
+
+/**
+ * Weights of which the page cache has a copy when they are first wanted: the first passes compute with that one, since
+ * taking memory for another and filling it may take longer than these passes. It does not stay so: the cache is the
+ * system's, which drops pages as it likes, and the file anyone's who may write to it. So the weights are copied to their
+ * place bit by bit while the engine generates.
+ */
+export class CachedWeights {
+  readonly #options: CachedWeightsOptions;
+  /** Not copied yet, in the order they were first wanted. */
+  readonly #mapped = new Map<Segment, ReadonlySet<MappedFile>>();
+  #bytes = 0;
+  #copying = false;
+  #failure: { readonly error: unknown } | undefined;
+  #ended = false;
+
+  constructor(options: CachedWeightsOptions) {
+    this.#options = options;
+  }
+
+  /** Bytes of segments found so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** A segment's weights in the page cache; null where it has not all of them. */
+  async find(segment: Segment): Promise<readonly PlacedWeight[] | null> {
+    if (this.#ended) return null;
+    const files = new Set<MappedFile>();
+    const placed: PlacedWeight[] = [];
+    for (const { weight, extent } of segment.weights) {
+      const file = await this.#options.mapCached(extent);
+      if (file === null) return null;
+      files.add(file);
+      placed.push({ weight, buffer: file.buffer, offset: extent.offset });
+    }
+    this.#mapped.set(segment, files);
+    this.#bytes += segment.bytes;
+    return placed;
+  }
+
+  /**
+   * Before a pass: throws `ReadError` where a file is not what it was, and what copying failed with. From the second pass
+   * on weights are copied.
+   */
+  begin(first: boolean): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    for (const file of new Set([...this.#mapped.values()].flatMap((files) => [...files]))) file.check();
+    if (first || this.#copying || this.#mapped.size === 0) return;
+    this.#copying = true;
+    void this.#copyAll();
+  }
+
+  /** After a pass that broke off: what could not be copied is to be read like weights that were never in the cache. */
+  takeFailed(): readonly Segment[] {
+    if (this.#failure === undefined) return [];
+    this.#failure = undefined;
+    this.#ended = true;
+    const segments = [...this.#mapped.keys()];
+    this.#mapped.clear();
+    return segments;
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  async #copyAll(): Promise<void> {
+    let pause = this.#options.firstPauseMs ?? FIRST_PAUSE_MS;
+    for (const [segment, files] of this.#mapped) {
+      await setTimeout(pause, undefined, { ref: false });
+      if (this.#ended) return;
+      const start = performance.now();
+      try {
+        await this.#options.copy(segment);
+      } catch (error) {
+        this.#failure = { error };
+        return;
+      }
+      pause = PAUSE * (performance.now() - start);
+      this.#mapped.delete(segment);
+      for (const { extent } of segment.weights) {
+        for (const file of files) if (file.file === extent.file) file.release(extent);
+      }
+    }
+  }
+}
