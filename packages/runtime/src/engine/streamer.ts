@@ -89,7 +89,10 @@ export class Streamer {
     this.#readAhead();
   }
 
-  /** Starts a pass; throws `ReadError` where weights it computes with are no longer what they were. Segments of which `skips` is true are not read for it, and `skip` takes their turns. */
+  /**
+   * Starts a pass. Segments of which `skips` is true are not read for it, and `skip` takes their turns. Throws `ReadError`
+   * where weights that are still computed with in the page cache are no longer what they were.
+   */
   begin(skips: (segment: Segment) => boolean): void {
     this.#cached?.begin(this.#turn === 0);
     this.#skips = skips;
