@@ -24,7 +24,8 @@ export function openModel(
       onConversion: (progress) => {
         if (!told) terminal.note(introduction(progress));
         told = true;
-        show(progress);
+        // What is converted while it comes is done with the download, or shortly after.
+        if (!download.isUnderWay) show(progress);
       },
       onWarning: (message) => terminal.tell(`${message}\n`),
     }),

@@ -1,3 +1,4 @@
+export type { ArrivingSource } from './arriving';
 export { compressTensors } from './compress/choose';
 export type { Compression } from './compress/kinds';
 export {

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { OptionError } from '@airllm/loader';
+import type { ArrivingSource } from './arriving';
 import { COMPRESSIONS, type Compression } from './compress/kinds';
 import { type ShardDType, STORED_DTYPE } from './plan/plan';
 import type { ShardProgress } from './progress';
@@ -33,6 +34,12 @@ export interface SplitOptions extends ShardOptions {
    * target has been read back and found right. Default: the source is never touched.
    */
   deleteSource?: 'after-verify' | undefined;
+  /**
+   * The source is still being downloaded: each file is written when what it is made of has come, and the target is
+   * finished when all of the source is there and verified. Implies `restart`, for nobody knows whether what an
+   * interrupted run has read was thrown away since. Default: all of the source is there.
+   */
+  arriving?: ArrivingSource | undefined;
 }
 
 /** Options with their defaults filled in. */
@@ -41,6 +48,7 @@ export interface ResolvedSplitOptions {
   readonly compress: Compression | null;
   readonly restart: boolean;
   readonly deleteSource: boolean;
+  readonly arriving: ArrivingSource | undefined;
   readonly concurrency: number;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: ((progress: ShardProgress) => void) | undefined;
@@ -48,7 +56,8 @@ export interface ResolvedSplitOptions {
 
 /** Throws `OptionError`. */
 export function resolveSplitOptions(options: SplitOptions): ResolvedSplitOptions {
-  const { dtype = null, compress = null, restart = false, deleteSource, signal, onProgress } = options;
+  const { dtype = null, compress = null, deleteSource, arriving, signal, onProgress } = options;
+  const restart = arriving !== undefined || (options.restart ?? false);
   if (dtype !== null && !Object.hasOwn(STORED_DTYPE, dtype)) {
     throw new OptionError({ option: 'dtype', expected: Object.keys(STORED_DTYPE).join(', '), found: dtype });
   }
@@ -59,7 +68,8 @@ export function resolveSplitOptions(options: SplitOptions): ResolvedSplitOptions
     throw new OptionError({ option: 'deleteSource', expected: "'after-verify' or nothing", found: deleteSource });
   }
   const concurrency = resolveConcurrency(options.concurrency);
-  return { dtype, compress, restart, deleteSource: deleteSource !== undefined, concurrency, signal, onProgress };
+  const resolved = { dtype, compress, restart, deleteSource: deleteSource !== undefined, concurrency, arriving };
+  return { ...resolved, signal, onProgress };
 }
 
 /** Starting a thread takes as long as writing some 30 MB. */

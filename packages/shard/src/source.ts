@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
+import type { AbsentFiles } from '@airllm/loader';
 import { MANIFEST_FILE, type SourceDescription, type SourceFile } from './manifest';
 import { QUANTISATION_FILES } from './sources/quantisation-config';
 import type { ModelSource } from './sources/source';
@@ -63,6 +64,22 @@ export async function describeSource(origin: Origin, extras: SourceExtras): Prom
   const others = [...extras.copied, ...extras.notCopied.filter((name) => MISLEADING_FILES.has(name))];
   for (const name of others) files.push({ ...(await describeFile(dir, name)), headerSha256: null });
   return { layout: layoutOf(origin), files };
+}
+
+/** The same of a source that is not there yet, as far as that can be told; no source is ever equal to it. */
+export async function describeArriving(
+  origin: Origin,
+  extras: SourceExtras,
+  absent: AbsentFiles,
+): Promise<SourceDescription> {
+  const { dir } = origin;
+  const described = await describeSource({ ...origin, files: [] }, extras);
+  const mtime = new Date().toISOString();
+  const weights = origin.files.map((weight): SourceFile => {
+    const file = path.relative(dir, weight).split(path.sep).join('/');
+    return { file, bytes: absent.sizes.get(file) ?? 0, mtime, headerSha256: 'arriving' };
+  });
+  return { layout: layoutOf(origin), files: [...weights, ...described.files] };
 }
 
 function layoutOf({ kind, files }: Origin): SourceDescription['layout'] {

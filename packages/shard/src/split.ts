@@ -1,18 +1,20 @@
+import { setMaxListeners } from 'node:events';
 import { readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { PackedTensor } from '@airllm/kernels';
 import { OptionError, WriteError } from '@airllm/loader';
+import { type ArrivingSource, abortable, arrivalRank, runArrived } from './arriving';
 import { compressTensors } from './compress/choose';
 import type { Compression } from './compress/kinds';
 import { configText } from './config-text';
 import { deleteWeights, resumeDeletion } from './delete-source';
 import { NoSpaceError, SourceChangedError, TargetError } from './errors';
-import { MANIFEST_FORMAT, MANIFEST_VERSION, type Manifest } from './manifest';
+import { MANIFEST_FORMAT, MANIFEST_VERSION, type Manifest, type SourceDescription } from './manifest';
 import { type ResolvedSplitOptions, resolveSplitOptions, type SplitOptions, threadsFor } from './options';
 import { extraItems, type WorkItem, weightItem } from './plan/items';
 import { planDigest, planFiles } from './plan/plan';
 import { ProgressMeter } from './progress';
-import { describeSource, findExtras, type Origin, type SourceExtras, sourceChanges } from './source';
+import { describeArriving, describeSource, findExtras, type Origin, type SourceExtras, sourceChanges } from './source';
 import { openSource } from './sources/open-source';
 import { OWN_METHOD } from './sources/quantisation-config';
 import { isConversion, type ModelSource, type SourceTensor } from './sources/source';
@@ -87,14 +89,17 @@ interface Written {
 
 /** Reads headers and settles everything before a byte is written. */
 async function prepare(source: string, dir: string, settings: ResolvedSplitOptions): Promise<Work> {
-  const published = await openSource(source, { signal: settings.signal });
+  const { signal, arriving } = settings;
+  const published = await openSource(source, { signal, absent: arriving?.absent });
   await refuseOwnSource(published.dir, dir);
   refuseQuantised(published, settings);
   const model = settings.compress === null ? published : compressed(published, settings.compress);
   const { kind, files } = model;
   const origin: Origin = { kind, dir: model.dir, files };
   const extras = await findExtras(origin);
-  const description = await describeSource(origin, extras);
+  const description = await (arriving
+    ? describeArriving(origin, extras, arriving.absent)
+    : describeSource(origin, extras));
   const planned = planFiles(model, settings.dtype);
   const beside = extraItems(model.dir, description, await textsOf(model, extras, settings), planned);
   return {
@@ -150,10 +155,10 @@ async function write(dir: string, work: Work, settings: ResolvedSplitOptions): P
     await checkSpace(
       dir,
       todo.map(({ bytes }) => bytes),
+      settings.arriving && { dir: work.origin.dir, bytes: settings.arriving.bytesToCome },
     );
     await writeItems(target, work.items, todo, settings);
-    await refuseChangedSource(dir, work);
-    const manifest = manifestOf(target, work);
+    const manifest = manifestOf(target, work, await settledSource(dir, work, settings));
     await target.seal(manifest);
     return { manifest, filesWritten: todo.length, bytesWritten: totalBytes(todo) };
   } catch (error) {
@@ -173,27 +178,46 @@ async function writeItems(
   const total = totalBytes(items);
   const meter = new ProgressMeter('split', total, settings.onProgress, total - totalBytes(todo));
   const pool = new WorkerPool(threadsFor(settings.concurrency, todo.length, totalBytes(todo)), { direct: true });
+  const { arriving } = settings;
+  // Who waits for bytes hears of a failure elsewhere, too.
+  const stop = new AbortController();
+  setMaxListeners(0, stop.signal);
+  const onAbort = () => stop.abort(settings.signal?.reason);
+  settings.signal?.addEventListener('abort', onAbort, { once: true });
   try {
     await pool.each(
-      todo.entries(),
+      (arriving ? inOrderOfArrival(todo, arriving) : todo).entries(),
       async ([number, item], run) => {
         const part = target.partPath(number);
-        await target.finish(part, item.record(await run(item.job(part))));
+        const job = item.job(part);
+        try {
+          const result = await (arriving ? runArrived(job, arriving, run, stop.signal) : run(job));
+          await target.finish(part, item.record(result));
+        } catch (error) {
+          stop.abort(error);
+          throw error;
+        }
       },
       { signal: settings.signal, onBytes: ([, item], bytes) => meter.advance(item.file, bytes) },
     );
   } finally {
+    settings.signal?.removeEventListener('abort', onAbort);
     await pool.close();
   }
   meter.finish();
 }
 
-function manifestOf(target: Target, work: Work): Manifest {
+function inOrderOfArrival(items: readonly WorkItem[], arriving: ArrivingSource): WorkItem[] {
+  const ranked = items.map((item) => ({ item, rank: arrivalRank(item.job(''), arriving) }));
+  return ranked.sort(({ rank: a }, { rank: b }) => a[0] - b[0] || a[1] - b[1]).map(({ item }) => item);
+}
+
+function manifestOf(target: Target, work: Work, source: SourceDescription): Manifest {
   const records = work.items.map(({ file }) => target.done.get(file)!);
   const files = records.flatMap((record) => (record.kind === 'file' ? [record.file] : []));
   const extras = records.flatMap((record) => (record.kind === 'extra' ? [record.extra] : []));
   const byteLength = files.reduce((sum, { bytes }) => sum + bytes, 0);
-  const { source, dtype, compress } = work.header;
+  const { dtype, compress } = work.header;
   return {
     format: MANIFEST_FORMAT,
     formatVersion: MANIFEST_VERSION,
@@ -237,9 +261,14 @@ function isQuantised(tensor: SourceTensor): boolean {
   return PackedTensor.isInstance(tensor) || (isConversion(tensor) && 'format' in tensor.output);
 }
 
-async function refuseChangedSource(dir: string, work: Work): Promise<void> {
-  const changes = sourceChanges(work.header.source, await describeSource(work.origin, work.extras));
+/** The source as it is at the end: the same as at the beginning, or there by now. Throws `SourceChangedError`. */
+async function settledSource(dir: string, work: Work, settings: ResolvedSplitOptions): Promise<SourceDescription> {
+  const { arriving, signal } = settings;
+  if (arriving !== undefined) await (signal ? abortable(arriving.settled(), signal) : arriving.settled());
+  const now = await describeSource(work.origin, work.extras);
+  const changes = arriving ? [] : sourceChanges(work.header.source, now);
   if (changes.length > 0) throw new SourceChangedError({ dir, changes });
+  return now;
 }
 
 function totalBytes(items: readonly WorkItem[]): number {

@@ -31,6 +31,7 @@ const splitOptions = {
     },
     'after-verify',
   ),
+  arriving: { declined: 'a repository is downloaded first' },
   ...common,
 } satisfies Covers<SplitOptions>;
 

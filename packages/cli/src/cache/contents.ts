@@ -1,3 +1,4 @@
+import { sep } from 'node:path';
 import {
   type CachedModel,
   type CachedSnapshot,
@@ -28,10 +29,16 @@ export async function cacheContents(options: CacheOptions): Promise<CacheContent
   return { models, converted, sharded };
 }
 
-/** `org/name@0123456` for a path in a snapshot, else the path. */
+/** Whether a copy was made from a snapshot: its folder, or one of its files, whose real path is that of a blob. */
+export function isMadeFrom(source: string | null, { dir, files }: CachedSnapshot): boolean {
+  if (source === null) return false;
+  return source === dir || source.startsWith(`${dir}${sep}`) || files.some(({ blob }) => blob === source);
+}
+
+/** `org/name@0123456` for what lies in a snapshot, else the path. */
 export function sourceName(source: string, models: readonly CachedModel[]): string {
   for (const { repo, snapshots } of models) {
-    const found = snapshots.find(({ dir }) => source === dir || source.startsWith(`${dir}/`));
+    const found = snapshots.find((snapshot) => isMadeFrom(source, snapshot));
     if (found !== undefined) return `${repo}@${shortCommit(found.commit)}`;
   }
   return source;

@@ -1,9 +1,9 @@
 import path from 'node:path';
-import { type ConvertedCopy, removeCached, removeConverted, removeSharded } from '@airllm/runtime';
+import { type CachedSnapshot, type ConvertedCopy, removeCached, removeConverted, removeSharded } from '@airllm/runtime';
 import { cacheArgs } from '../args/model';
 import { type OptionGroup, toggle } from '../args/option';
 import { reportArgs } from '../args/output';
-import { type CacheContents, cacheContents, revisionName } from '../cache/contents';
+import { type CacheContents, cacheContents, isMadeFrom, revisionName } from '../cache/contents';
 import { type Found, findInCache } from '../cache/find';
 import { defineCommand } from '../command';
 import { EXIT } from '../exit-codes';
@@ -57,8 +57,10 @@ async function remove(found: Found, contents: CacheContents, options: Options): 
   switch (found.kind) {
     case 'model': {
       const { model, snapshots } = found;
-      const dirs = snapshots.map(({ dir }) => dir);
-      const copies = contents.converted.filter(({ source }) => dirs.some((dir) => source?.startsWith(dir)));
+      const from = (some: readonly CachedSnapshot[], copy: ConvertedCopy) =>
+        some.some((snapshot) => isMadeFrom(copy.source, snapshot));
+      const staying = model.snapshots.filter((snapshot) => !snapshots.includes(snapshot));
+      const copies = contents.converted.filter((copy) => from(snapshots, copy) && !from(staying, copy));
       const { bytesFreed, bytesShared, whole } = await removeCached(model, { snapshots, dryRun: options.dryRun });
       const what = whole ? model.repo : `${model.repo} ${snapshots.map(revisionName).join(', ')}`;
       return [{ what, bytes: bytesFreed, kept: bytesShared }, ...(await removeCopies(copies, options))];

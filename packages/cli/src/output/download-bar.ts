@@ -7,6 +7,7 @@ export class DownloadBar {
   readonly #terminal: Terminal;
   readonly #bar: ProgressBar<'download'>;
   #began = false;
+  #isComplete = true;
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
@@ -18,7 +19,13 @@ export class DownloadBar {
     if (!this.#began && bytesDone === bytesTotal) return;
     if (!this.#began) this.#terminal.note(`downloading ${repo}: ${filesTotal} files\n`);
     this.#began = true;
+    this.#isComplete = bytesDone === bytesTotal;
     this.#bar.show({ phase: 'download', bytesDone, bytesTotal, bytesPerSecond, etaSeconds: secondsLeft ?? null });
-    if (bytesDone === bytesTotal) this.#terminal.erase();
+    if (this.#isComplete) this.#terminal.erase();
   };
+
+  /** Whether something is still to come: a line of the terminal has room for one bar. */
+  get isUnderWay(): boolean {
+    return !this.#isComplete;
+  }
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { ChecksumError, HubUnavailableError, type PullProgress } from '../hub';
+import { ChecksumError, HubUnavailableError } from '../hub';
 import { StaleWeightsError } from '../remote/errors';
 import { HubServer } from '../testing/hub-server';
 import { randomRepo } from '../testing/random-repo';

@@ -36,13 +36,18 @@ interface SourceRecord {
 
 /** Folder for a copy of a source: its name, a digest of where it lies, and of several copies which one. */
 export async function conversionDir(source: string, options: ConversionCacheOptions, variant = ''): Promise<string> {
-  const path = await realpath(source);
-  const digest = createHash('sha256').update(path).digest('hex').slice(0, 12);
-  return join(
-    conversionRoot(options),
-    `${basename(path).replace(/[^\w.-]+/g, '_')}-${digest}${variant && `-${variant}`}`,
-  );
+  return conversionDirOf(await realpath(source), options, variant);
 }
+
+/** The same for the real path of a source, which need not be there yet. */
+export function conversionDirOf(path: string, options: ConversionCacheOptions, variant = ''): string {
+  const digest = createHash('sha256').update(path).digest('hex').slice(0, 12);
+  // In the hub's cache files are called by their digest, and folders by their commit.
+  const name = HUB_FOLDER.exec(path)?.[1] ?? basename(path);
+  return join(conversionRoot(options), `${name.replace(/[^\w.-]+/g, '_')}-${digest}${variant && `-${variant}`}`);
+}
+
+const HUB_FOLDER = /[\\/]models--([^\\/]+)[\\/](?:blobs|snapshots)[\\/][^\\/]+$/;
 
 /** Whether a folder holds the finished copy of a source that has not changed since. */
 export async function isConverted(dir: string): Promise<boolean> {

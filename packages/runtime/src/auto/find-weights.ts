@@ -1,12 +1,24 @@
+import { mkdir, realpath } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Reader } from '@airllm/loader';
 import { pullModel } from '../hub';
 import type { Model } from '../models/model';
 import { arrive } from '../remote/arrive';
 import type { ArrivingReader } from '../remote/arriving-reader';
+import { beginSource } from '../remote/arriving-source';
+import type { Coming } from '../remote/begin-pull';
 import { consumptionOrder } from '../remote/consumption-order';
-import { openRemoteModel } from '../remote/remote-model';
+import { StaleWeightsError } from '../remote/errors';
+import { nameIn } from '../remote/name-in';
+import { openRemoteModel, type RemoteModel } from '../remote/remote-model';
 import type { SpeculationOptions } from './draft-target';
-import { type OpenWeightsOptions, openAbsentWeights, openWeights, type RunnableWeights } from './open-weights';
+import {
+  type OpenWeightsOptions,
+  openAbsentWeights,
+  openArrivingWeights,
+  openWeights,
+  type RunnableWeights,
+} from './open-weights';
 import { lookUpModel, type ModelToDownload, type ResolveModelOptions, resolveModel } from './resolve-model';
 
 export interface FoundWeights {
@@ -21,7 +33,8 @@ export type FindWeightsOptions = ResolveModelOptions & OpenWeightsOptions & Spec
 
 /**
  * Finds a model and opens its weights. Those of a repository that the cache has not are opened by their headers, so that
- * they can be computed with while they are downloaded; those that are to be converted or compressed are downloaded first.
+ * they can be computed with while they are downloaded, or converted while they come; those that are to be compressed are
+ * downloaded first.
  */
 export async function findWeights(source: string, options: FindWeightsOptions): Promise<FoundWeights> {
   const found = await lookUpModel(source, options);
@@ -42,26 +55,57 @@ function readsAllBefore({ speculate, draftModel }: SpeculationOptions): boolean 
 /** Null for what must be here as a whole before it runs. */
 async function openArriving(found: ModelToDownload, options: FindWeightsOptions): Promise<FoundWeights | null> {
   const { repo, revision, layout } = found;
-  const { signal } = options;
   const asked = { ...options, cacheDir: layout.cacheDir, revision };
   const remote = await openRemoteModel(repo, asked);
   try {
-    const { dir, commit, files, absent } = remote;
-    // Others are converted, or tell where their tensors lie only when they are here.
-    if (![...absent.sizes.keys()].some((name) => name.endsWith('.safetensors'))) return null;
-    const weights = await openAbsentWeights(dir, absent, signal);
-    if (weights === null) return null;
-    const small = files.map(({ path }) => path).filter((path) => !path.endsWith('.safetensors'));
-    await pullModel(repo, { ...asked, onProgress: undefined, revision: commit, files: small });
+    const { dir, commit, files, absent, path } = remote;
+    // Pickles tell where their tensors lie only when they are here.
+    const weights = [...absent.sizes.keys()];
+    if (weights.length === 0 || weights.some((name) => name.endsWith('.bin'))) return null;
+    const runnable = await openAbsentWeights(path, absent, options);
+    const small = files.map((file) => file.path).filter((name) => !/\.(safetensors|gguf)$/.test(name));
+    if (small.length > 0) {
+      await pullModel(repo, { ...asked, onProgress: undefined, revision: commit, files: small });
+    }
+    const coming = { repo, commit, revision, files, dir, layout };
+    if (runnable === null) return await openConverted(coming, remote, asked);
     return {
       path: dir,
-      weights,
-      arrive: (model, reader) => {
-        const order = consumptionOrder(model);
-        return arrive({ repo, commit, revision, files, dir, layout, order, reader }, asked);
-      },
+      weights: runnable,
+      arrive: (model, reader) => arrive(coming, { order: consumptionOrder(model), reader }, asked),
     };
   } finally {
     await remote.close();
   }
+}
+
+/** Weights that are converted while they come. */
+async function openConverted(coming: Coming, remote: RemoteModel, options: FindWeightsOptions): Promise<FoundWeights> {
+  const { path } = remote;
+  await mkdir(dirname(path), { recursive: true });
+  const { source, stop, done } = await beginSource(coming, remote, options);
+  const { signal } = options;
+  const onAbort = () => stop(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    const realPath = await realPathToBe(coming, path);
+    const weights = await openArrivingWeights(path, { arriving: source, realPath }, options).catch(async (error) => {
+      if (!StaleWeightsError.isInstance(error)) throw error;
+      // What came damaged has been fetched anew by now.
+      return openWeights(path, options);
+    });
+    return { path, weights };
+  } catch (error) {
+    stop(error);
+    await done.catch(() => {});
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+/** A file of the cache is a link to its blob. */
+async function realPathToBe({ dir, files, layout }: Coming, path: string): Promise<string> {
+  const blob = files.find((file) => file.path === nameIn(dir, path))?.etag;
+  return blob === undefined ? realpath(path) : layout.blob(blob).replace(layout.root, await realpath(layout.root));
 }

@@ -1,5 +1,7 @@
+import { rename, rm } from 'node:fs/promises';
 import { type AbsentFiles, OptionError } from '@airllm/loader';
 import {
+  type ArrivingSource,
   type Compression,
   convertedTensor,
   isConversion,
@@ -10,7 +12,13 @@ import {
   splitCheckpoint,
 } from '@airllm/shard';
 import type { ModelTensor } from '../models/model';
-import { type ConversionCacheOptions, conversionDir, isConverted, recordConversion } from './conversion-cache';
+import {
+  type ConversionCacheOptions,
+  conversionDir,
+  conversionDirOf,
+  isConverted,
+  recordConversion,
+} from './conversion-cache';
 
 /** How far the rewriting of a model has come that cannot be run as it is stored. */
 export interface ConversionProgress extends ShardProgress {
@@ -49,28 +57,52 @@ export async function openWeights(path: string, options: OpenWeightsOptions): Pr
   if (await isConverted(copy)) return runnable(await openSource(copy, { signal }));
   const source = await openSource(path, { signal });
   if (!needsConversion(source)) return runnable(source);
-  if (options.convert === false) {
-    throw new OptionError({
-      option: 'convert',
-      expected: `true: weights quantised by ${source.quantisation ?? source.kind} have to be converted before they can be run`,
-      found: false,
-    });
-  }
+  if (options.convert === false) throw conversionRefused(source);
   await convert(path, copy, source, { ...options, purpose: 'run' });
   return runnable(await openSource(copy, { signal }));
 }
 
 /**
- * Opens weights that are still to be downloaded into a folder; null where they will have to be converted, for which all
- * of them must be there. Throws as `openSource`.
+ * Opens weights that are still to be downloaded into a folder; null where they will have to be converted. Throws as
+ * `openSource`; `OptionError` where they may not.
  */
 export async function openAbsentWeights(
-  dir: string,
+  path: string,
   absent: AbsentFiles,
-  signal: AbortSignal | undefined,
+  { convert, signal }: OpenWeightsOptions,
 ): Promise<RunnableWeights | null> {
-  const source = await openSource(dir, { absent, signal });
-  return needsConversion(source) ? null : runnable(source);
+  const source = await openSource(path, { absent, signal });
+  if (!needsConversion(source)) return runnable(source);
+  if (convert === false) throw conversionRefused(source);
+  return null;
+}
+
+/** A source that is rewritten while it comes. */
+export interface ArrivingConversion {
+  readonly arriving: ArrivingSource;
+  /** Real path that the source will have. */
+  readonly realPath: string;
+}
+
+/**
+ * Converts weights while they are downloaded, and opens the copy once all of them are there and verified. Throws as
+ * `openWeights`, and `StaleWeightsError` where something that was read came damaged.
+ */
+export async function openArrivingWeights(
+  path: string,
+  { arriving, realPath }: ArrivingConversion,
+  options: OpenWeightsOptions,
+): Promise<RunnableWeights> {
+  const begun = conversionDirOf(realPath, options);
+  const source = await openSource(path, { absent: arriving.absent, signal: options.signal });
+  await convert(path, begun, source, { ...options, arriving, purpose: 'run' });
+  // Where the cache cannot have links, a file's real path is another.
+  const copy = await conversionDir(path, options);
+  if (copy !== begun) {
+    await rm(copy, { recursive: true, force: true });
+    await rename(begun, copy);
+  }
+  return runnable(await openSource(copy, { signal: options.signal }));
 }
 
 /**
@@ -96,17 +128,26 @@ export function needsConversion(source: ModelSource): boolean {
   return source.extras.size > 0 || [...source.tensors.values()].some(isConversion);
 }
 
+function conversionRefused({ quantisation, kind }: ModelSource): OptionError {
+  return new OptionError({
+    option: 'convert',
+    expected: `true: weights quantised by ${quantisation ?? kind} have to be converted before they can be run`,
+    found: false,
+  });
+}
+
 interface ConvertOptions extends OpenWeightsOptions {
   readonly compress?: Compression | undefined;
   readonly purpose: ConversionProgress['purpose'];
+  readonly arriving?: ArrivingSource | undefined;
 }
 
 async function convert(path: string, copy: string, source: ModelSource, options: ConvertOptions): Promise<void> {
-  const { compress, onConversion, purpose, signal } = options;
+  const { compress, onConversion, purpose, arriving, signal } = options;
   const { quantisation } = source;
   const onProgress =
     onConversion && ((progress: ShardProgress) => onConversion({ ...progress, dir: copy, quantisation, purpose }));
-  const split = (restart: boolean) => splitCheckpoint(path, copy, { signal, onProgress, restart, compress });
+  const split = (restart: boolean) => splitCheckpoint(path, copy, { signal, onProgress, restart, compress, arriving });
   try {
     await split(false);
   } catch (error) {

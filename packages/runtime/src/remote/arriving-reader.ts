@@ -1,4 +1,3 @@
-import { relative, sep } from 'node:path';
 import {
   DisposedError,
   type Extent,
@@ -11,6 +10,7 @@ import type { Arrival } from '../engine/arrival';
 import { isThere } from '../hub/cache-layout';
 import type { HubFile, Pull } from '../hub/types';
 import { StaleWeightsError } from './errors';
+import { nameIn } from './name-in';
 import { Waiting } from './waiting';
 
 /** A pull as a reader sees it. */
@@ -105,7 +105,7 @@ export class ArrivingReader implements Reader, Arrival {
   }
 
   #nameOf(path: string): string | undefined {
-    const name = relative(this.#pull.dir, path).split(sep).join('/');
+    const name = nameIn(this.#pull.dir, path);
     return this.#arriving.has(name) ? name : undefined;
   }
 }

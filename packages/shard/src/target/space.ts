@@ -12,11 +12,20 @@ export async function freeBytes(dir: string): Promise<number> {
   return bavail * bsize;
 }
 
-/** Throws `NoSpaceError` unless files of these sizes fit. */
-export async function checkSpace(dir: string, sizes: readonly number[]): Promise<void> {
-  const { bsize } = await statfs(await existing(dir));
-  const needed = sizes.reduce((sum, size) => sum + Math.ceil(size / bsize) * bsize, 0);
-  if (needed === 0) return;
+/** What somebody else is about to write. */
+export interface OtherWrites {
+  readonly dir: string;
+  readonly bytes: number;
+}
+
+/** Throws `NoSpaceError` unless files of these sizes fit, beside what others write to the same drive. */
+export async function checkSpace(dir: string, sizes: readonly number[], others?: OtherWrites): Promise<void> {
+  const at = await existing(dir);
+  const { bsize } = await statfs(at);
+  const own = sizes.reduce((sum, size) => sum + Math.ceil(size / bsize) * bsize, 0);
+  if (own === 0) return;
+  const isSameDrive = others !== undefined && (await stat(at)).dev === (await stat(await existing(others.dir))).dev;
+  const needed = own + (isSameDrive ? others.bytes : 0);
   const available = await freeBytes(dir);
   if (needed + MARGIN_BYTES > available) throw new NoSpaceError({ dir, needed: needed + MARGIN_BYTES, available });
 }
