@@ -33,6 +33,7 @@ it('exports what it means to', () => {
     'constantsTensor',
     'createExecutor',
     'createState',
+    'executorBytes',
     'floats',
     'inverseFrequencies',
     'isSliced',

@@ -65,6 +65,7 @@ export {
 } from './graph/ops';
 export { layoutWorkspace, type WorkspaceLayout } from './graph/workspace';
 export { NativeError } from './native/errors';
+export { executorBytes } from './native/executor-bytes';
 export { DeviceMemoryError, OnnxError } from './onnx/errors';
 export type { Provider } from './onnx/protocol';
 export { floats, PackedDecoder, type PackedSource } from './packed/decode';

@@ -48,7 +48,7 @@ export const estimate = defineCommand({
     try {
       // Direct reads are the larger ones: a plan made for them fits a drive that does without.
       const readerKind = reader === 'auto' ? 'direct' : reader;
-      const memory = await resolvePlanOptions(files.dir, model, values.memory, readerKind);
+      const memory = await resolvePlanOptions(files.dir, model, values.memory, readerKind, executor.info);
       const processBytes = memory.processBytes + tokenizerMemory(files.download?.tokenizer ?? 0);
       const options = { ...memory, processBytes, device: device?.grant };
       const plan = planResidency(model, options);

@@ -81,7 +81,8 @@ export class AutoModel {
       closing.push(() => executor.dispose());
       const { device, keep } = await openPlaces(model, { ...options, onWarning: onWarningOf(options) });
       closing.push(async () => device?.executor.dispose());
-      const planOptions = { ...(await resolvePlanOptions(dir, model, options, reader.kind)), device: device?.grant };
+      const hostOptions = await resolvePlanOptions(dir, model, options, reader.kind, executor.info);
+      const planOptions = { ...hostOptions, device: device?.grant };
       const target = { path, dir, model, planOptions, executor, reader };
       const { plan, drafter } = await chooseDrafter(target, { ...options, onWarning: onWarningOf(options) });
       closing.push(async () => drafter?.dispose());

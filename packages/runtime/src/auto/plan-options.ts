@@ -1,5 +1,5 @@
 import { dirname, join, resolve } from 'node:path';
-import type { KvCacheDType } from '@airllm/kernels';
+import { type ExecutorInfo, executorBytes, type KvCacheDType } from '@airllm/kernels';
 import { OptionError, type ReaderKind, readAlignment } from '@airllm/loader';
 import type { Model } from '../models/model';
 import type { PlanOptions, StatePlace } from '../plan/types';
@@ -52,13 +52,15 @@ const READER_BYTES = 41e6;
 
 /**
  * What a plan for the model in folder `dir` is made from, in this process as it is now; its tokenizer, which `memory`
- * counts too, may still have to be loaded. Throws `OptionError`.
+ * counts too, may still have to be loaded. What the executor takes for itself is counted where it is given. Throws
+ * `OptionError`.
  */
 export async function resolvePlanOptions(
   dir: string,
   model: Model,
   options: MemoryOptions,
   readerKind: ReaderKind,
+  executor?: ExecutorInfo,
 ): Promise<PlanOptions> {
   const { contextLength = Math.min(model.config.maxPositions, DEFAULT_CONTEXT) } = options;
   if (!Number.isSafeInteger(contextLength) || contextLength < 1) {
@@ -76,7 +78,7 @@ export async function resolvePlanOptions(
       : { weightsMemory: parseByteSize(options.weightsMemory, 'weightsMemory') }),
     ...(options.maxRows === undefined ? {} : { maxRows: options.maxRows }),
     ...(options.logitRows === undefined ? {} : { logitRows: options.logitRows }),
-    processBytes: (await processBytes(dir)) + (count - 1) * READER_BYTES,
+    processBytes: (await processBytes(dir)) + (count - 1) * READER_BYTES + (executor ? executorBytes(executor) : 0),
     contextLength,
     sequences,
     readAlignment: readAlignment(readerKind),
