@@ -1,5 +1,5 @@
-/** As long as the system takes over a piece of 1 MB at most within this, nobody notices that it was written at once. */
-const QUICK_MS = 5;
+/** As long as the system takes over a piece within this, nobody minds that it was written at once. */
+const QUICK_MS = 20;
 const QUICK_IN_A_ROW = 8;
 const MOST_IN_A_ROW = 128;
 

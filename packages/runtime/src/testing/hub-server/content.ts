@@ -17,26 +17,32 @@ export function asContent(source: ContentSource): HubContent {
   return source;
 }
 
-/** Bytes that look random and differ everywhere, the same for every run with that seed. */
+/** A length that no range is a multiple of, so that a shifted or swapped range never looks right. */
+const TILE_BYTES = 1_048_573;
+/** Reads up to this length are views. */
+export const VIEW_BYTES = 2 ** 20;
+
+/** Bytes that look random and differ everywhere, the same for every run with that seed. They must not be changed. */
 export function patternContent(size: number, seed = 1): HubContent {
-  // A tile of a length that no range is a multiple of, so that a shifted or swapped range never looks right.
-  const tile = new Uint8Array(1_048_573);
+  const tile = new Uint8Array(TILE_BYTES + VIEW_BYTES);
   let state = seed >>> 0 || 1;
-  for (let i = 0; i < tile.length; i++) {
+  for (let i = 0; i < TILE_BYTES; i++) {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
     tile[i] = state;
   }
+  // Its bytes again, so that what begins in it can be read on.
+  for (let i = TILE_BYTES; i < tile.length; i++) tile[i] = tile[i - TILE_BYTES] as number;
   return {
     size,
     read(from, to) {
+      const start = from % TILE_BYTES;
+      if (to - from <= VIEW_BYTES) return tile.subarray(start, start + to - from);
       const bytes = new Uint8Array(to - from);
-      for (let at = from; at < to; ) {
-        const start = at % tile.length;
-        const length = Math.min(tile.length - start, to - at);
-        bytes.set(tile.subarray(start, start + length), at - from);
-        at += length;
+      for (let at = from; at < to; at += VIEW_BYTES) {
+        const begin = at % TILE_BYTES;
+        bytes.set(tile.subarray(begin, begin + Math.min(VIEW_BYTES, to - at)), at - from);
       }
       return bytes;
     },

@@ -1,10 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import type { HubContent } from './content';
+import { type HubContent, VIEW_BYTES } from './content';
 import type { Fault } from './faults';
-
-const STEP = 2 ** 18;
 
 export interface Sending {
   readonly content: HubContent;
@@ -50,7 +48,7 @@ export async function sendContent(response: ServerResponse, sending: Sending): P
   const flipped = find('corrupt')?.at;
   const rate = find('throttle')?.bytesPerSecond;
   const end = Math.min(to, stop ? from + stop.afterBytes : to);
-  const step = rate === undefined ? STEP : Math.max(1, Math.min(STEP, Math.ceil(rate / 20)));
+  const step = rate === undefined ? VIEW_BYTES : Math.max(1, Math.min(VIEW_BYTES, Math.ceil(rate / 20)));
   const hold = find('hold');
   const started = performance.now();
   let at = from;
