@@ -1,5 +1,5 @@
 import { type MemoryOptions, parseByteSize } from '@airllm/runtime';
-import { type Covers, choice, number, type Option, type OptionGroup, text } from './option';
+import { type Covers, choice, number, type Option, type OptionGroup, text, toggle } from './option';
 
 const size = (help: string): Option<number> => ({
   value: '<size>',
@@ -38,6 +38,9 @@ const options = {
   kvCacheDir: text({
     value: '<folder>',
     help: 'Folder for them on disk; nothing stays there. Default: state of AIRLLM_CACHE, else of ~/.cache/airllm.',
+  }),
+  structuredOutput: toggle({
+    help: 'Set memory aside for JSON schemas that requests ask for (response_format); --json-schema implies it.',
   }),
   maxRows: { declined: 'batch has it; elsewhere the plan finds the widest pass that memory allows' },
   logitRows: { declined: 'perplexity asks for what it needs' },

@@ -84,6 +84,7 @@ export const run = defineCommand({
     const model = await openModel(context, source!, {
       ...values.model,
       ...values.memory,
+      ...(values.logits.responseFormat && { structuredOutput: true }),
       ...values.device,
       ...values.engine,
       ...values.speculation,

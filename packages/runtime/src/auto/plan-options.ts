@@ -1,6 +1,7 @@
 import { dirname, join, resolve } from 'node:path';
 import { type ExecutorInfo, executorBytes, type KvCacheDType } from '@airllm/kernels';
 import { OptionError, type ReaderKind, readAlignment } from '@airllm/loader';
+import { grammarMemory } from '../generate/structured/grammars';
 import type { Model } from '../models/model';
 import type { PlanOptions, StatePlace } from '../plan/types';
 import { type ByteSize, parseByteSize } from './byte-size';
@@ -44,6 +45,11 @@ export interface MemoryOptions {
    * some after the other in the same pass. @defaultValue 16, which is enough unless whole texts are scored
    */
   readonly logitRows?: number | undefined;
+  /**
+   * Requests will have a `responseFormat`: sets memory aside for following it, some 90 MB for a vocabulary of 32k entries
+   * and 140 MB for 128k. @defaultValue false: the first of them takes it beside `memory`
+   */
+  readonly structuredOutput?: boolean | undefined;
 }
 
 const DEFAULT_CONTEXT = 4096;
@@ -78,7 +84,11 @@ export async function resolvePlanOptions(
       : { weightsMemory: parseByteSize(options.weightsMemory, 'weightsMemory') }),
     ...(options.maxRows === undefined ? {} : { maxRows: options.maxRows }),
     ...(options.logitRows === undefined ? {} : { logitRows: options.logitRows }),
-    processBytes: (await processBytes(dir)) + (count - 1) * READER_BYTES + (executor ? executorBytes(executor) : 0),
+    processBytes:
+      (await processBytes(dir)) +
+      (count - 1) * READER_BYTES +
+      grammarBytes(model, options) +
+      (executor ? executorBytes(executor) : 0),
     contextLength,
     sequences,
     readAlignment: readAlignment(readerKind),
@@ -86,6 +96,10 @@ export async function resolvePlanOptions(
     stateDir: resolve(options.kvCacheDir ?? join(dirname(conversionRoot({})), 'state')),
     ...(count === 1 ? {} : { driveOf }),
   };
+}
+
+function grammarBytes({ config }: Model, { structuredOutput = false }: MemoryOptions): number {
+  return structuredOutput ? grammarMemory(config.vocabSize) : 0;
 }
 
 function checkedPlace(found: StatePlace = 'auto'): StatePlace {

@@ -21,6 +21,17 @@ const ONE_LINE = -1;
 /** Texts of one request that are followed without taking turns at a matcher. */
 const MOST_MATCHERS = 32;
 
+/**
+ * Bytes that following grammars takes: of the library with what it keeps, and of a vocabulary's tokens as they are handed
+ * over. Measured with 60 schemas: 81 MB at 32k entries, 130 at 128k, 196 at 256k.
+ */
+export function grammarMemory(vocabSize: number): number {
+  return 75e6 + 520 * vocabSize;
+}
+
+/** A compiler keeps every grammar it has compiled, each of some 18 bytes per token; one that has so many gives way to a new one. */
+const MOST_COMPILED = 16;
+
 type Format = Exclude<ResponseFormat, { type: 'text' }>;
 
 interface Compiler {
@@ -51,6 +62,7 @@ export class Grammars {
       for (let i = 0; i < Math.min(texts, MOST_MATCHERS); i++) {
         matchers.push(await library.GrammarMatcher.createGrammarMatcher(grammar, undefined, !this.hasEndTokens));
       }
+      grammar.dispose();
       return new GrammarConstraint({ matchers, promptLength, vocabSize: this.#options.vocabSize });
     } catch (error) {
       // An instance that aborted is not asked again; those that follow its matchers keep it.
@@ -76,24 +88,42 @@ export class Grammars {
       vocabSize,
       ends,
     );
-    const compiler = await library.GrammarCompiler.createGrammarCompiler(info);
+    let compiler = await library.GrammarCompiler.createGrammarCompiler(info);
+    const compiled = new Set<string>();
+    const makeRoom = async (text: string) => {
+      if (compiled.size >= MOST_COMPILED && !compiled.has(text)) {
+        compiler.dispose();
+        compiler = await library.GrammarCompiler.createGrammarCompiler(info);
+        compiled.clear();
+      }
+      compiled.add(text);
+    };
+    const compile = async (format: Format) => {
+      const text = format.type === 'grammar' ? format.grammar : schemaOf(format);
+      library.takeMessages();
+      try {
+        await makeRoom(text);
+        const grammar = await (format.type === 'grammar'
+          ? compiler.compileGrammar(text)
+          : compiler.compileJSONSchema(text, ANY_WHITE_SPACE, ONE_LINE));
+        const [warning] = library.takeMessages();
+        // It would go on without what it does not know.
+        if (warning !== undefined) throw new GrammarError(reasonIn(warning));
+        return grammar;
+      } catch (error) {
+        if (GrammarError.isInstance(error)) throw error;
+        const [message = (error as Error).message] = library.takeMessages();
+        throw new GrammarError(reasonIn(message), error);
+      }
+    };
+    // One after the other: what it says does not say of which.
+    let last: Promise<unknown> = Promise.resolve();
     return {
       library,
-      compile: async (format) => {
-        library.takeMessages();
-        try {
-          const grammar = await (format.type === 'grammar'
-            ? compiler.compileGrammar(format.grammar)
-            : compiler.compileJSONSchema(schemaOf(format), ANY_WHITE_SPACE, ONE_LINE));
-          const [warning] = library.takeMessages();
-          // It would go on without what it does not know.
-          if (warning !== undefined) throw new GrammarError(reasonIn(warning));
-          return grammar;
-        } catch (error) {
-          if (GrammarError.isInstance(error)) throw error;
-          const [message = (error as Error).message] = library.takeMessages();
-          throw new GrammarError(reasonIn(message), error);
-        }
+      compile: (format) => {
+        const grammar = last.then(() => compile(format));
+        last = grammar.catch(() => {});
+        return grammar;
       },
     };
   }

@@ -70,6 +70,16 @@ test('a grammar', async () => {
   expect(text).toMatch(/^(yes|no)(, (sir|madam))?!$/);
 });
 
+test('more grammars than are kept, at once and again', async () => {
+  const ask = async (i: number) => {
+    const grammar = `root ::= "answer ${i}"`;
+    const { text } = await model.generate({ prompt: 'x', responseFormat: { type: 'grammar', grammar } });
+    expect(text).toBe(`answer ${i}`);
+  };
+  await Promise.all(Array.from({ length: 40 }, (_, i) => ask(i)));
+  await ask(0);
+});
+
 test('any object, and any text', async () => {
   const options = { prompt: 'x', seed: 5, maxNewTokens: 30 };
   const { text } = await model.generate({ ...options, responseFormat: { type: 'json_object' } });
