@@ -209,6 +209,6 @@ const LFS_POINTER_BYTES = 1024;
 
 /** A clone without Git LFS has a few lines of text in place of each large file. */
 async function isLfsPointer(file: string): Promise<boolean> {
-  const { size } = await stat(file);
+  const { size } = await stat(file).catch(() => ({ size: Infinity }));
   return size <= LFS_POINTER_BYTES && (await readFile(file, 'latin1')).startsWith(LFS_POINTER);
 }

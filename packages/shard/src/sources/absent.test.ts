@@ -26,7 +26,9 @@ function elsewhere(whole: string): Elsewhere {
   const requests: Elsewhere['requests'] = [];
   const read: AbsentFiles['read'] = async (file, offset, length) => {
     requests.push({ file, length });
-    return new Uint8Array(readFileSync(path.join(whole, file)).subarray(offset, offset + length));
+    // As a network library does: a Buffer, somewhere in a larger one.
+    const content = readFileSync(path.join(whole, file));
+    return Buffer.concat([Buffer.from('GET '), content.subarray(offset, offset + length)]).subarray(4);
   };
   return { described, absent: { sizes, read }, requests };
 }

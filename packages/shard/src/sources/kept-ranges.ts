@@ -51,7 +51,7 @@ export class KeptRanges {
     const coming = this.#fetch(offset, Math.min(end * PIECE_BYTES, this.#size) - offset);
     for (let each = piece; each < end; each++) {
       const at = (each - piece) * PIECE_BYTES;
-      const part = coming.then((bytes) => bytes.slice(at, at + PIECE_BYTES));
+      const part = coming.then((bytes) => Uint8Array.prototype.slice.call(bytes, at, at + PIECE_BYTES));
       // Whoever reads it is told.
       part.catch(() => this.#pieces.delete(each));
       this.#pieces.set(each, part);

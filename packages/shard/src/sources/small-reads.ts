@@ -59,8 +59,8 @@ export class SmallReads {
       const bytes = await this.#bytes({ file, offset, length: endOf(group) - offset });
       for (const { extent, resolve } of group) {
         const at = extent.offset - offset;
-        // A copy, so that one small table does not keep the whole read alive.
-        resolve(bytes.slice(at, at + extent.length));
+        // A copy (of a Buffer, `slice` is none), so that one small table does not keep the whole read alive.
+        resolve(Uint8Array.prototype.slice.call(bytes, at, at + extent.length));
       }
     } catch (error) {
       for (const { reject } of group) reject(error);
