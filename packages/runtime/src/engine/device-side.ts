@@ -116,8 +116,9 @@ export class DeviceSide {
 
   async #upload(segment: Segment, program: Program, indexed: DeviceRun['indexed']): Promise<DeviceWeights> {
     const placed = await this.#streamer.acquire(segment);
-    const weights = await this.#device.upload(program, segment.part, indexed(placed));
-    if (this.#plan.resident[segment.block]) this.#streamer.moveOut(segment);
+    const stays = this.#plan.resident[segment.block] === true;
+    const weights = await this.#device.upload(program, segment.part, indexed(placed), { stays });
+    if (stays) this.#streamer.moveOut(segment);
     this.#streamer.release();
     return weights;
   }

@@ -65,7 +65,7 @@ export class Chain {
   /** Brings the weights that start at `offset` to a device, for all products. */
   upload(device: Device, buffer: HostBuffer, offset: number): Promise<DeviceWeights> {
     const part = { from: 0, to: this.#program.graph.ops.length };
-    return device.upload(this.#program, part, this.#weights(buffer, offset));
+    return device.upload(this.#program, part, this.#weights(buffer, offset), { stays: true });
   }
 
   /** Runs all products with weights on a device, until their result is back. */

@@ -81,6 +81,16 @@ describe('a plan with a device', () => {
     expect(one.computes.filter(Boolean)).toHaveLength(3);
   });
 
+  test('leaves states and values to the host where a device holds weights alone', () => {
+    const bytes = ROWS + HEAD + 3 * LAYER;
+    const device = { ...grant(bytes, 'resident'), statesOnHost: true };
+    const plan = planResidency(model, { ...HOST, device });
+    expect(plan.device!.computes.filter(Boolean)).toHaveLength(4);
+    expect(plan.device!.bytes).toMatchObject({ state: 3 * STATE, total: bytes });
+    expect(plan.bytes.process).toBe(3 * STATE + ROWS);
+    expect(planResidency(model, { ...HOST, device: { ...device, bytes: bytes - 1 } }).bytes.process).toBe(2 * STATE + ROWS);
+  });
+
   test('leaves all to the host where not even the head fits', () => {
     expect(planResidency(model, { ...HOST, device: grant(1000, 'resident') })).toEqual(planResidency(model, HOST));
   });

@@ -10,7 +10,9 @@ interface BlockSize {
   /** Without routed experts, which are brought when they are chosen and never stay. */
   readonly weights: number;
   readonly routed: boolean;
+  /** Zero where it is the host's. */
   readonly state: number;
+  readonly hostState: number;
   /** Of its parts, the largest. */
   readonly part: number;
 }
@@ -73,6 +75,7 @@ function planDevice(
     'weights',
   );
   const total = fixed(computes) + staging + weights;
+  const computed = sizes.filter((_, b) => computes[b]);
   if (total > device.bytes) {
     throw new BudgetError({ option: 'vram', found: device.bytes, floor: total, contextLength: options.contextLength });
   }
@@ -83,11 +86,12 @@ function planDevice(
     bytes: {
       weights,
       staging,
-      state: total - staging - weights - activations,
+      state: sum(computed, 'state') + sum(computed, 'hostState'),
       activations,
       total,
       limit: device.bytes,
     },
+    statesOnHost: device.statesOnHost === true,
     uploadedBytes: sum(
       sizes.filter((_, b) => computes[b] && !resident[b]),
       'weights',
@@ -115,15 +119,21 @@ export function planWithDevice(
   const { maxRows, device } = planRows(model, grant, { contextLength, sequences, maxRows: options.maxRows, cut });
   if (device === null) return planHost(model, options);
   const share = hostShare(model, device);
-  const host = planHost(share, { ...options, maxRows });
+  const process = processBytes + bytesOnHost(device);
+  const host = planHost(share, { ...options, maxRows, processBytes: process });
   const ring = leastRing(model, device, cut);
   if (host.bytes.ring >= ring) return withDevice(host, model, device, cut);
   // Where the host streams little, what goes to the device still passes through a ring once.
-  const narrower = planHost(share, { ...options, maxRows, processBytes: processBytes + ring });
+  const narrower = planHost(share, { ...options, maxRows, processBytes: process + ring });
   const { bytes } = narrower;
-  const wider = { ...bytes, ring: Math.max(ring, bytes.ring), process: processBytes };
+  const wider = { ...bytes, ring: Math.max(ring, bytes.ring), process };
   const total = bytes.total - ring - bytes.ring + wider.ring;
   return withDevice({ ...narrower, bytes: { ...wider, total } }, model, device, cut);
+}
+
+/** What a device that holds weights alone leaves to the host. */
+function bytesOnHost({ statesOnHost, bytes }: DevicePlan): number {
+  return statesOnHost ? bytes.state + bytes.activations : 0;
 }
 
 /** A plan of the host's share with the blocks that stay on the device between its own, in the model's order. */
@@ -180,10 +190,12 @@ function blockSizes(
       if (op.op !== 'expert') return [];
       return partsOf(op.graph).map((part) => device.uploadBytes(op.graph, part));
     });
+    const state = sequences * graph.states.reduce((all, spec) => all + device.stateBytes(spec, contextLength), 0);
     return {
       weights: own.reduce((all, bytes) => all + bytes, 0),
       routed: experts.length > 0,
-      state: sequences * graph.states.reduce((all, spec) => all + device.stateBytes(spec, contextLength), 0),
+      state: device.statesOnHost ? 0 : state,
+      hostState: device.statesOnHost ? state : 0,
       part: Math.max(0, ...own, ...experts),
     };
   }

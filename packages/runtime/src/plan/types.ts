@@ -42,6 +42,8 @@ export interface DeviceGrant {
   /** Most it may take, everything included. */
   readonly bytes: number;
   readonly blocks: DeviceBlocks;
+  /** States, and values between parts, take the host's memory instead. @defaultValue false */
+  readonly statesOnHost?: boolean | undefined;
   uploadBytes(graph: Graph, part: Part): number;
   stateBytes(spec: StateSpec, length: number): number;
   activationBytes(graphs: readonly Graph[], maxRows: number): number;
@@ -63,6 +65,8 @@ export interface DevicePlan {
     readonly total: number;
     readonly limit: number;
   };
+  /** `bytes.state` is memory of the host, and in its total. */
+  readonly statesOnHost: boolean;
   /** Bytes uploaded in every pass. */
   readonly uploadedBytes: number;
 }
