@@ -21,6 +21,7 @@ and on parents of such folders. Without any: the fixtures of this app.
 
   --executor NAME                   what computes: auto, native, onnx or reference (default auto)
   --device NAME                     who computes: cpu, auto or gpu (default cpu)
+  --provider NAME                   what of onnxruntime drives the GPU: auto, webgpu, cuda, dml, coreml, or cpu without one
   --vram BYTES                      cap on the GPU's memory
   --weights-memory BYTES            cap on pinned weights and ring, such as 200kB, 64MB or 1GiB; or "smallest"
   --threads N                       compute threads
@@ -44,6 +45,7 @@ export function readArgs(argv: readonly string[]): ConformanceOptions | undefine
     skipUnsupported: values['skip-unsupported'] ?? false,
     ...(values.executor !== undefined && { executor: executor(values.executor) }),
     ...(values.device !== undefined && { device: device(values.device) }),
+    ...(values.provider !== undefined && { provider: provider(values.provider) }),
     ...(values.vram !== undefined && { vram: values.vram }),
     ...(values['weights-memory'] !== undefined && { weightsMemory: values['weights-memory'] }),
     ...(values.threads !== undefined && { threads: threads(values.threads) }),
@@ -60,6 +62,7 @@ function parse(argv: readonly string[]) {
       options: {
         executor: { type: 'string' },
         device: { type: 'string' },
+        provider: { type: 'string' },
         vram: { type: 'string' },
         'weights-memory': { type: 'string' },
         threads: { type: 'string' },
@@ -81,6 +84,14 @@ function executor(value: string): NonNullable<ModelOptions['executor']> {
 function device(value: string): NonNullable<ModelOptions['device']> {
   if (value === 'auto' || value === 'cpu' || value === 'gpu') return value;
   throw new UsageError(`--device: expected auto, cpu or gpu, found ${JSON.stringify(value)}`);
+}
+
+const PROVIDERS: NonNullable<ModelOptions['provider']>[] = ['auto', 'webgpu', 'cuda', 'dml', 'coreml', 'cpu'];
+
+function provider(value: string): NonNullable<ModelOptions['provider']> {
+  const known = PROVIDERS.find((each) => each === value);
+  if (known !== undefined) return known;
+  throw new UsageError(`--provider: expected one of ${PROVIDERS.join(', ')}, found ${JSON.stringify(value)}`);
 }
 
 function threads(value: string): number {

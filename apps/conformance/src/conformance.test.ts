@@ -60,6 +60,16 @@ describe('committed fixtures', () => {
     expect(await complaints([fixtures], { executor: 'onnx' })).toEqual([]);
   });
 
+  it('compute the same where weights stay in sessions of onnxruntime', async () => {
+    const goldens = ['llama', 'gemma3_text'].map((name) => path.join(fixtures, name));
+    const options = { device: 'gpu', provider: 'cpu', vram: '500MB', threads: 2 } as const;
+    expect(await complaints(goldens, options)).toEqual([]);
+    const model = await openModel(goldens[0]!, options);
+    const { resident } = model.info.plan.device!;
+    await model.dispose();
+    expect(resident).not.toContain(false);
+  });
+
   it('hold every model type of this version', () => {
     const config = (name: string) => readFileSync(path.join(fixtures, name, 'config.json'), 'utf8');
     const types = new Set(readdirSync(fixtures).map((name) => JSON.parse(config(name)).model_type));

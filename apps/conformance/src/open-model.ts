@@ -5,6 +5,8 @@ export interface ModelOptions {
   readonly executor?: 'auto' | 'native' | 'onnx' | 'reference';
   /** @defaultValue 'cpu' */
   readonly device?: 'auto' | 'cpu' | 'gpu';
+  /** What of onnxruntime drives the GPU. @defaultValue 'auto' */
+  readonly provider?: 'auto' | 'webgpu' | 'cuda' | 'dml' | 'coreml' | 'cpu';
   /** Bytes, or text such as '2GB'. */
   readonly vram?: number | string;
   /** Bytes, text such as '64MB', or 'smallest': as little as the plan can work with. */
@@ -31,11 +33,13 @@ export async function openModel(dir: string, options: ModelOptions): Promise<Lan
 }
 
 function open(dir: string, options: ModelOptions): Promise<LanguageModel> {
-  const { executor, device, vram, weightsMemory, threads, contextLength, cacheDir, computeDtype = 'float32' } = options;
+  const { executor, device, provider, vram, weightsMemory, threads, contextLength, cacheDir } = options;
+  const { computeDtype = 'float32' } = options;
   return AutoModel.fromPretrained(dir, {
     computeDtype,
     ...(executor !== undefined && { executor }),
     ...(device !== undefined && { device }),
+    ...(provider !== undefined && { provider }),
     ...(vram !== undefined && { vram }),
     ...(weightsMemory !== undefined && { weightsMemory }),
     ...(threads !== undefined && { threads }),

@@ -3,7 +3,7 @@ import { ExecutorUnavailableError } from './errors';
 import type { ComputeDType, Executor, ExecutorName } from './executor';
 import { NativeExecutor } from './native/native-executor';
 import { OnnxExecutor } from './onnx/onnx-executor';
-import type { Provider } from './onnx/protocol';
+import type { Provider } from './onnx/providers';
 import { ReferenceExecutor } from './reference/reference-executor';
 
 export interface ExecutorOptions {
@@ -14,7 +14,10 @@ export interface ExecutorOptions {
   readonly executor?: 'auto' | ExecutorName | undefined;
   /** Threads that compute on the CPU. @defaultValue what the machine has */
   readonly threads?: number | undefined;
-  /** Of the onnx executor: what of onnxruntime computes; `webgpu` is the GPU. @defaultValue 'cpu' */
+  /**
+   * Of the onnx executor: what of onnxruntime computes. `webgpu`: any GPU, with everything there. `cuda`, `dml`,
+   * `coreml`: with weights that stay there, the rest on the CPU. @defaultValue 'cpu'
+   */
   readonly provider?: Provider | undefined;
   /** Of the onnx executor: most bytes that weights and states may take on its device. @defaultValue no limit */
   readonly deviceMemory?: number | undefined;

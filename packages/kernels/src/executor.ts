@@ -18,7 +18,7 @@ export interface ExecutorInfo {
   readonly name: ExecutorName;
   /**
    * Instruction set chosen for the process, e.g. `amxbf16`, `avx512bf16`, `avx2`, `neon`, `scalar`; `js` for the
-   * reference; onnx's provider, `cpu` or `webgpu`.
+   * reference; onnx's provider.
    */
   readonly isa: string;
   readonly threads: number;

@@ -35,6 +35,7 @@ it('exports what it means to', () => {
     'createState',
     'executorBytes',
     'floats',
+    'gpuProviders',
     'inverseFrequencies',
     'isSliced',
     'kvBlockBytes',

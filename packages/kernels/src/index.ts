@@ -67,7 +67,7 @@ export { layoutWorkspace, type WorkspaceLayout } from './graph/workspace';
 export { NativeError } from './native/errors';
 export { executorBytes } from './native/executor-bytes';
 export { DeviceMemoryError, OnnxError } from './onnx/errors';
-export type { Provider } from './onnx/protocol';
+export { gpuProviders, type Provider } from './onnx/providers';
 export { floats, PackedDecoder, type PackedSource } from './packed/decode';
 export {
   type BlockDType,

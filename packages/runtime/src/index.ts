@@ -8,6 +8,7 @@ export {
   removeConverted,
 } from './auto/conversion-cache';
 export type { SpeculationOptions } from './auto/draft-target';
+export { type ExaminedGpus, type ExamineGpusOptions, examineGpus } from './auto/examine-gpus';
 export { LanguageModel, type ModelInfo } from './auto/language-model';
 export { type DeviceOptions, type OpenedDevice, openDevice } from './auto/open-device';
 export { openPlaces, type Places } from './auto/open-places';
@@ -165,6 +166,7 @@ export type { MeasuredDType } from './measure/chain';
 export type { ComputeSpeed, StepCosts } from './measure/compute';
 export { measureDevice } from './measure/device';
 export type { DriveSpeed } from './measure/drive';
+export type { ProviderSpeeds, UnusableProvider } from './measure/gpus';
 export {
   type MachineSpeeds,
   type MeasureOptions,

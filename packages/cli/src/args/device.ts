@@ -13,6 +13,12 @@ const options = {
     help: "Most of the GPU's memory to take, e.g. 4GB. Default: nine tenths of what is free, where that can be told.",
     parse: (texts: readonly string[], flag: string) => parseByteSize(texts.at(-1)!, flag),
   },
+  provider: choice<NonNullable<DeviceOptions['provider']>>(
+    { auto: true, webgpu: true, cuda: true, dml: true, coreml: true, cpu: true },
+    {
+      help: 'What of onnxruntime drives the GPU. webgpu keeps all there; cuda, dml and coreml only weights that stay. Default: the one that doctor measured to be the quickest here, else webgpu.',
+    },
+  ),
   planFile: text({
     name: 'plan',
     value: '<file>',

@@ -12,7 +12,7 @@ const dense = { disk: expect.any(Number), bus: 0, dram: positive, flops: positiv
 
 test('a machine: what it computes with, and what limits its memory', async () => {
   const dir = temporaryFolder();
-  const report = await examined('--dir', dir);
+  const report = await examined('--dir', dir, '--device', 'cpu');
   expect(report).toEqual({
     machine: {
       cpu: expect.any(String),
@@ -29,6 +29,8 @@ test('a machine: what it computes with, and what limits its memory', async () =>
         constrained: expect.toSatisfy(isLimit),
         available: positive,
       },
+      // Null without a graphics card.
+      gpus: null,
       device: null,
     },
     model: null,

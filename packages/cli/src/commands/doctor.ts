@@ -2,6 +2,9 @@ import os from 'node:os';
 import path from 'node:path';
 import {
   buildModel,
+  type DeviceOptions,
+  type ExamineGpusOptions,
+  examineGpus,
   type MachineSpeeds,
   type MemoryOptions,
   type Model,
@@ -36,6 +39,7 @@ export const doctor = defineCommand({
   positionals: [{ name: 'model', help: 'Folder or repository id; config.json is enough.', optional: true }],
   details: [
     'Takes a few seconds: reads files that are there from the drive, and computes with made-up weights.',
+    'Where there is a graphics card, everything of onnxruntime that can drive it is measured, and the quickest is what --device takes from then on.',
     'With a model: the plan for the memory granted, the seconds a token will take, and what they would be after each change that helps.',
   ],
   examples: [
@@ -58,6 +62,8 @@ export const doctor = defineCommand({
     const files = source === undefined ? undefined : await openModelFiles(source, values.model, signal);
     const executor = await openExecutor(values.engine, terminal);
     const onWarning = (message: string) => terminal.tell(`${message}\n`);
+    // Before a provider is taken: what is measured here says which.
+    const gpus = values.device.device === 'cpu' ? null : await examineGpus({ ...gpusAsked(values.device), signal });
     const device = await openDevice({ ...values.device, onWarning });
     try {
       const readerKind = reader === 'auto' ? 'direct' : reader;
@@ -74,7 +80,7 @@ export const doctor = defineCommand({
         signal,
       });
       const report: DoctorReport = {
-        machine: { ...machine, ...machineNames() },
+        machine: { ...machine, gpus, ...machineNames() },
         model: planned ? modelReport(planned, machine, disk, reader) : null,
       };
       await (values.output.json ? terminal.printJson(report) : terminal.print(doctorText(report)));
@@ -85,6 +91,11 @@ export const doctor = defineCommand({
     }
   },
 });
+
+/** A provider that is named is the only one measured. */
+function gpusAsked({ vram, provider }: DeviceOptions): ExamineGpusOptions {
+  return { vram, ...(provider === undefined || provider === 'auto' ? {} : { providers: [provider] }) };
+}
 
 interface Planned {
   readonly files: ModelFiles;

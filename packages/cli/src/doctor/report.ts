@@ -1,4 +1,4 @@
-import type { MachineSpeeds, PlanSummary } from '@airllm/runtime';
+import type { ExaminedGpus, MachineSpeeds, PlanSummary } from '@airllm/runtime';
 import { deviceRows } from '../estimate/report';
 import { duration, gigabytes, type SpeedReport, speedRows } from '../estimate/speed';
 import { table } from '../output/table';
@@ -7,7 +7,13 @@ import type { Advice } from './advice';
 
 /** What `airllm doctor --json` prints; sizes are bytes, times seconds. */
 export interface DoctorReport {
-  readonly machine: MachineSpeeds & { readonly cpu: string; readonly os: string; readonly node: string };
+  readonly machine: MachineSpeeds & {
+    /** Null without a graphics card, and where none was asked for. */
+    readonly gpus: ExaminedGpus | null;
+    readonly cpu: string;
+    readonly os: string;
+    readonly node: string;
+  };
   /** Null without a model. */
   readonly model: DoctorModel | null;
 }
@@ -42,9 +48,17 @@ export function doctorText({ machine, model }: DoctorReport): string {
       `${gigabytes(dramBytesPerSecond)} of weights from memory, ${significant(flopsPerSecond / 1e9)} GFLOP/s`,
     ]),
     ['a step', `${duration(machine.steps.callSeconds)}, and ${duration(machine.steps.opSeconds)} for each op in it`],
+    ...(machine.gpus?.providers.map((found) => providerRow(found, machine.gpus!.chosen)) ?? []),
     ...gpuRows(machine.device),
   ]);
   return model === null ? measured : `${measured}\n${modelText(model)}`;
+}
+
+function providerRow(found: ExaminedGpus['providers'][number], chosen: ExaminedGpus['chosen']): [string, string] {
+  if ('reason' in found) return [found.provider, `not usable: ${found.reason}`];
+  const { provider, uploadBytesPerSecond, bytesPerSecond, layerSeconds } = found;
+  const speeds = `${gigabytes(uploadBytesPerSecond)} of weights uploaded, ${gigabytes(bytesPerSecond)} computed with`;
+  return [provider, `${speeds}, ${duration(layerSeconds)} a small layer${provider === chosen ? ': taken' : ''}`];
 }
 
 function gpuRows(device: MachineSpeeds['device']): [string, string][] {

@@ -9,3 +9,9 @@ export type Provider = (typeof PROVIDERS)[number];
 export function keepsWeightsAlone(provider: Provider): provider is 'cuda' | 'dml' | 'coreml' {
   return provider !== 'cpu' && provider !== 'webgpu';
 }
+
+/** The providers that a platform's graphics cards can have, the one that keeps everything on them first. */
+export function gpuProviders(platform: NodeJS.Platform = process.platform): Provider[] {
+  if (platform === 'win32') return ['webgpu', 'dml'];
+  return platform === 'darwin' ? ['webgpu', 'coreml'] : ['webgpu', 'cuda'];
+}

@@ -1,4 +1,4 @@
-import { type ExecutorOptions, ExecutorUnavailableError } from '@airllm/kernels';
+import { type ExecutorOptions, ExecutorUnavailableError, type Provider } from '@airllm/kernels';
 import { OptionError } from '@airllm/loader';
 import { describe, expect, test } from 'vitest';
 import { pretendDevice } from '../testing/pretend-device';
@@ -6,8 +6,18 @@ import { openDevice } from './open-device';
 
 const GIB = 2 ** 30;
 
-function machine(changes: { gpu?: boolean; free?: number | null; reason?: string } = {}) {
-  const { gpu = true, free = 8 * GIB, reason } = changes;
+interface Changes {
+  readonly gpu?: boolean;
+  readonly free?: number | null;
+  /** Why these providers cannot be used. */
+  readonly reason?: string;
+  readonly refused?: readonly string[];
+  readonly choice?: Provider | null;
+  readonly statesOnHost?: boolean;
+}
+
+function machine(changes: Changes = {}) {
+  const { gpu = true, free = 8 * GIB, reason, refused = ['webgpu'], choice = null, statesOnHost } = changes;
   const opened: ExecutorOptions[] = [];
   const warnings: string[] = [];
   return {
@@ -17,10 +27,14 @@ function machine(changes: { gpu?: boolean; free?: number | null; reason?: string
     machine: {
       mayHaveGpu: async () => gpu,
       freeGpuMemory: async () => free,
+      gpuChoice: async () => choice,
       open: async (options: ExecutorOptions) => {
         opened.push(options);
-        if (reason !== undefined) throw new ExecutorUnavailableError({ executor: 'onnx', reason });
-        return (await pretendDevice()).executor;
+        if (reason !== undefined && refused.includes(options.provider!)) {
+          throw new ExecutorUnavailableError({ executor: 'onnx', reason });
+        }
+        const { executor } = await pretendDevice();
+        return statesOnHost === undefined ? executor : { ...executor, device: { ...executor.device, statesOnHost } };
       },
     },
   };
@@ -45,6 +59,33 @@ describe('openDevice', () => {
     expect(await blocks('gpu', null)).toBe('all');
     expect(await blocks('auto', null)).toBe('resident');
     expect(await blocks('cpu', [2, 3])).toEqual([2, 3]);
+  });
+
+  test('takes the provider that is named, else the quickest measured here, else WebGPU', async () => {
+    const providers = async (changes: Changes, provider?: Provider) => {
+      const m = machine(changes);
+      await (await openDevice({ ...m, placed: null, device: 'gpu', provider }))!.executor.dispose();
+      return m.opened.map((options) => options.provider);
+    };
+    expect(await providers({})).toEqual(['webgpu']);
+    expect(await providers({ choice: 'cuda' })).toEqual(['cuda']);
+    expect(await providers({ choice: 'cuda' }, 'webgpu')).toEqual(['webgpu']);
+    // Its library went after it was measured.
+    expect(await providers({ choice: 'cuda', reason: 'missing', refused: ['cuda'] })).toEqual(['cuda', 'webgpu']);
+    // One that needs no card.
+    expect(await providers({ gpu: false }, 'cpu')).toEqual(['cpu']);
+  });
+
+  test('refuses a provider that was named and cannot be used', async () => {
+    const m = machine({ reason: 'libonnxruntime_providers_cuda.so is missing', refused: ['cuda'] });
+    const refused = openDevice({ ...m, placed: null, device: 'auto', provider: 'cuda' });
+    await expect(refused).rejects.toSatisfy(ExecutorUnavailableError.isInstance);
+  });
+
+  test('gives one that holds weights alone only blocks whose weights stay', async () => {
+    const opened = await openDevice({ ...machine({ statesOnHost: true }), placed: null, device: 'gpu' });
+    expect(opened!.grant).toMatchObject({ blocks: 'resident', statesOnHost: true });
+    await opened!.executor.dispose();
   });
 
   test('takes what is granted, or nine tenths of what is free', async () => {

@@ -1,7 +1,14 @@
-import { createExecutor, type Executor, type ExecutorOptions, ExecutorUnavailableError } from '@airllm/kernels';
+import {
+  createExecutor,
+  type Executor,
+  type ExecutorOptions,
+  ExecutorUnavailableError,
+  type Provider,
+} from '@airllm/kernels';
 import { OptionError } from '@airllm/loader';
 import type { DeviceBlocks, DeviceGrant } from '../plan/types';
 import { type ByteSize, parseByteSize } from './byte-size';
+import { gpuChoice } from './gpu-choice';
 import { freeGpuMemory, mayHaveGpu } from './gpu-memory';
 
 /** Which memories a model is placed in, and so who computes it. */
@@ -15,6 +22,12 @@ export interface DeviceOptions {
   readonly device?: 'auto' | 'cpu' | 'gpu' | undefined;
   /** Most of the GPU's memory to take, everything included. @defaultValue nine tenths of what is free, where that can be told */
   readonly vram?: ByteSize | undefined;
+  /**
+   * What of onnxruntime drives the GPU. `cuda`, `dml` and `coreml` hold weights there and nothing else, so that only
+   * blocks whose weights stay are theirs, also with `gpu`. `auto`: the one that `airllm doctor` measured to be the
+   * quickest on this machine, else `webgpu`. `cpu` is onnxruntime without a GPU, to try all this out. @defaultValue 'auto'
+   */
+  readonly provider?: 'auto' | Provider | undefined;
   /**
    * JSON file that keeps which blocks a GPU computes. One that exists is followed, so that the same arithmetic is done
    * again whatever the memory; one that does not is written.
@@ -39,27 +52,30 @@ export interface OpenDeviceOptions extends DeviceOptions {
 interface Machine {
   readonly mayHaveGpu: () => Promise<boolean>;
   readonly freeGpuMemory: () => Promise<number | null>;
+  readonly gpuChoice: () => Promise<Provider | null>;
   readonly open: (options: ExecutorOptions) => Promise<Executor>;
 }
 
-const HERE: Machine = { mayHaveGpu, freeGpuMemory, open: createExecutor };
+const HERE: Machine = { mayHaveGpu, freeGpuMemory, gpuChoice, open: createExecutor };
 
 const DEVICES: readonly unknown[] = ['auto', 'cpu', 'gpu'] satisfies DeviceOptions['device'][];
 const FREE_SHARE = 0.9;
 
 /**
  * Opens the GPU that options ask for; null where the host computes all: as asked, or since no GPU can be used, which one
- * warning says. Throws `OptionError`, also where nothing tells how much memory the GPU has.
+ * warning says. Throws `OptionError`, also where nothing tells how much memory the GPU has, and
+ * `ExecutorUnavailableError` where a provider was named that cannot be used.
  */
 export async function openDevice(options: OpenDeviceOptions): Promise<OpenedDevice | null> {
-  const { device = 'cpu', placed = null, onWarning, machine = HERE } = options;
+  const { device = 'cpu', provider = 'auto', placed = null, onWarning, machine = HERE } = options;
   if (!DEVICES.includes(device)) {
     throw new OptionError({ option: 'device', expected: `one of ${DEVICES.join(', ')}`, found: device });
   }
   const isWanted = placed === null ? device !== 'cpu' : placed.length > 0;
   if (!isWanted) return null;
   const vram = options.vram === undefined ? undefined : parseByteSize(options.vram, 'vram');
-  if (!(await machine.mayHaveGpu())) return without('this machine has no graphics card', onWarning);
+  if (provider !== 'cpu' && !(await machine.mayHaveGpu()))
+    return without('this machine has no graphics card', onWarning);
   const bytes = vram ?? (await freeShare(machine));
   if (bytes === null) {
     throw new OptionError({
@@ -68,13 +84,25 @@ export async function openDevice(options: OpenDeviceOptions): Promise<OpenedDevi
       found: undefined,
     });
   }
+  const open = (provider: Provider) => machine.open({ executor: 'onnx', provider, deviceMemory: bytes, onWarning });
+  const blocks = placed ?? (device === 'gpu' ? 'all' : 'resident');
+  if (provider !== 'auto') return openedAs(await open(provider), blocks);
   try {
-    const executor = await machine.open({ executor: 'onnx', provider: 'webgpu', deviceMemory: bytes, onWarning });
-    return { executor, grant: grantOf(executor, placed ?? (device === 'gpu' ? 'all' : 'resident')) };
+    return openedAs(await openQuickest(open, machine), blocks);
   } catch (error) {
     if (!ExecutorUnavailableError.isInstance(error)) throw error;
     return without(error.reason, onWarning);
   }
+}
+
+/** The provider that was measured to be the quickest; one that has gone since does not keep from the GPU. */
+async function openQuickest(open: (provider: Provider) => Promise<Executor>, machine: Machine): Promise<Executor> {
+  const chosen = await machine.gpuChoice();
+  if (chosen === null || chosen === 'webgpu') return open('webgpu');
+  return open(chosen).catch((error) => {
+    if (!ExecutorUnavailableError.isInstance(error)) throw error;
+    return open('webgpu');
+  });
 }
 
 function without(reason: string, onWarning: (message: string) => void): null {
@@ -87,6 +115,12 @@ async function freeShare(machine: Machine): Promise<number | null> {
   return free === null ? null : Math.floor(FREE_SHARE * free);
 }
 
+/** With a device that keeps nothing between passes but weights that stay, only blocks of such are computed there. */
+function openedAs(executor: Executor, blocks: DeviceBlocks): OpenedDevice {
+  const weightsAlone = executor.device!.statesOnHost === true;
+  return { executor, grant: grantOf(executor, weightsAlone && blocks === 'all' ? 'resident' : blocks) };
+}
+
 /** An executor's device as plans see it. */
 function grantOf(executor: Executor, blocks: DeviceBlocks): DeviceGrant {
   const device = executor.device!;
@@ -94,6 +128,7 @@ function grantOf(executor: Executor, blocks: DeviceBlocks): DeviceGrant {
     name: device.name,
     bytes: device.limitBytes,
     blocks,
+    statesOnHost: device.statesOnHost,
     uploadBytes: (graph, part) => device.uploadBytes(executor.compile(graph), part),
     stateBytes: (spec, length) => device.stateBytes(spec, length),
     activationBytes: (graphs, maxRows) =>

@@ -88,7 +88,9 @@ describe('a plan with a device', () => {
     expect(plan.device!.computes.filter(Boolean)).toHaveLength(4);
     expect(plan.device!.bytes).toMatchObject({ state: 3 * STATE, total: bytes });
     expect(plan.bytes.process).toBe(3 * STATE + ROWS);
-    expect(planResidency(model, { ...HOST, device: { ...device, bytes: bytes - 1 } }).bytes.process).toBe(2 * STATE + ROWS);
+    expect(planResidency(model, { ...HOST, device: { ...device, bytes: bytes - 1 } }).bytes.process).toBe(
+      2 * STATE + ROWS,
+    );
   });
 
   test('leaves all to the host where not even the head fits', () => {

@@ -252,6 +252,7 @@ export class WorkerExecutor {
 
   async #close(): Promise<void> {
     for (const part of this.#pinned.values()) await part.release();
+    await this.#pinning?.staging.close();
     await this.#sessions.close();
     await this.#backend.close();
   }
