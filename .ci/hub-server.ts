@@ -7,6 +7,7 @@ export {
   type HubContent,
   HubServer,
   type HubServerOptions,
+  Link,
   patternContent,
   type RepoOptions,
   type RequestRecord,

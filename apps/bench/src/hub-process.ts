@@ -17,11 +17,16 @@ export interface HubAnswer {
 /** In the bundle every module lies beside bin.js. */
 const ENTRY = path.join(path.dirname(fileURLToPath(import.meta.url)), 'bin.js');
 
-/** Starts another bench of this program. */
+/** Another bench of this program. */
+export function benchCommand(args: readonly string[]): string[] {
+  return [process.execPath, ENTRY, ...args];
+}
+
 export function startBench(args: readonly string[], stdio: 'hub' | 'figures'): ChildProcess {
   const streams =
     stdio === 'hub' ? (['ignore', 'inherit', 'inherit', 'ipc'] as const) : (['ignore', 'pipe', 'pipe'] as const);
-  return spawn(process.execPath, [ENTRY, ...args], { stdio: [...streams] });
+  const [program, ...rest] = benchCommand(args) as [string, ...string[]];
+  return spawn(program, rest, { stdio: [...streams] });
 }
 
 /** A Hub on loopback in a process of its own, so that it takes no time from what is measured. */
@@ -34,9 +39,15 @@ export class HubProcess {
     this.url = url;
   }
 
-  static async start(bytes: number): Promise<HubProcess> {
-    const child = startBench(['serve-hub', '--bytes', String(bytes)], 'hub');
-    const [{ url }] = (await once(child, 'message')) as [HubAnswer];
+  /** With a folder, nginx serves the weights from there. */
+  static async start(bytes: number, nginxFolder?: string): Promise<HubProcess> {
+    const nginx = nginxFolder === undefined ? [] : ['--nginx', nginxFolder];
+    const child = startBench(['serve-hub', '--bytes', String(bytes), ...nginx], 'hub');
+    const ended = once(child, 'exit').then(() => {
+      throw new Error('the Hub has ended');
+    });
+    const [{ url }] = (await Promise.race([once(child, 'message'), ended])) as [HubAnswer];
+    ended.catch(() => {});
     return new HubProcess(child, url!);
   }
 
@@ -45,7 +56,7 @@ export class HubProcess {
     return this.#ask('bytes');
   }
 
-  /** Bytes per second of each connection; null for as fast as it can. */
+  /** Bytes per second of all connections together; null for as fast as it can. */
   async throttle(rate: number | null): Promise<void> {
     await this.#ask({ throttle: rate });
   }

@@ -1,5 +1,6 @@
 import { openSync, writeSync } from 'node:fs';
-import { Socket } from 'node:net';
+import { syncBuiltinESMExports } from 'node:module';
+import net from 'node:net';
 import { parseArgs } from 'node:util';
 import { pullModel } from '@airllm/runtime';
 import { REPO } from './hub-process';
@@ -43,13 +44,16 @@ export async function run(args: string[]): Promise<void> {
 function countReceived(file: string): void {
   const descriptor = openSync(file, 'w');
   const total = new Float64Array(1);
-  const read = Socket.prototype.read;
-  Socket.prototype.read = function counted(this: Socket, size?: number) {
-    const chunk = read.call(this, size);
-    if (chunk !== null) {
-      total[0]! += chunk.length;
+  const connect = net.connect as (options: net.NetConnectOpts) => net.Socket;
+  net.connect = ((options: net.NetConnectOpts) => {
+    const { onread } = options;
+    if (onread === undefined) throw new Error('a connection was opened that is read in another way');
+    const callback: typeof onread.callback = (length, bytes) => {
+      total[0]! += length;
       writeSync(descriptor, total, 0, 8, 0);
-    }
-    return chunk;
-  };
+      return onread.callback(length, bytes);
+    };
+    return connect({ ...options, onread: { ...onread, callback } });
+  }) as typeof net.connect;
+  syncBuiltinESMExports();
 }

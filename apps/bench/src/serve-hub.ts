@@ -1,26 +1,47 @@
+import { open } from 'node:fs/promises';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { HubServer, patternContent } from '../../../.ci/hub-server';
+import { type HubContent, HubServer, Link, patternContent } from '../../../.ci/hub-server';
 import { FILE, type HubAnswer, type HubQuestion, REPO } from './hub-process';
+import { startNginx } from './nginx';
 
-export const usage = 'bench serve-hub --bytes <n>   (a Hub on loopback, for `download`)';
+export const usage = 'bench serve-hub --bytes <n> [--nginx <folder>]   (a Hub on loopback, for `download`)';
 
-/** Serves one model of so many bytes until the process that started it ends. */
+/** Serves one model of so many bytes, its weights by nginx if asked for, until the process that started it ends. */
 export async function run(args: string[]): Promise<void> {
-  const { values } = parseArgs({ args, options: { bytes: { type: 'string', default: '2000000000' } } });
-  const server = await HubServer.start();
-  await server.addRepo(REPO, { 'config.json': '{}', [FILE]: patternContent(Number(values.bytes)) });
+  const { values } = parseArgs({
+    args,
+    options: { bytes: { type: 'string', default: '2000000000' }, nginx: { type: 'string' } },
+  });
+  const weights = patternContent(Number(values.bytes));
+  const nginx = values.nginx === undefined ? undefined : await serveByNginx(values.nginx, weights);
+  const server = await HubServer.start(nginx ? { cdnUrl: nginx.url } : {});
+  await server.addRepo(REPO, { 'config.json': '{}', [FILE]: weights });
   let release = () => {};
   process.on('message', (question: HubQuestion) => {
-    if (question === 'bytes') {
-      process.send!({ bytes: server.bytesSent } satisfies HubAnswer);
-      return;
+    if (question !== 'bytes') {
+      release();
+      const { throttle } = question;
+      release =
+        throttle === null
+          ? () => {}
+          : server.fault({ route: 'cdn', fault: { kind: 'link', link: new Link(throttle) } });
     }
-    release();
-    const bytesPerSecond = question.throttle;
-    release =
-      bytesPerSecond === null ? () => {} : server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond } });
     process.send!({ bytes: server.bytesSent } satisfies HubAnswer);
   });
-  process.on('disconnect', () => process.exit());
+  process.on('disconnect', () => {
+    nginx?.child.kill();
+    process.exit();
+  });
   process.send!({ url: server.url } satisfies HubAnswer);
+}
+
+async function serveByNginx(dir: string, weights: HubContent) {
+  const file = path.join(dir, FILE);
+  const handle = await open(file, 'w');
+  for (let at = 0; at < weights.size; at += 2 ** 20) {
+    await handle.write(await weights.read(at, Math.min(at + 2 ** 20, weights.size)));
+  }
+  await handle.close();
+  return startNginx(path.join(dir, 'nginx'), file);
 }

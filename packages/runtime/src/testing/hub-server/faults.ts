@@ -1,4 +1,5 @@
 import type { ContentSource } from './content';
+import type { Link } from './link';
 
 /** What the server does wrong, once or for every request that matches. */
 export type Fault =
@@ -16,6 +17,8 @@ export type Fault =
   | { readonly kind: 'throttle'; readonly bytesPerSecond: number }
   /** Sends the file up to this byte, and the rest when told to. */
   | { readonly kind: 'hold'; readonly at: number; readonly until: Promise<unknown> }
+  /** Sends over this line, which others may share. */
+  | { readonly kind: 'link'; readonly link: Link }
   /** Announces so many bytes more (or fewer) than the body has. */
   | { readonly kind: 'wrong-length'; readonly by: number }
   /** Answers 200 with the whole file to a request for a range. */

@@ -4,6 +4,9 @@ import { gzipSync } from 'node:zlib';
 import { type HubContent, VIEW_BYTES } from './content';
 import type { Fault } from './faults';
 
+/** Small enough that connections take turns. */
+const LINK_STEP = 2 ** 16;
+
 export interface Sending {
   readonly content: HubContent;
   readonly range: { readonly from: number; readonly to: number } | null;
@@ -47,8 +50,10 @@ export async function sendContent(response: ServerResponse, sending: Sending): P
 
   const flipped = find('corrupt')?.at;
   const rate = find('throttle')?.bytesPerSecond;
+  const link = find('link')?.link;
   const end = Math.min(to, stop ? from + stop.afterBytes : to);
-  const step = rate === undefined ? VIEW_BYTES : Math.max(1, Math.min(VIEW_BYTES, Math.ceil(rate / 20)));
+  const slowest = Math.min(rate ?? Infinity, link?.bytesPerSecond ?? Infinity);
+  const step = Math.max(1, Math.min(link ? LINK_STEP : VIEW_BYTES, Math.ceil(slowest / 20)));
   const hold = find('hold');
   const started = performance.now();
   let at = from;
@@ -62,6 +67,7 @@ export async function sendContent(response: ServerResponse, sending: Sending): P
       piece = Uint8Array.from(piece);
       piece[flipped - at] = (piece[flipped - at] as number) ^ 0xff;
     }
+    await link?.take(piece.length);
     sending.sent(piece.length);
     if (!response.write(piece)) await drained(response);
     at = whole ? end : next;

@@ -28,6 +28,8 @@ export interface HubServerOptions {
   readonly signedSeconds?: number;
   /** All tokens that belong to somebody; any other is answered 401. @defaultValue every token */
   readonly tokens?: readonly string[];
+  /** Address of another server that has the LFS files in place of the CDN, at `/<repo>/<commit>/<path>`. */
+  readonly cdnUrl?: string;
 }
 
 /**
@@ -49,7 +51,7 @@ export class HubServer {
   ) {
     const [hub, cdn] = servers;
     this.url = `http://127.0.0.1:${(hub.address() as AddressInfo).port}`;
-    this.cdnUrl = `http://127.0.0.1:${(cdn.address() as AddressInfo).port}`;
+    this.cdnUrl = options.cdnUrl ?? `http://127.0.0.1:${(cdn.address() as AddressInfo).port}`;
     hub.on('request', (request, response) => void this.#serve(request, response, 'hub'));
     cdn.on('request', (request, response) => void this.#serve(request, response, 'cdn'));
   }
