@@ -94,6 +94,8 @@ export class OnnxWorker {
   /** Ends the thread when it has answered. */
   async close(): Promise<void> {
     this.#retire();
+    // Nobody else may be keeping the process alive for it.
+    this.#worker.ref();
     await this.ended;
   }
 
