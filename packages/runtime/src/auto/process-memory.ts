@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import { join } from 'node:path';
 
-/** Room for what JavaScript allocates while it generates: garbage not yet collected, logits, strings. */
+/** Room for what JavaScript allocates while it generates: garbage not yet collected, strings. */
 const HEADROOM = 64 * 2 ** 20;
 
 /** Bytes of memory per byte of tokenizer.json at the peak of loading it; measured 2 to 3 at 128k and 256k entries. */

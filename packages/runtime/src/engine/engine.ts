@@ -1,7 +1,7 @@
 import type { Executor, LayerState } from '@airllm/kernels';
 import { DisposedError, type Reader } from '@airllm/loader';
 import type { Model } from '../models/model';
-import { activationBytes } from '../plan/activations';
+import { activationBytes, mostLogitRows } from '../plan/activations';
 import { hostShare } from '../plan/device';
 import { stateBytes } from '../plan/state-bytes';
 import { streamedState } from '../plan/state-place';
@@ -9,7 +9,6 @@ import type { Plan } from '../plan/types';
 import { keptPinned, type PassShape, widestPass } from '../plan/wide-pass';
 import { Admission } from './admission';
 import { type Arrival, giveUpOn } from './arrival';
-import { mostLogitRows } from './head-part';
 import { HostStates } from './host-states';
 import { InOrder } from './in-order';
 import type { PassBuffers } from './pass-buffers';
@@ -163,7 +162,8 @@ export class Engine {
   /** Rows of one pass whose logits may be wanted. A step that wants more of them takes several passes. */
   get mostLogitRows(): number {
     const { model, plan } = this;
-    return plan.device === null ? mostLogitRows(plan.logitRows, model.config.vocabSize) : plan.logitRows;
+    if (plan.device !== null) return plan.logitRows;
+    return Math.min(plan.maxRows, mostLogitRows(plan.logitRows, model.config.vocabSize));
   }
 
   /** How a step of `count` rows is run, the longest sequence having `length` positions after it. */
@@ -244,7 +244,7 @@ export class Engine {
     return widestPass(plan, {
       count,
       passes,
-      activations: activationBytes(model, this.#reader.alignment, plan.logitRows),
+      activations: activationBytes(model, this.#reader.alignment, { together: plan.logitRows }),
       streamedState: (width) => (plan.diskState === null ? 0 : streamedState(this.#hostShare, length, count, width)),
       fits: (width) => state(width) <= state(plan.maxRows),
     });

@@ -3,14 +3,6 @@ import { HostBuffer } from '@airllm/loader';
 import { carryBuffers } from './pass-buffers';
 import { packRows, type Row } from './rows';
 
-/** Bytes of logits one pass may give: of more rows than the head computes together, some are kept until all are there. */
-const MOST_LOGIT_BYTES = 32 * 1024 * 1024;
-
-/** Rows of one pass whose logits may be wanted, where `together` are computed together. */
-export function mostLogitRows(together: number, vocabSize: number): number {
-  return Math.max(together, Math.floor(MOST_LOGIT_BYTES / (4 * vocabSize)));
-}
-
 /** What the head computes on. */
 export interface HeadBuffers {
   readonly carry: ReadonlyMap<string, HostBuffer>;

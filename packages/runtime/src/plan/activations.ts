@@ -5,6 +5,8 @@ import { worstSpan } from './segments';
 
 /** Rows of a pass whose logits are computed together: with a vocabulary of 256k, 16 rows are 16 MiB. */
 export const DEFAULT_LOGIT_ROWS = 16;
+/** Bytes of logits one pass may give: of more rows than the head computes together, some are kept until all are there. */
+const MOST_LOGIT_BYTES = 32 * 1024 * 1024;
 /** Embedding rows kept from passes before, per row that a pass may have. */
 export const KEPT_ROWS = 2;
 /** Embedding rows read at once; the engine stages each in a span of its own. */
@@ -16,15 +18,44 @@ const STAGED_ROWS = 64;
  */
 const PAGE_BYTES = 4096;
 const BUFFERS = 11;
+/** Of each part of the head's rows: hidden values, logits, workspace. */
+const HEAD_BUFFERS = 3;
+
+/** Rows of one pass whose logits may be wanted, where `together` are computed together. */
+export function mostLogitRows(together: number, vocabSize: number): number {
+  return Math.max(together, Math.floor(MOST_LOGIT_BYTES / (4 * vocabSize)));
+}
+
+/**
+ * Bytes of the logits of a pass of so many rows: a copy for whoever samples, and what the head computes on for those rows
+ * beyond the `together` that always have room.
+ */
+export function logitBytes({ config, head }: Model, together: number): (maxRows: number) => number {
+  const columns = carryColumns([head]) + workspaceColumns([head]);
+  return (maxRows) => {
+    const first = Math.min(maxRows, together);
+    const rows = Math.min(maxRows, mostLogitRows(together, config.vocabSize));
+    const parts = Math.ceil(rows / first) - 1;
+    return 4 * rows * config.vocabSize + 4 * (rows - first) * columns + parts * HEAD_BUFFERS * PAGE_BYTES;
+  };
+}
+
+/** Whose logits a pass computes. */
+export interface HeadRows {
+  /** Rows whose logits are computed together. @defaultValue 16 */
+  readonly together?: number;
+  /** Those of more rows come in parts, in the same pass; not so on a device. @defaultValue true */
+  readonly inParts?: boolean;
+}
 
 /**
  * Bytes of everything that depends on how many rows a pass has, as a function of that number: workspace, values carried
- * between blocks, gathered embedding rows, rotary tables, row descriptions, and logits (with a copy for whoever samples).
+ * between blocks, gathered embedding rows, rotary tables, row descriptions, and logits.
  */
 export function activationBytes(
   model: Model,
   readAlignment: number,
-  mostLogitRows = DEFAULT_LOGIT_ROWS,
+  { together = DEFAULT_LOGIT_ROWS, inParts = true }: HeadRows = {},
 ): (maxRows: number) => number {
   const body = [model.embedding, ...model.layers];
   const bodyColumns = workspaceColumns(body);
@@ -34,15 +65,23 @@ export function activationBytes(
   const ropes = ropeColumns(body);
   const { tables, row, span } = embeddingRow(model.embedding, readAlignment);
   const constants = placeLiterals(model).byteLength;
+  const logits = logitBytes(model, together);
   return (maxRows) => {
-    const logitRows = Math.min(maxRows, mostLogitRows);
+    const logitRows = Math.min(maxRows, together);
     const workspace = 4 * Math.max(maxRows * bodyColumns, logitRows * headColumns);
     const carried = 4 * (maxRows * bodyCarry + logitRows * headCarry);
-    const logits = 4 * logitRows * model.config.vocabSize;
     const embedding = (1 + KEPT_ROWS) * maxRows * row + 2 * 64 * tables + Math.min(maxRows, STAGED_ROWS) * span;
     // Rows are described by four int32 each, once for the pass and once for the head.
     const perRow = 4 * (ropes + 8);
-    return workspace + carried + logits + embedding + maxRows * perRow + constants + BUFFERS * PAGE_BYTES;
+    return (
+      workspace +
+      carried +
+      logits(inParts ? maxRows : logitRows) +
+      embedding +
+      maxRows * perRow +
+      constants +
+      BUFFERS * PAGE_BYTES
+    );
   };
 }
 

@@ -62,7 +62,9 @@ export function planResidency(model: Model, options: PlanOptions): Plan {
   const { device, maxRows = DEFAULT_MAX_ROWS } = options;
   return device === undefined
     ? planHost(model, options)
-    : planWithDevice(model, device, { ...options, maxRows }, planHost);
+    : planWithDevice(model, device, { ...options, maxRows }, (share, rest) =>
+        planHost(share, share === model ? { ...rest, device: undefined } : rest),
+      );
 }
 
 /** With states in memory or on disk, as asked for or as memory allows. */
@@ -92,7 +94,8 @@ function attempt(plan: () => Plan): { readonly plan: Plan } | { readonly error: 
 function planStates(model: Model, options: PlanOptions, disk: DiskStatePlan | null): Plan {
   const cuts = cutter(model, options.readAlignment);
   const { logitRows = DEFAULT_LOGIT_ROWS } = options;
-  const activations = activationBytes(model, options.readAlignment, logitRows);
+  const inParts = options.device === undefined;
+  const activations = activationBytes(model, options.readAlignment, { together: logitRows, inParts });
   const { contextLength, memory = Infinity } = options;
   const { processBytes, draft = { weights: 0, state: 0, activations: 0 } } = options;
   const draftBytes = draft.weights + draft.state + draft.activations;
