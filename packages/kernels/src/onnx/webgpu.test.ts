@@ -16,6 +16,7 @@ describe.skipIf(env === undefined)('onnx webgpu, on SwiftShader', () => {
       'src/onnx/webgpu-conformance.test.ts',
       'src/onnx/webgpu-buffers.test.ts',
       'src/onnx/webgpu-failures.test.ts',
+      'src/onnx/own-attention.test.ts',
       'src/onnx/soak.test.ts',
       'src/onnx/onnx-device.test.ts',
     ];

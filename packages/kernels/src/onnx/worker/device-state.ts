@@ -2,8 +2,8 @@ import type { KvStateSpec } from '../../graph/graph';
 import type { DeviceBuffer } from './backend';
 
 /**
- * Keys and values of one sequence in the provider's memory, `[slots, kvHeads · dim]` each, in float32. A position lies
- * at slot `position mod slots`: a ring, where fewer positions are kept than there are.
+ * Keys and values of one sequence in the provider's memory, `[kvHeads, slots, dim]` each, in float32: as onnxruntime's
+ * own attention keeps them. A position lies at slot `position mod slots`: a ring, where fewer are kept than there are.
  */
 export interface WorkerState {
   readonly spec: KvStateSpec;

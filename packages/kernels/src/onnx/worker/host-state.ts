@@ -27,14 +27,14 @@ export class HostState {
     }
   }
 
-  /** What is stored at positions `[from, to)`, `[to - from, kvHeads, dim]`. */
+  /** What is stored at positions `[from, to)`, `[kvHeads, to - from, dim]`. */
   read(what: 'key' | 'value', from: number, to: number): Float32Array {
     const { kvHeads, dtype, keyDim, valueDim } = this.#spec;
     const dim = what === 'key' ? keyDim : valueDim;
     const vectors = new Float32Array((to - from) * kvHeads * dim);
     let at = 0;
-    for (let position = from; position < to; position++) {
-      for (let head = 0; head < kvHeads; head++, at += dim) {
+    for (let head = 0; head < kvHeads; head++) {
+      for (let position = from; position < to; position++, at += dim) {
         const { items, place, scales, scaleAt } = this.#place(what, position, head);
         decodeVector(dtype, items, place, scales?.[scaleAt] ?? 1, vectors.subarray(at, at + dim));
       }

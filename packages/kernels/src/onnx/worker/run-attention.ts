@@ -7,10 +7,10 @@ import { positionsAt, type WorkerState } from './device-state';
 import { type Frame, floatsOf } from './frame';
 import { HostState } from './host-state';
 import { attentionModel, storeModel } from './lower/attention';
+import { hasOwnAttention, runOwnAttention } from './run-own-attention';
+import { column, firstVisible, int64, type Rows } from './sequence-rows';
+import { places } from './states';
 import { vectorTensor } from './weight-tensor';
-
-/** Rows of one sequence of a pass, in ascending position. */
-type Rows = readonly number[];
 
 /** Keys and values as a session takes them, with the position of each. */
 interface Seen {
@@ -28,15 +28,10 @@ export async function runAttention(frame: Frame, op: AttentionOp): Promise<void>
   });
   for (const [sequence, rows] of sequences) {
     const state = frame.state(op.state, sequence);
-    const seen =
-      state instanceof HostState ? await onHost(frame, op, state, rows) : await onDevice(frame, op, state, rows);
-    await attend(frame, op, rows, seen);
+    if (state instanceof HostState) await attend(frame, op, rows, await onHost(frame, op, state, rows));
+    else if (hasOwnAttention(frame, op, state, rows)) await runOwnAttention(frame, op, state, rows);
+    else await attend(frame, op, rows, await onDevice(frame, op, state, rows));
   }
-}
-
-function firstVisible({ rows }: Frame, { window }: AttentionOp, r: number): number {
-  const start = window === undefined ? 0 : rows.position[r]! - window + 1;
-  return Math.max(rows.visibleFrom[r]!, start);
 }
 
 async function onHost(frame: Frame, op: AttentionOp, state: HostState, rows: Rows): Promise<Seen> {
@@ -52,9 +47,10 @@ async function onHost(frame: Frame, op: AttentionOp, state: HostState, rows: Row
   }
   const first = Math.min(...rows.map((r) => firstVisible(frame, op, r)));
   const length = frame.rows.position[rows.at(-1)!]! + 1 - first;
+  const { kvHeads, keyDim, valueDim } = frame.scope.graph.states[op.state]!;
   return {
-    k: new Tensor('float32', state.read('key', first, first + length), [length, keyWidth]),
-    v: new Tensor('float32', state.read('value', first, first + length), [length, valueWidth]),
+    k: new Tensor('float32', state.read('key', first, first + length), [kvHeads, length, keyDim]),
+    v: new Tensor('float32', state.read('value', first, first + length), [kvHeads, length, valueDim]),
     at: Float32Array.from({ length }, (_, n) => first + n),
   };
 }
@@ -65,8 +61,8 @@ async function onDevice(frame: Frame, op: AttentionOp, state: WorkerState, rows:
   await store(frame, state, op.v, state.values, valueDim, rows);
   const at = positionsAt(state.slots, frame.rows.position[rows.at(-1)!]! + 1);
   return {
-    k: state.keys.tensor('float32', [at.length, kvHeads * keyDim]),
-    v: state.values.tensor('float32', [at.length, kvHeads * valueDim]),
+    k: state.keys.tensor('float32', [kvHeads, state.slots, keyDim]),
+    v: state.values.tensor('float32', [kvHeads, state.slots, valueDim]),
     at,
   };
 }
@@ -82,9 +78,10 @@ async function store(
   const { kvHeads, dtype } = spec;
   const key = `store ${kvHeads} ${dim} ${dtype}`;
   await frame.sessions.open(key, () => ({ bytes: storeModel(kvHeads, dim, dtype, frame.backend.provider) }));
-  const old = into.tensor('float32', [slots, kvHeads * dim]);
-  const places = rows.map((r) => frame.rows.position[r]! % slots);
-  const feeds = { old, x: await frame.value(value), rows: int64(rows, []), slots: int64(places, [1]) };
+  const old = into.tensor('float32', [kvHeads * slots, dim]);
+  const positions = rows.map((r) => frame.rows.position[r]!);
+  const at = places(kvHeads, slots, positions, [1]);
+  const feeds = { old, x: await frame.value(value), rows: int64(rows, []), at };
   await frame.sessions.run(key, feeds, { y: old });
 }
 
@@ -104,6 +101,7 @@ async function attend(frame: Frame, op: AttentionOp, rows: Rows, seen: Seen): Pr
     k: seen.k,
     v: seen.v,
     at: new Tensor('float32', seen.at, [seen.at.length]),
+    length: int64([seen.at.length], []),
     ...(sinks === undefined ? {} : { sinks: vectorTensor(frame.weights, sinks) }),
   };
   for (let n = 0; n < rows.length; n += most) {
@@ -116,13 +114,4 @@ async function attend(frame: Frame, op: AttentionOp, rows: Rows, seen: Seen): Pr
     };
     await frame.sessions.run(key, feeds, { y });
   }
-}
-
-function column(values: readonly number[]): Tensor {
-  return new Tensor('float32', Float32Array.from(values), [values.length, 1]);
-}
-
-/** Whole numbers, `[n]` or with dimensions after it. */
-function int64(values: readonly number[], rest: readonly number[]): Tensor {
-  return new Tensor('int64', BigInt64Array.from(values, BigInt), [values.length, ...rest]);
 }

@@ -55,12 +55,12 @@ export async function resizeState(
   state: WorkerState,
   resize: Resize,
 ): Promise<WorkerState> {
-  const { kvHeads, keyDim, valueDim } = state.spec;
+  const { keyDim, valueDim } = state.spec;
   const next = await newState(backend, state.spec, resize.slots);
   await orFreed(backend, next, async () => {
     if (resize.length <= resize.start) return;
-    await move(sessions, { state, from: state.keys, to: next.keys, width: kvHeads * keyDim }, resize);
-    await move(sessions, { state, from: state.values, to: next.values, width: kvHeads * valueDim }, resize);
+    await move(sessions, { state, from: state.keys, to: next.keys, dim: keyDim }, resize);
+    await move(sessions, { state, from: state.values, to: next.values, dim: valueDim }, resize);
   });
   freeState(backend, state);
   return next;
@@ -68,24 +68,30 @@ export async function resizeState(
 
 async function move(
   sessions: Sessions,
-  { state, from, to, width }: { state: WorkerState; from: DeviceBuffer; to: DeviceBuffer; width: number },
+  { state, from, to, dim }: { state: WorkerState; from: DeviceBuffer; to: DeviceBuffer; dim: number },
   { slots, start, length }: Resize,
 ): Promise<void> {
-  const key = `move ${width}`;
-  await sessions.open(key, () => ({ bytes: moveModel(width) }));
+  const key = `move ${dim}`;
+  await sessions.open(key, () => ({ bytes: moveModel(dim) }));
+  const { kvHeads } = state.spec;
   const positions = Array.from({ length: length - start }, (_, n) => start + n);
-  const places = (count: number, dims: number[]) =>
-    new Tensor(
-      'int64',
-      BigInt64Array.from(positions, (position) => BigInt(position % count)),
-      dims,
-    );
-  const y = to.tensor('float32', [slots, width]);
+  const y = to.tensor('float32', [kvHeads * slots, dim]);
   const feeds = {
-    x: from.tensor('float32', [state.slots, width]),
-    rows: places(state.slots, [positions.length]),
+    x: from.tensor('float32', [kvHeads * state.slots, dim]),
+    rows: places(kvHeads, state.slots, positions, []),
     old: y,
-    at: places(slots, [positions.length, 1]),
+    at: places(kvHeads, slots, positions, [1]),
   };
   await sessions.run(key, feeds, { y });
+}
+
+/** Where the vectors of positions lie among `[kvHeads, slots]`, head by head: int64 `[kvHeads · positions, ...rest]`. */
+export function places(kvHeads: number, slots: number, positions: readonly number[], rest: readonly number[]): Tensor {
+  const at = new BigInt64Array(kvHeads * positions.length);
+  for (let head = 0; head < kvHeads; head++) {
+    positions.forEach((position, n) => {
+      at[head * positions.length + n] = BigInt(head * slots + (position % slots));
+    });
+  }
+  return new Tensor('int64', at, [at.length, ...rest]);
 }

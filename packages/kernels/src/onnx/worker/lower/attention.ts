@@ -5,12 +5,12 @@ import { ModelBuilder } from '../model/model-builder';
 import { softcap } from './lower-op';
 
 /** Far below every score, and finite: a masked score less the largest must not be NaN. */
-const MASKED = -3e38;
+export const MASKED = -3e38;
 
 /**
  * Attention of rows of one sequence over its keys and values, in plain operators:
- * `q` `[n, heads · keyDim]`, `k` `[length, kvHeads · keyDim]`, `v` `[length, kvHeads · valueDim]`; `at` `[length]` is the
- * position of each key, `from` and `to` `[n, 1]` the first and last position each row sees; `y` `[n, heads · valueDim]`.
+ * `q` `[n, heads · keyDim]`, `k` `[kvHeads, slots, keyDim]`, `v` `[kvHeads, slots, valueDim]`, of which the first `length`
+ * slots hold something; `at` `[length]` is the position of each key, `from` and `to` `[n, 1]` the first and last position each row sees; `y` `[n, heads · valueDim]`.
  * With `picks`, queries are rows `rows` `[n]` of `q`, and results go to rows `places` `[n, 1]` of `old`, whose memory `y`
  * has too.
  */
@@ -21,17 +21,19 @@ export function attentionModel(op: AttentionOp, spec: KvStateSpec, picks: boolea
   const group = heads / kvHeads;
   const all = m.input('q', 'float32', [picks ? 'all' : 'n', heads * keyDim]);
   const q = picks ? m.node('Gather', [all, m.input('rows', 'int64', ['n'])], { axis: 0 }) : all;
-  const k = m.input('k', 'float32', ['length', kvHeads * keyDim]);
-  const v = m.input('v', 'float32', ['length', kvHeads * valueDim]);
+  const k = m.input('k', 'float32', [kvHeads, 'slots', keyDim]);
+  const v = m.input('v', 'float32', [kvHeads, 'slots', valueDim]);
+  const length = m.input('length', 'int64', [1]);
   const at = m.input('at', 'float32', ['length']);
   const from = m.input('from', 'float32', ['n', 1]);
   const to = m.input('to', 'float32', ['n', 1]);
 
-  const split = (x: string, sizes: number[], perm: number[]) =>
-    m.node('Transpose', [m.node('Reshape', [x, m.ints([0, ...sizes])])], { perm });
-  const queries = split(q, [kvHeads, group, keyDim], [1, 2, 0, 3]);
-  const keys = split(k, [kvHeads, 1, keyDim], [1, 2, 3, 0]);
-  const values = split(v, [kvHeads, 1, valueDim], [1, 2, 0, 3]);
+  const filled = (x: string) => m.node('Slice', [x, m.ints([0]), length, m.ints([1])]);
+  const split = m.node('Reshape', [q, m.ints([0, kvHeads, group, keyDim])]);
+  const queries = m.node('Transpose', [split], { perm: [1, 2, 0, 3] });
+  const turned = m.node('Transpose', [filled(k)], { perm: [0, 2, 1] });
+  const keys = m.node('Reshape', [turned, m.ints([kvHeads, 1, keyDim, -1])]);
+  const values = m.node('Reshape', [filled(v), m.ints([kvHeads, 1, -1, valueDim])]);
 
   let scores = m.node('Mul', [m.node('MatMul', [queries, keys]), m.float(op.scale)]);
   if (op.softcap !== undefined) scores = softcap({ model: m }, scores, op.softcap);
@@ -61,19 +63,29 @@ function withSinks(m: ModelBuilder, scores: string, kvHeads: number, group: numb
 }
 
 /**
- * Puts rows `rows` `[n]` of `x` `[all, heads · dim]` into a state `old` `[capacity, heads · dim]` at `slots` `[n, 1]`,
- * rounded as its dtype says. Run with the same memory as `old` and `y`.
+ * Puts rows `rows` `[n]` of `x` `[all, heads · dim]` into a state `old` `[heads · slots, dim]` at places `at`
+ * `[heads · n, 1]`, head by head, rounded as its dtype says. Run with the same memory as `old` and `y`.
  */
 export function storeModel(heads: number, dim: number, dtype: KvStateSpec['dtype'], provider: Provider): Uint8Array {
   const m = new ModelBuilder();
-  const width = heads * dim;
-  const old = m.input('old', 'float32', ['capacity', width]);
-  const slots = m.input('slots', 'int64', ['n', 1]);
-  const all = m.input('x', 'float32', ['all', width]);
+  const old = m.input('old', 'float32', ['places', dim]);
+  const at = m.input('at', 'int64', ['vectors', 1]);
+  const all = m.input('x', 'float32', ['all', heads * dim]);
   const x = m.node('Gather', [all, m.input('rows', 'int64', ['n'])], { axis: 0 });
-  const rounded = dtype === 'bfloat16' ? toBf16(m, x, provider) : dtype === 'int8' ? toInt8(m, x, heads, dim) : x;
-  m.outputNode('y', 'ScatterND', [old, slots, rounded], ['capacity', width]);
+  const split = m.node('Reshape', [asKept(m, x, { heads, dim, dtype, provider }), m.ints([0, heads, dim])]);
+  const byHead = m.node('Reshape', [m.node('Transpose', [split], { perm: [1, 0, 2] }), m.ints([-1, dim])]);
+  m.outputNode('y', 'ScatterND', [old, at, byHead], ['places', dim]);
   return m.build();
+}
+
+/** Keys or values `[n, heads · dim]` rounded as a state of that dtype keeps them. */
+export function asKept(
+  m: ModelBuilder,
+  x: string,
+  { heads, dim, dtype, provider }: { heads: number; dim: number; dtype: KvStateSpec['dtype']; provider: Provider },
+): string {
+  if (dtype === 'bfloat16') return toBf16(m, x, provider);
+  return dtype === 'int8' ? toInt8(m, x, heads, dim) : x;
 }
 
 /** Not every provider has bf16; there, x · (2¹⁶ + 1) less its difference from x leaves the first 8 bits (Veltkamp). */

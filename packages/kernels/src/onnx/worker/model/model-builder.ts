@@ -43,6 +43,11 @@ export class ModelBuilder {
     this.#outputs.push(valueInfo(name, 'float32', shape));
   }
 
+  /** Lets a float32 value be fetched by its own name: what binds it is what its node writes to. */
+  expose(value: string, shape: readonly Dim[]): void {
+    this.#outputs.push(valueInfo(value, 'float32', shape));
+  }
+
   /** A node with one output. onnxruntime's own ops are named with their domain, `com.microsoft.…`. */
   node(opType: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>> = {}): string {
     return this.nodes(opType, inputs, 1, attributes)[0]!;
