@@ -7,7 +7,7 @@ import { count, oneFolder, readCap, UsageError } from './arguments';
 import type { BatchFigures, PassFigures } from './batch-once';
 import { type CgroupLimits, cgroupObstacle, dropCaches } from './cgroup';
 import { machine } from './machine';
-import { defaultCache } from './node-llama';
+import { defaultCache } from './npm-install';
 import { noise, type OwnRun, runOwn } from './own-process';
 import { bytes, head, percent, row } from './units';
 

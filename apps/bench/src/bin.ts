@@ -7,6 +7,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   residency: () => import('./residency'),
   resident: () => import('./resident'),
   startup: () => import('./startup'),
+  tokenizer: () => import('./tokenizer'),
   memory: () => import('./memory'),
   attention: () => import('./attention'),
   batch: () => import('./batch'),

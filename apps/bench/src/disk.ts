@@ -12,7 +12,7 @@ export const usage = `bench disk <checkpoint> [--memory 4GiB,8GiB] [--read-bps 6
 
 /**
  * The rate at which weights stream while tokens are generated, against the raw direct read of as many bytes of the same
- * files, in turn. (Fewer bytes would flatter the raw read: a cap on reads lets the first of them through at once.)
+ * files, in turn: the best of each, and the ratio within each pair, for a drive that drifts. (Fewer bytes would flatter the raw read: a cap on reads lets the first of them through at once.)
  */
 export async function run(args: string[]): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -35,14 +35,19 @@ export async function run(args: string[]): Promise<void> {
   console.log(head(TITLES));
   for (const [i, memory] of limits.entries()) {
     const runs: OwnRun<GenerateFigures>[] = [];
+    const shares: number[] = [];
     let raw = 0;
     for (let pair = 0; pair < pairs; pair++) {
       dropCaches();
       const once = ['generate-once', dir, '--memory', String(memory), '--new', values.new];
       const run: OwnRun<GenerateFigures> = await runOwn({ memory, read }, once);
       runs.push(run);
-      raw = Math.max(raw, await rawRate(dir, read, Math.max(MIN_RAW_BYTES, run.figures.bytesPerToken)));
+      const { bytesPerToken, tokenSeconds } = run.figures;
+      const beside = await rawRate(dir, read, Math.max(MIN_RAW_BYTES, bytesPerToken));
+      shares.push(bytesPerToken / beside / Math.min(...tokenSeconds));
+      raw = Math.max(raw, beside);
     }
+    shares.sort((a, b) => a - b);
     const best = Math.min(...runs.flatMap(({ figures }) => figures.tokenSeconds));
     const { weightBytes, residentBytes, bytesPerToken, waitShare, cpuSecondsPerToken } = runs[0]!.figures;
     const bound = bytesPerToken / raw;
@@ -53,6 +58,7 @@ export async function run(args: string[]): Promise<void> {
       best.toFixed(2),
       bound.toFixed(2),
       percent(bound / best, 1),
+      [shares[0]!, shares[Math.floor(shares.length / 2)]!, shares.at(-1)!].map((share) => percent(share, 1)).join(' '),
       percent(waitShare),
       cpuSecondsPerToken.toFixed(2),
       Math.min(...runs.map(({ figures }) => figures.firstTokenSeconds)).toFixed(2),
@@ -73,6 +79,7 @@ const TITLES = [
   's/token (best)',
   'bound s',
   'bound : measured',
+  'pairs: least, median, most',
   'waiting',
   'CPU s/token',
   'first token s',

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { AutoModel, type Span } from '@airllm/runtime';
 import { count, oneFolder } from './arguments';
+import { cpuSeconds } from './process-time';
 
 export const usage = `bench generate-once <checkpoint> [--memory 4GB] [--weights-memory N] [--prompt 16] [--new 4] [--threads N]
                     [--until first-read]`;
@@ -16,6 +17,8 @@ export interface GenerateFigures extends StartFigures {
   readonly cpuSecondsPerToken: number;
   /** Share of the time after the first token that was spent waiting for the drive. */
   readonly waitShare: number;
+  /** Of the weights, what the page cache held and was first computed with there. */
+  readonly mappedBytes: number;
   readonly weightBytes: number;
   readonly residentBytes: number;
   readonly peakBytes: number;
@@ -24,9 +27,14 @@ export interface GenerateFigures extends StartFigures {
   readonly cpuSeconds: number;
 }
 
-/** When the first weights of a segment were asked for, and when the first token was there: milliseconds since the epoch. */
+/**
+ * Milliseconds since the epoch: when everything was imported, the first weights of a segment were asked for, the model
+ * was open, and the first token there.
+ */
 export interface StartFigures {
+  readonly importedAt: number;
   readonly firstReadAt: number;
+  readonly openedAt: number;
   readonly firstTokenAt: number;
 }
 
@@ -47,13 +55,15 @@ export async function run(args: string[]): Promise<void> {
   const dir = oneFolder(positionals, usage);
   const promptTokens = count(values.prompt, 'prompt');
   const newTokens = count(values.new, 'new');
+  const importedAt = performance.now() + performance.timeOrigin;
   let firstReadAt = Number.POSITIVE_INFINITY;
   // Spans are told when they end, so of the reads that start together the first to end may not be the first.
   const observe = ({ track, start }: Span) => {
-    if (track !== 'read' || start + performance.timeOrigin >= firstReadAt) return;
+    if ((track !== 'read' && track !== 'map') || start + performance.timeOrigin >= firstReadAt) return;
     firstReadAt = start + performance.timeOrigin;
     if (values.until === 'first-read') {
-      console.log(JSON.stringify({ firstReadAt, firstTokenAt: Number.NaN, cpuSeconds: cpuSeconds() }));
+      const start: StartFigures = { importedAt, firstReadAt, openedAt: Number.NaN, firstTokenAt: Number.NaN };
+      console.log(JSON.stringify({ ...start, cpuSeconds: cpuSeconds() }));
       process.exit(0);
     }
   };
@@ -65,6 +75,7 @@ export async function run(args: string[]): Promise<void> {
     ...(values.threads === undefined ? {} : { threads: count(values.threads, 'threads') }),
     observe,
   });
+  const openedAt = performance.now() + performance.timeOrigin;
   const ids = Array.from({ length: promptTokens }, (_, i) => (i * 7919 + 11) % 1000);
   const times: number[] = [];
   let after = { bytesRead: 0, waitMs: 0, cpu: 0 };
@@ -77,7 +88,7 @@ export async function run(args: string[]): Promise<void> {
       if (times.length === 1) after = now();
     }
   }
-  const { bytesRead, waitMs, cpu } = now();
+  const { bytesRead, bytesMapped, waitMs, cpu } = now();
   const tokenSeconds = times.slice(1).map((time, i) => (time - times[i]!) / 1000);
   const { bytes } = model.info.plan;
   const figures: GenerateFigures = {
@@ -86,18 +97,16 @@ export async function run(args: string[]): Promise<void> {
     bytesPerToken: (bytesRead - after.bytesRead) / tokenSeconds.length,
     cpuSecondsPerToken: (cpu - after.cpu) / tokenSeconds.length,
     waitShare: (waitMs - after.waitMs) / (times.at(-1)! - times[0]!),
+    mappedBytes: bytesMapped,
     weightBytes: bytes.weights,
     residentBytes: bytes.pinned + bytes.experts,
     peakBytes: process.resourceUsage().maxRSS * 1024,
     ids: generated,
     cpuSeconds: cpuSeconds(),
+    importedAt,
     firstReadAt,
+    openedAt,
     firstTokenAt: times[0]! + performance.timeOrigin,
   };
   console.log(JSON.stringify(figures));
-}
-
-function cpuSeconds(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
 }

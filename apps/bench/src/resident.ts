@@ -7,8 +7,10 @@ import { count, oneFolder } from './arguments';
 import { writeLlamaGguf } from './llama-gguf';
 import { machine } from './machine';
 import type { MemoryRateFigures } from './memory-rate';
-import { defaultCache, installNodeLlama } from './node-llama';
+import { installNodeLlama } from './node-llama';
+import { defaultCache } from './npm-install';
 import { noise, type OwnRun, runOwn } from './own-process';
+import { fillPageCache } from './page-cache';
 import type { ResidentFigures } from './resident-once';
 import { head, percent, rate, row } from './units';
 
@@ -20,6 +22,8 @@ export const usage = `bench resident <checkpoint> [--rounds 3] [--prompt 512] [-
 interface Contender {
   readonly name: string;
   readonly command: readonly string[];
+  /** File or folder of its weights, which are in the page cache when it starts. */
+  readonly weights: string;
   readonly runs: OwnRun<ResidentFigures>[];
 }
 
@@ -46,18 +50,24 @@ export async function run(args: string[]): Promise<void> {
   const contenders: Contender[] = values['compute-dtype'].split(',').map((dtype) => ({
     name: `airllm, ${dtype}`,
     command: ['resident-once', dir, ...sizes, '--compute-dtype', dtype],
+    weights: dir,
     runs: [],
   }));
   const peer = await preparePeer(dir, values.cache, values.gguf);
   const theirs: Contender | undefined =
-    'command' in peer ? { name: 'node-llama-cpp', command: [...peer.command, ...sizes], runs: [] } : undefined;
+    'command' in peer
+      ? { name: 'node-llama-cpp', command: [...peer.command, ...sizes], weights: peer.file, runs: [] }
+      : undefined;
   const all = theirs === undefined ? contenders : [...contenders, theirs];
 
   let memory = 0;
   for (let round = 0; round < rounds; round++) {
     const { figures }: OwnRun<MemoryRateFigures> = await runOwn({}, ['memory-rate']);
     memory = Math.max(memory, figures.bytesPerSecond);
-    for (const { command, runs } of all) runs.push(await runOwn({}, command));
+    for (const { command, weights, runs } of all) {
+      await fillPageCache(weights);
+      runs.push(await runOwn({}, command));
+    }
   }
 
   console.log(await machine(dir));
@@ -73,7 +83,7 @@ async function preparePeer(
   dir: string,
   cache: string,
   gguf: string | undefined,
-): Promise<{ command: readonly string[] } | { obstacle: string }> {
+): Promise<{ command: readonly string[]; file: string } | { obstacle: string }> {
   const installed = await installNodeLlama(cache);
   if ('obstacle' in installed) return installed;
   const file = gguf ?? path.join(cache, `${path.basename(path.resolve(dir))}-bf16.gguf`);
@@ -83,7 +93,7 @@ async function preparePeer(
   } catch (error) {
     return { obstacle: (error as Error).message };
   }
-  return { command: ['node-llama-once', file, '--installed', installed.folder] };
+  return { command: ['node-llama-once', file, '--installed', installed.folder], file };
 }
 
 const TITLES = (prompt: string) => [

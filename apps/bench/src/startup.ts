@@ -7,6 +7,7 @@ import { dropCaches, dropObstacle } from './cgroup';
 import type { GenerateFigures, StartFigures } from './generate-once';
 import { machine } from './machine';
 import { noise, type OwnRun, runOwn } from './own-process';
+import { fillPageCache } from './page-cache';
 import { SHAPE_NAMES, shapeConfig } from './shapes';
 import { writeSparse } from './sparse-checkpoint';
 import { placeTokenizer } from './tokenizer-files';
@@ -19,12 +20,15 @@ bench startup --shape ${SHAPE_NAMES.join('|')} | --config <config.json> [--memor
 
 interface Case {
   readonly name: string;
-  readonly cold: boolean;
-  readonly args: readonly string[];
-  readonly runs: OwnRun<StartFigures & Partial<GenerateFigures>>[];
+  /** Before each run. */
+  readonly prepare: () => Promise<void>;
+  readonly runs: OwnRun<Pick<GenerateFigures, 'cpuSeconds'> & Partial<GenerateFigures>>[];
 }
 
-/** From process start until the first weights are asked for, and until the first token is there. */
+/**
+ * From process start until everything is imported, the first weights are asked for, the model is open (tokenizer
+ * included), and the first token is there.
+ */
 export async function run(args: string[]): Promise<void> {
   const { values, positionals } = parseArgs({
     args,
@@ -43,7 +47,7 @@ export async function run(args: string[]): Promise<void> {
   const config = await madeUp(values);
   if (config === undefined) {
     const dir = oneFolder(positionals, usage);
-    await measure(dir, rounds, [...memory, '--new', '1']);
+    await measure(dir, rounds, [...memory, '--new', '1'], () => fillPageCache(dir));
     return;
   }
   if (positionals.length > 0) throw new UsageError(usage);
@@ -51,7 +55,12 @@ export async function run(args: string[]): Promise<void> {
   try {
     console.log(`${bytes(await writeSparse(dir, config))} of weights, as holes`);
     if (values.tokenizer !== undefined) await placeTokenizer(dir, values.tokenizer);
-    await measure(dir, rounds, [...(memory.length > 0 ? memory : ['--memory', '4GiB']), '--until', 'first-read']);
+    await measure(
+      dir,
+      rounds,
+      [...(memory.length > 0 ? memory : ['--memory', '4GiB']), '--until', 'first-read'],
+      NOTHING,
+    );
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
@@ -65,32 +74,67 @@ async function madeUp(values: { shape?: string | undefined; config?: string | un
   return config;
 }
 
-async function measure(dir: string, rounds: number, options: readonly string[]): Promise<void> {
+/** Of holes there is nothing to be read. */
+const NOTHING = async () => {};
+
+async function measure(
+  dir: string,
+  rounds: number,
+  options: readonly string[],
+  warmUp: () => Promise<void>,
+): Promise<void> {
   const once = ['generate-once', dir, ...options];
-  const cases: Case[] = [{ name: 'warm', cold: false, args: once, runs: [] }];
+  const cases: Case[] = [{ name: 'warm', prepare: warmUp, runs: [] }];
   const obstacle = dropObstacle();
-  if (obstacle === null) cases.push({ name: 'cold', cold: true, args: once, runs: [] });
-  // Fills the page cache.
+  if (obstacle === null) cases.push({ name: 'cold', prepare: async () => dropCaches(), runs: [] });
+  // Brings programs and headers into memory.
   await runOwn({}, once);
   for (let round = 0; round < rounds; round++) {
-    // Warm before cold: a cold run may leave the cache half full, so that it is filled once more.
-    for (const { cold, args, runs } of cases) {
-      if (cold) dropCaches();
-      else if (round > 0) await runOwn({}, args);
-      runs.push(await runOwn({}, args));
+    for (const { prepare, runs } of cases) {
+      await prepare();
+      runs.push(await runOwn({}, once));
     }
   }
   console.log(await machine(dir));
-  console.log(
-    head(['page cache', 'first weights asked for, s (best)', '(all)', 'first token s (best)', 'other cores']),
-  );
-  for (const { name, runs } of cases) {
-    const reads = runs.map(({ figures, startedAt }) => (figures.firstReadAt - startedAt) / 1000);
-    const tokens = runs.map(({ figures, startedAt }) => (figures.firstTokenAt - startedAt) / 1000);
-    const token = Math.min(...tokens);
-    const all = reads.map((seconds) => seconds.toFixed(3)).join(' ');
-    const cells = [Math.min(...reads).toFixed(3), all, token > 0 ? token.toFixed(2) : '–', noise(runs)];
-    console.log(row([name, ...cells]));
-  }
+  console.log(head(TITLES));
+  for (const each of cases) console.log(row(cells(each)));
   if (obstacle !== null) console.log(`a cold page cache ${obstacle}`);
+}
+
+const TITLES = [
+  'page cache',
+  'imported s',
+  'first weights asked for s',
+  '(all)',
+  'open s',
+  'first token s',
+  '(all)',
+  'processor s',
+  'computed with in the page cache',
+  'other cores',
+];
+
+/** The best of each figure by itself. */
+function cells({ name, runs }: Case): string[] {
+  const since = (of: (figures: Partial<StartFigures>) => number | null | undefined) =>
+    runs.flatMap(({ figures, startedAt }) => {
+      const at = of(figures);
+      return typeof at === 'number' ? [(at - startedAt) / 1000] : [];
+    });
+  const best = (seconds: readonly number[]) => (seconds.length === 0 ? '–' : Math.min(...seconds).toFixed(3));
+  const all = (seconds: readonly number[]) => seconds.map((each) => each.toFixed(3)).join(' ') || '–';
+  const reads = since(({ firstReadAt }) => firstReadAt);
+  const tokens = since(({ firstTokenAt }) => firstTokenAt);
+  return [
+    name,
+    best(since(({ importedAt }) => importedAt)),
+    best(reads),
+    all(reads),
+    best(since(({ openedAt }) => openedAt)),
+    best(tokens),
+    all(tokens),
+    Math.min(...runs.map(({ figures }) => figures.cpuSeconds)).toFixed(2),
+    runs.map(({ figures }) => bytes(figures.mappedBytes ?? 0)).join(' '),
+    noise(runs),
+  ];
 }

@@ -1,0 +1,5 @@
+/** Processor time this process has taken. */
+export function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
