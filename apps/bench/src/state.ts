@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { openCheckpoint } from '@airllm/loader';
 import { buildModel, parseByteSize, stateBytes } from '@airllm/runtime';
@@ -6,12 +8,15 @@ import { type CgroupLimits, cgroupObstacle, dropCaches, dropObstacle } from './c
 import { machine } from './machine';
 import { noise, type OwnRun, runOwn } from './own-process';
 import { rawRate } from './raw-rate';
+import { shapeConfig } from './shapes';
 import type { StateFigures } from './state-once';
+import { writeSynthetic } from './synthetic';
 import { bytes, head, percent, rate, row } from './units';
 
-export const usage = `bench state <checkpoint> [--memory 1GB] [--times 4] [--read-bps 600MiB] [--new 4] [--rounds 1] [--raw-gb 5]
-            [--kv-cache-dtype float32] [--kv-cache-dir <folder>]
-                 (keys and values of a context that come to --times the memory; Linux, root: memory and reads are capped in a
+export const usage = `bench state <checkpoint> [--memory 1GB] [--times 4 | --context 32768] [--read-bps 600MiB] [--new 4] [--rounds 1]
+            [--raw-gb 5] [--kv-cache-dtype float32] [--kv-cache-dir <folder>] [--shape llama-70b] [--layers 4]
+                 (keys and values of a context that come to --times the memory, or of --context tokens; with --shape the
+                  checkpoint is made where it is not there; Linux, root: memory and reads are capped in a
                   cgroup, the page cache is dropped; without root nothing is)`;
 
 /**
@@ -25,6 +30,9 @@ export async function run(args: string[]): Promise<void> {
     options: {
       memory: { type: 'string', default: '1GB' },
       times: { type: 'string', default: '4' },
+      context: { type: 'string' },
+      shape: { type: 'string' },
+      layers: { type: 'string' },
       'read-bps': { type: 'string' },
       new: { type: 'string', default: '4' },
       rounds: { type: 'string', default: '1' },
@@ -34,6 +42,7 @@ export async function run(args: string[]): Promise<void> {
     },
   });
   const dir = oneFolder(positionals, usage);
+  await makeCheckpoint(dir, values.shape, values.layers);
   const memory = parseByteSize(values.memory, '--memory');
   const [times = 4] = numbers(values.times, 'times');
   const [rawGigabytes = 5] = numbers(values['raw-gb'], 'raw-gb');
@@ -44,7 +53,10 @@ export async function run(args: string[]): Promise<void> {
   const limits: CgroupLimits = capped ? { memory, read } : {};
 
   const kvCacheDtype = values['kv-cache-dtype'] as 'float32';
-  const context = await contextOf(dir, times * memory, kvCacheDtype);
+  const context =
+    values.context === undefined
+      ? await contextOf(dir, times * memory, kvCacheDtype)
+      : count(values.context, 'context');
   let drive = 0;
   const runs: OwnRun<StateFigures>[] = [];
   for (let round = 0; round < count(values.rounds, 'rounds'); round++) {
@@ -58,6 +70,14 @@ export async function run(args: string[]): Promise<void> {
   console.log(`context of ${context} tokens in ${kvCacheDtype}, drive ${rate(drive)}`);
   console.log(head(TITLES));
   for (const each of runs) console.log(row(cells(each, memory, drive)));
+}
+
+/** A checkpoint of a named shape, unless there is one. */
+async function makeCheckpoint(dir: string, shape: string | undefined, layers: string | undefined): Promise<void> {
+  if (shape === undefined || existsSync(path.join(dir, 'config.json'))) return;
+  const config = shapeConfig(shape);
+  if (config === undefined) throw new UsageError(usage, `unknown shape ${shape}`);
+  await writeSynthetic(dir, config, { layers: layers === undefined ? undefined : count(layers, 'layers') });
 }
 
 /** Positions whose keys and values come to so many bytes. */
