@@ -40,6 +40,8 @@ export interface Backend {
   allocate(byteLength: number): Promise<DeviceBuffer>;
   /** Memory with these bytes, which the provider may keep: nobody else has them. */
   upload(data: Uint8Array): Promise<DeviceBuffer>;
+  /** The host's memory as it is, for as long as it lasts; only of a provider that computes from it. */
+  borrow?(numbers: Float32Array): DeviceBuffer;
   /** Replaces the beginning of a buffer. */
   write(buffer: DeviceBuffer, data: Float32Array): Promise<void>;
   /** The first `length` floats; valid until the buffer is written again. */

@@ -9,6 +9,7 @@ class CpuBuffer implements DeviceBuffer {
     readonly memory: ArrayBufferLike,
     readonly byteOffset: number,
     readonly byteLength: number,
+    readonly owned = true,
   ) {}
 
   tensor(type: ElementType, dims: readonly number[]): Tensor {
@@ -18,7 +19,7 @@ class CpuBuffer implements DeviceBuffer {
 
 /** Memory of somebody else, to compute on. */
 export function borrowed({ buffer, byteOffset, byteLength }: Float32Array): DeviceBuffer {
-  return new CpuBuffer(buffer, byteOffset, byteLength);
+  return new CpuBuffer(buffer, byteOffset, byteLength, false);
 }
 
 /** A tensor over memory of this process. */
@@ -91,6 +92,11 @@ export class CpuBackend implements Backend {
     return this.#add((whole ? data : data.slice()).buffer as ArrayBuffer);
   }
 
+  borrow(numbers: Float32Array): DeviceBuffer {
+    this.buffers++;
+    return borrowed(numbers);
+  }
+
   async write(buffer: DeviceBuffer, data: Float32Array): Promise<void> {
     floatsOf(buffer, data.length).set(data);
   }
@@ -109,7 +115,7 @@ export class CpuBackend implements Backend {
 
   free(buffer: DeviceBuffer): void {
     this.buffers--;
-    this.bufferBytes -= buffer.byteLength;
+    if ((buffer as CpuBuffer).owned) this.bufferBytes -= buffer.byteLength;
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,4 @@
-import { dtypeBits } from '@airllm/loader';
+import { addressOf, dtypeBits } from '@airllm/loader';
 import type { Graph, Part, WeightSpec } from '../../graph/graph';
 import { opWeights, type WeightId } from '../../graph/ops';
 import { packedForm } from '../packed-form';
@@ -8,16 +8,20 @@ import type { Backend } from './backend';
 import { type Given, takeGiven } from './given';
 import { bytesAt } from './memory';
 import { countOf, type Stored } from './numbers';
-import { packedMatrix } from './packed-matrix';
+import { type PackedMatrix, packedMatrix } from './packed-matrix';
 import { stagePacked } from './stage-packed';
-import { buffersOf, type DensePiece, type StagedWeight } from './weights';
+import { buffersOf, type DensePiece, type DenseWeight, type StagedWeight } from './weights';
 
-/** Brings the weights of a part into the provider's memory, in forms it computes with. */
+/**
+ * Brings the weights of a part into the provider's memory, in forms it computes with. `lasting`: they are needed when the
+ * host's memory is gone; those that are not may be used where they are.
+ */
 export async function stageWeights(
   backend: Backend,
   whole: Graph,
   outer: Part,
   given: Given,
+  lasting = true,
 ): Promise<Map<WeightId, StagedWeight>> {
   const { graph, part } = weightsOf(whole, outer);
   const staged = new Map<WeightId, StagedWeight>();
@@ -26,7 +30,9 @@ export async function stageWeights(
       for (const id of opWeights(op, graph)) {
         const components = graph.weights.some(({ packed }) => Object.values(packed?.components ?? {}).includes(id));
         if (components || staged.has(id)) continue;
-        staged.set(id, await stageWeight(backend, graph, id, given, part.slice));
+        const source = sourceOf(graph, id, given, part.slice);
+        const lent = lasting ? undefined : lend(backend, source);
+        staged.set(id, lent ?? (await stageWeight(backend, graph, id, source)));
       }
     }
     return staged;
@@ -40,20 +46,23 @@ export function freeStaged(backend: Backend, weights: Iterable<StagedWeight>): v
   for (const weight of weights) for (const buffer of buffersOf(weight)) backend.free(buffer);
 }
 
-async function stageWeight(
-  backend: Backend,
-  graph: Graph,
-  id: WeightId,
-  given: Given,
-  slice: Part['slice'],
-): Promise<StagedWeight> {
+/** Float32 numbers need nothing, where the provider computes from the host's memory. */
+function lend(backend: Backend, { rows, columns, stored }: Source): DenseWeight | undefined {
+  const all = stored(0, rows);
+  if (backend.borrow === undefined || !('dtype' in all) || all.dtype !== 'F32') return undefined;
+  if (addressOf(all.bytes) % 4n !== 0n || 4 * columns * rows > PIECE_BYTES) return undefined;
+  const { buffer, byteOffset } = all.bytes;
+  const numbers = new Float32Array(buffer, byteOffset, all.count);
+  return { pieces: [{ buffer: backend.borrow(numbers), type: 'float32', rows }], columns };
+}
+
+async function stageWeight(backend: Backend, graph: Graph, id: WeightId, source: Source): Promise<StagedWeight> {
   const spec = graph.weights[id]!;
   const form = spec.layout === 'out,in' && spec.packed ? packedForm(spec.packed, backend.packs) : undefined;
   if (form !== undefined) {
-    const packed = await stagePacked(backend, form, packedMatrix(graph, id, given, slice));
+    const packed = await stagePacked(backend, form, source.matrix!);
     if (packed !== undefined) return packed;
   }
-  const source = sourceOf(graph, id, given, slice);
   const matrix = spec.layout === 'out,in' || spec.layout === 'in,out';
   const pieces: DensePiece[] = [];
   try {
@@ -96,6 +105,8 @@ function asStored(bytes: Uint8Array, memory: ArrayBuffer): Uint16Array<ArrayBuff
 interface Source {
   readonly rows: number;
   readonly columns: number;
+  /** If it is quantised. */
+  readonly matrix?: PackedMatrix;
   stored(from: number, rows: number): Stored;
 }
 
@@ -106,6 +117,7 @@ function sourceOf(graph: Graph, id: WeightId, given: Given, slice: Part['slice']
   return {
     rows: matrix.rows,
     columns: matrix.source.columns,
+    matrix,
     stored: (from, rows) => ({ matrix, from, rows }),
   };
 }

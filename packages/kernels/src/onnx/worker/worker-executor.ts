@@ -101,7 +101,8 @@ export class WorkerExecutor {
     const pinned = 'uploaded' in weights ? this.#pinned.get(weights.uploaded) : undefined;
     const known = pinned?.weights ?? ('uploaded' in weights ? this.#weights.get(weights.uploaded) : undefined);
     if ('uploaded' in weights && known === undefined) throw new GraphError('weights', 'they were disposed');
-    const staged = known ?? (await stageWeights(this.#backend, graph, part, weights as (MemoryRef | undefined)[]));
+    const staged =
+      known ?? (await stageWeights(this.#backend, graph, part, weights as (MemoryRef | undefined)[], false));
     try {
       const scope = this.#scope(request, graph);
       const frame = this.#frame(request, scope, staged, pinned);
