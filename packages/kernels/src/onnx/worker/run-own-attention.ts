@@ -10,8 +10,8 @@ import { vectorTensor } from './weight-tensor';
 
 /**
  * Whether onnxruntime's own attention computes these rows, and no worse than plain operators do. It knows no rings, nor
- * values of another width than keys, nor widths that are no multiple of 8. On WebGPU only of one row: of 32 and more its results were wrong on SwiftShader, of
- * fewer right but slower; and its softcap is off by 1e-4.
+ * values of another width than keys, nor widths that are no multiple of 8. On WebGPU only of one row: of 32 and more its results were wrong on SwiftShader (and
+ * have been on GPUs: microsoft/onnxruntime#28520), of fewer right but slower; and its softcap is off by 1e-4.
  */
 export function hasOwnAttention({ rows, backend }: Frame, op: AttentionOp, state: WorkerState, of: Rows): boolean {
   const { spec, slots } = state;
