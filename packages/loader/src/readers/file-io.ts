@@ -4,7 +4,7 @@ import { foreignAvailable } from '../foreign';
 import { pageAllocator } from '../memory';
 import { checksumsAt, viewOf } from './checksums';
 import { nativeIo } from './native-io';
-import { absentBytes, closeCache, viewCache } from './page-cache';
+import { closeCache, isCached, viewCache } from './page-cache';
 import type {
   CloseRequest,
   CopyRequest,
@@ -95,8 +95,7 @@ export function readFile(request: ReadRequest): ReadReply {
   if (checksumBytes !== undefined) {
     return { bytes: readThrough(request), cached: false, checksums: checksumsAt(target, length, checksumBytes) };
   }
-  if (cache === undefined || absentBytes(cache, offset, needed) > 0)
-    return { bytes: readThrough(request), cached: false };
+  if (cache === undefined || !isCached(cache, offset, needed)) return { bytes: readThrough(request), cached: false };
   const bytes = readThrough({ ...request, fd: cache.fd, direct: false, dropCache: false });
   return { bytes, cached: true };
 }

@@ -33,18 +33,32 @@ function mayAsk(path: string, { size, uid }: Stats): boolean {
   }
 }
 
-/** Pages that are looked at first, so that a cold file costs next to nothing. */
-const PROBE_PAGES = 16;
-
-/** Bytes of a range that are not in memory; all of them where its first pages are not. */
-export function absentBytes({ mapping, size }: CacheView, offset: number, length: number): number {
+/** Whether all pages of a range are in memory; looks at the first one first, so that a cold file costs next to nothing. */
+export function isCached({ mapping, size }: CacheView, offset: number, length: number): boolean {
   const { absentPages, pageBytes } = nativeIo();
   const start = alignDown(offset, pageBytes);
   const end = Math.min(offset + length, size);
-  if (start >= end) return length;
-  const absent = (bytes: number) => absentPages(mapping + BigInt(start), bytes) * pageBytes;
-  const probe = Math.min(end - start, PROBE_PAGES * pageBytes);
-  return absent(probe) >= probe ? length : absent(end - start);
+  if (start >= end) return false;
+  const absent = (bytes: number) => absentPages(mapping + BigInt(start), bytes);
+  return absent(1) === 0 && absent(end - start) === 0;
+}
+
+/** Of each so many pages some are looked at: all of a model's would take as long as loading its tokenizer. */
+const SAMPLE_EVERY = 256;
+const SAMPLE = 16;
+
+/** About what share of a range's pages is not in memory. */
+export function absentShare({ mapping, size }: CacheView, offset: number, length: number): number {
+  const { absentPages, pageBytes } = nativeIo();
+  const end = Math.min(offset + length, size);
+  let absent = 0;
+  let looked = 0;
+  for (let at = alignDown(offset, pageBytes); at < end; at += SAMPLE_EVERY * pageBytes) {
+    const run = Math.min(SAMPLE * pageBytes, end - at);
+    absent += absentPages(mapping + BigInt(at), run);
+    looked += Math.ceil(run / pageBytes);
+  }
+  return looked === 0 ? 1 : absent / looked;
 }
 
 export function closeCache({ fd, mapping, size }: CacheView): void {

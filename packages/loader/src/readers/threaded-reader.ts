@@ -13,7 +13,7 @@ import { AbortWatch } from './abort-watch';
 import { DriveThreads } from './drive-threads';
 import { FileMappings } from './mapped-file';
 import { type OpenFile, OpenFiles } from './open-files';
-import { absentBytes } from './page-cache';
+import { absentShare } from './page-cache';
 import type { Failure, OpenRequest, ReadReply, Request, Target } from './protocol';
 import type { Job, Outcome } from './reader-threads';
 
@@ -99,8 +99,8 @@ export class ThreadedReader implements Reader {
     return this.#files.with(extent.file, async ({ path, cache, size }) => {
       const { offset, length } = extent;
       if (cache === undefined || offset + length > size) return null;
-      const absent = absentBytes(cache, offset, length);
-      if (absent > MOST_ABSENT * length) return null;
+      const absent = absentShare(cache, offset, length);
+      if (absent > MOST_ABSENT) return null;
       const mapping = this.#mappings.of(path);
       if (absent > 0) mapping?.fetch(extent);
       return mapping;
