@@ -86,6 +86,15 @@ export interface Chain {
   dispose(): void;
 }
 
+/** How passes go through one graph on a device. */
+export interface DevicePass {
+  readonly program: Program;
+  /** The parts it is run in, one of each kind at least; of an `expert` op with any expert's. */
+  readonly parts: readonly Part[];
+  /** Most rows of a pass. */
+  readonly maxRows: number;
+}
+
 /** Weights of one part in the memory of an executor's device. */
 export interface DeviceWeights {
   /** What they take there. */
@@ -131,12 +140,18 @@ export interface Device {
    * since others compute on it too.
    */
   available(bytes: number): Promise<number>;
+  /** Bytes of buffers by the device's own count, values included: now, and the most there ever were. */
+  held(): Promise<{ readonly now: number; readonly most: number }>;
   /** An empty state for up to `maxLength` positions. */
   createState(spec: StateSpec, maxLength: number): LayerState;
   /** Bytes of such a state. */
   stateBytes(spec: StateSpec, maxLength: number): number;
-  /** Bytes of values on the device for passes of up to `maxRows` rows through these programs. */
-  activationBytes(programs: readonly Program[], maxRows: number): number;
+  /** The same where every matrix's numbers need it. */
+  mostUploadBytes(program: Program, part: Part): number;
+  /** Most bytes of values on the device in such passes, over states of up to `length` positions. */
+  activationBytes(passes: readonly DevicePass[], length: number): number;
+  /** What `totalBytes` of uploads of these passes' weights take on their way at most: there, and in the host's memory. */
+  transferBytes(passes: readonly DevicePass[], totalBytes: number): { readonly device: number; readonly host: number };
   /**
    * The host's buffers hold newer values than the device. From here to `send` they stay behind: without it, every call
    * takes its inputs from them and puts its outputs there.

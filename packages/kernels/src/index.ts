@@ -6,6 +6,7 @@ export type {
   ChainLink,
   ComputeDType,
   Device,
+  DevicePass,
   DeviceWeights,
   Executor,
   ExecutorInfo,
@@ -66,7 +67,7 @@ export {
 export { layoutWorkspace, type WorkspaceLayout } from './graph/workspace';
 export { NativeError } from './native/errors';
 export { executorBytes } from './native/executor-bytes';
-export { DeviceMemoryError, OnnxError } from './onnx/errors';
+export { DeviceMemoryError, OnnxError, type OnnxErrorFacts, type OnnxFailure } from './onnx/errors';
 export { gpuProviders, type Provider } from './onnx/providers';
 export { floats, PackedDecoder, type PackedSource } from './packed/decode';
 export {

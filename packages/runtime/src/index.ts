@@ -206,6 +206,7 @@ export type {
   DevicePlan,
   DiskStatePlan,
   ExpertSegment,
+  GraphPasses,
   Plan,
   PlanOptions,
   Segment,

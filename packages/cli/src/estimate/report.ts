@@ -53,6 +53,9 @@ export function estimateText(report: EstimateReport): string {
     ['state', stateText(report)],
     ['activations', `${formatBytes(report.activations)} (up to ${report.maxRows} tokens at once)`],
     ['process', `${formatBytes(report.process)} for Node, code and tokenizer`],
+    ...(report.staging === 0
+      ? []
+      : [['uploads', `${formatBytes(report.staging)} on their way to the device`] as const]),
     ['total', formatBytes(report.total)],
     ...deviceRows(report.device),
     ['streamed', streamed(report)],

@@ -1,19 +1,17 @@
 import type { HostBuffer } from '@airllm/loader';
 import { GraphError, StateFullError } from '../errors';
-import type { Device, DeviceWeights, Program, UploadOptions, WeightBytes } from '../executor';
+import type { Device, DevicePass, DeviceWeights, Program, UploadOptions, WeightBytes } from '../executor';
 import type { Graph, Part, StateSpec } from '../graph/graph';
-import { opWeights } from '../graph/ops';
-import { layoutWorkspace } from '../graph/workspace';
 import type { Connection } from './connection';
+import { activationBytes, type TransferBytes, transferBytes } from './device-bytes';
 import { DeviceState, positionBytes, stateSlots } from './device-state';
 import { OnnxWeights } from './device-weights';
 import { DeviceMemoryError } from './errors';
 import { Holds } from './memory-ref';
 import { OnnxProgram } from './onnx-program';
-import { packedBytes, packedForm } from './packed-form';
 import { sessionOverhead } from './pinned-size';
-import type { Opened } from './protocol';
-import { PIECE_BYTES, SCORE_BYTES } from './sizes';
+import type { Opened, WorkerStats } from './protocol';
+import { type StoredWeight, storedWeights } from './stored-weights';
 import { weightsOf } from './weights-of';
 
 /** The memory a provider computes from, and the account of it. */
@@ -81,29 +79,21 @@ export class OnnxDevice implements Device {
   }
 
   /** As matrices are stored here: float16 where the device computes with it, else float32. */
-  uploadBytes(program: Program, outer: Part): number {
-    const { graph, part } = weightsOf(program.graph, outer);
-    const { slice } = part;
-    const components = new Set(graph.weights.flatMap(({ packed }) => Object.values(packed?.components ?? {})));
-    let bytes = this.#sessionBytes(graph, part);
-    for (const id of new Set(graph.ops.slice(part.from, part.to).flatMap((op) => opWeights(op, graph)))) {
-      if (components.has(id)) continue;
-      const { shape, packed, dtype, layout } = graph.weights[id]!;
-      const matrix = layout === 'out,in' || layout === 'in,out';
-      const rows = matrix && slice !== undefined ? slice.to - slice.from : matrix ? shape[0]! : 1;
-      const form = packed && matrix ? packedForm(packed, this.#opened.packs) : undefined;
-      if (form !== undefined) {
-        bytes += packedBytes(form, rows, packed!.columns);
-        continue;
-      }
-      const columns = packed?.columns ?? shape.at(-1)!;
-      bytes += rows * columns * (matrix && dtype !== 'F32' && this.#opened.halfFloats ? 2 : 4);
-    }
-    return bytes;
+  uploadBytes(program: Program, part: Part): number {
+    return this.#storedBytes(program, part, ({ bytes }) => bytes);
+  }
+
+  mostUploadBytes(program: Program, part: Part): number {
+    return this.#storedBytes(program, part, ({ mostBytes }) => mostBytes);
   }
 
   available(bytes: number): Promise<number> {
     return this.#connection.ask<number>({ do: 'probe', bytes });
+  }
+
+  async held(): Promise<{ now: number; most: number }> {
+    const { bufferBytes, peakBytes } = await this.#connection.ask<WorkerStats>({ do: 'stats' });
+    return { now: bufferBytes, most: peakBytes };
   }
 
   createState(spec: StateSpec, maxLength: number): DeviceState {
@@ -127,14 +117,12 @@ export class OnnxDevice implements Device {
     return stateSlots(spec, maxLength) * positionBytes(spec);
   }
 
-  /**
-   * Values that wait between sessions, those that sessions make inside, and what does not depend on the rows: scores of
-   * attention, matrices brought to float32, staging of one upload.
-   */
-  activationBytes(programs: readonly Program[], maxRows: number): number {
-    const columns = programs.map(({ graph }) => 2 * layoutWorkspace(graph).totalColumns + carriedColumns(graph));
-    const piece = Math.min(PIECE_BYTES, Math.max(0, ...programs.map(({ graph }) => largestMatrix(graph))));
-    return 4 * maxRows * Math.max(0, ...columns) + 4 * SCORE_BYTES + 3 * piece;
+  activationBytes(passes: readonly DevicePass[], length: number): number {
+    return activationBytes(passes, length, this.#opened);
+  }
+
+  transferBytes(passes: readonly DevicePass[], totalBytes: number): TransferBytes {
+    return transferBytes(passes, totalBytes, this.#opened);
   }
 
   receive(carry: ReadonlyMap<string, HostBuffer>): void {
@@ -158,6 +146,12 @@ export class OnnxDevice implements Device {
     return this.#opened.weightsAlone ? sessionOverhead(graph, part) : 0;
   }
 
+  #storedBytes(program: Program, outer: Part, of: (weight: StoredWeight) => number): number {
+    const { graph, part } = weightsOf(program.graph, outer);
+    const stored = storedWeights(graph, part, this.#opened);
+    return stored.reduce((sum, weight) => sum + of(weight), this.#sessionBytes(graph, part));
+  }
+
   #take(what: string, bytes: number): void {
     if (this.#usedBytes + bytes > this.limitBytes) throw this.#full(what, bytes);
     this.#usedBytes += bytes;
@@ -172,18 +166,4 @@ export class OnnxDevice implements Device {
       limit: this.limitBytes,
     });
   }
-}
-
-/** Bytes in float32, of its experts too. */
-function largestMatrix({ weights, ops }: Graph): number {
-  const own = weights.map(({ shape, packed, layout }) =>
-    layout === 'out,in' || layout === 'in,out' ? 4 * shape[0]! * (packed?.columns ?? shape[1] ?? 1) : 0,
-  );
-  const experts = ops.map((op) => (op.op === 'expert' ? largestMatrix(op.graph) : 0));
-  return Math.max(0, ...own, ...experts);
-}
-
-function carriedColumns({ inputs, outputs, values }: Graph): number {
-  const names = new Map([...inputs, ...outputs]);
-  return [...names.values()].reduce((sum, id) => sum + values[id]!.width, 0);
 }

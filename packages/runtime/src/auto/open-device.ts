@@ -6,7 +6,7 @@ import {
   type Provider,
 } from '@airllm/kernels';
 import { OptionError } from '@airllm/loader';
-import type { DeviceBlocks, DeviceGrant } from '../plan/types';
+import type { DeviceBlocks, DeviceGrant, GraphPasses } from '../plan/types';
 import { type ByteSize, parseByteSize } from './byte-size';
 import { gpuChoice } from './gpu-choice';
 import { freeGpuMemory, mayHaveGpu } from './gpu-memory';
@@ -122,19 +122,19 @@ function openedAs(executor: Executor, blocks: DeviceBlocks): OpenedDevice {
 }
 
 /** An executor's device as plans see it. */
-function grantOf(executor: Executor, blocks: DeviceBlocks): DeviceGrant {
+export function grantOf(executor: Executor, blocks: DeviceBlocks): DeviceGrant {
   const device = executor.device!;
+  const compiled = (passes: readonly GraphPasses[]) =>
+    passes.map(({ graph, ...pass }) => ({ ...pass, program: executor.compile(graph) }));
   return {
     name: device.name,
     bytes: device.limitBytes,
     blocks,
     statesOnHost: device.statesOnHost,
     uploadBytes: (graph, part) => device.uploadBytes(executor.compile(graph), part),
+    mostUploadBytes: (graph, part) => device.mostUploadBytes(executor.compile(graph), part),
     stateBytes: (spec, length) => device.stateBytes(spec, length),
-    activationBytes: (graphs, maxRows) =>
-      device.activationBytes(
-        graphs.map((graph) => executor.compile(graph)),
-        maxRows,
-      ),
+    activationBytes: (passes, length) => device.activationBytes(compiled(passes), length),
+    transferBytes: (passes, totalBytes) => device.transferBytes(compiled(passes), totalBytes),
   };
 }

@@ -32,8 +32,10 @@ test('a placement is read as it was written', async () => {
     bytes: 1e9,
     blocks: [1, 3],
     uploadBytes: () => 10,
+    mostUploadBytes: () => 10,
     stateBytes: () => 10,
     activationBytes: () => 10,
+    transferBytes: () => ({ device: 0, host: 0 }),
   };
   const plan = planResidency(model, { processBytes: 0, contextLength: 10, readAlignment: 1, device });
   const placement = placementOf(plan, model);

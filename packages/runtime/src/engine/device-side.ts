@@ -39,6 +39,7 @@ export class DeviceSide {
   readonly #plan: DevicePlan;
   readonly #streamer: Streamer;
   readonly #kept = new Map<number, DeviceWeights>();
+  #keptBytes = 0;
   /** The part computed with may be one behind the one being uploaded: the plan's staging. */
   readonly #ahead = new InOrder(1);
   readonly #admission: Admission;
@@ -91,7 +92,7 @@ export class DeviceSide {
     const kept = this.#kept.get(segment.index);
     const weights = kept ?? (await this.#upload(segment, program, indexed));
     if (kept !== undefined) await this.#streamer.skip();
-    const stays = kept !== undefined || this.#keep(segment, weights);
+    const stays = this.#kept.has(segment.index);
     const computed = compute({ ...call, part: segment.part, weights }).finally(() => {
       if (!stays) weights.dispose();
     });
@@ -116,16 +117,18 @@ export class DeviceSide {
 
   async #upload(segment: Segment, program: Program, indexed: DeviceRun['indexed']): Promise<DeviceWeights> {
     const placed = await this.#streamer.acquire(segment);
-    const stays = this.#plan.resident[segment.block] === true;
+    const stays = this.#plan.resident[segment.block]!;
     const weights = await this.#device.upload(program, segment.part, indexed(placed), { stays });
-    if (stays) this.#streamer.moveOut(segment);
+    if (stays) this.#keep(segment, weights);
     this.#streamer.release();
     return weights;
   }
 
-  #keep(segment: Segment, weights: DeviceWeights): boolean {
-    if (!this.#plan.resident[segment.block]) return false;
+  /** Where weights turned out to take more than planned, those that find no room go on being uploaded in each pass. */
+  #keep(segment: Segment, weights: DeviceWeights): void {
+    if (this.#keptBytes + weights.deviceBytes > this.#plan.bytes.weights) return;
+    this.#keptBytes += weights.deviceBytes;
     this.#kept.set(segment.index, weights);
-    return true;
+    this.#streamer.moveOut(segment);
   }
 }

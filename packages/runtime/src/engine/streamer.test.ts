@@ -59,6 +59,7 @@ function planOf(count: number, ringSegments: number): Plan {
     state: 0,
     activations: 0,
     process: 0,
+    staging: 0,
     draft: 0,
     total: ringSegments * SEGMENT,
   };

@@ -21,8 +21,10 @@ function grant(bytes: number, blocks: DeviceGrant['blocks']): DeviceGrant {
     bytes,
     blocks,
     uploadBytes: (graph, part) => worstPartBytes(graph, part, 1),
+    mostUploadBytes: (graph, part) => worstPartBytes(graph, part, 1),
     stateBytes: (spec, length) => 4 * length * spec.kvHeads * (spec.keyDim + spec.valueDim),
-    activationBytes: (_, maxRows) => 1000 * maxRows,
+    activationBytes: (passes) => 1000 * Math.max(...passes.map(({ maxRows }) => maxRows)),
+    transferBytes: () => ({ device: 0, host: 0 }),
   };
 }
 

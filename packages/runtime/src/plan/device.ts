@@ -1,9 +1,21 @@
 import type { Block, Graph } from '@airllm/kernels';
 import { BudgetError } from '../errors';
 import type { Model } from '../models/model';
+import { DEFAULT_LOGIT_ROWS } from './activations';
 import { choosePinned } from './pinned';
+import { LARGEST_SEGMENT, segmentSizesOf } from './segment-sizes';
 import { type CutOptions, cutSegments, graphCutter } from './segments';
-import type { DeviceGrant, DevicePlan, Plan, PlanOptions, Segment } from './types';
+import type { DeviceGrant, DevicePlan, GraphPasses, Plan, PlanOptions, Segment } from './types';
+
+/** What a plan for a device is made from beside its grant. */
+interface DeviceOptions extends Pick<PlanOptions, 'contextLength' | 'sequences'> {
+  readonly maxRows: number;
+  /** Rows whose logits are computed together. */
+  readonly logitRows: number;
+  readonly cut: CutOptions;
+  /** Bytes of segments that blocks may be cut into. */
+  readonly segmentSizes: readonly number[];
+}
 
 /** What one block takes of a device. */
 interface BlockSize {
@@ -13,8 +25,11 @@ interface BlockSize {
   /** Zero where it is the host's. */
   readonly state: number;
   readonly hostState: number;
-  /** Of its parts, the largest. */
+  /** Of its parts, the largest, as its numbers are expected to be kept and at most. */
   readonly part: number;
+  readonly mostPart: number;
+  /** All that may be uploaded of it, experts included. */
+  readonly most: number;
 }
 
 /** Uploads in flight. */
@@ -22,17 +37,15 @@ const STAGED_PARTS = 2;
 /** Share of a device's memory that values may take before passes get narrower. */
 const ACTIVATION_SHARE = 1 / 4;
 const LEAST_ROWS = 16;
-/** Parts of what stays on the device, as they are brought there. */
-const LARGEST_PART = 64 * 2 ** 20;
 
 /** Passes as wide as leaves a device most of its memory for weights, narrower ones where nothing else would fit. */
 function planRows(
   model: Model,
   device: DeviceGrant,
-  options: Pick<PlanOptions, 'contextLength' | 'sequences'> & { readonly maxRows: number; readonly cut: CutOptions },
+  options: DeviceOptions,
 ): { maxRows: number; device: DevicePlan | null } {
-  const graphs = distinctGraphs(model);
-  const roomy = (rows: number) => device.activationBytes(graphs, rows) <= ACTIVATION_SHARE * device.bytes;
+  const roomy = (rows: number) =>
+    activationsOf(model, device, { ...options, maxRows: rows }) <= ACTIVATION_SHARE * device.bytes;
   for (let maxRows = options.maxRows; ; maxRows = Math.max(LEAST_ROWS, Math.floor(maxRows / 2))) {
     const last = maxRows <= LEAST_ROWS;
     if (!last && !roomy(maxRows)) continue;
@@ -49,16 +62,14 @@ function planRows(
  * Null where `resident` was asked for and not even the head fits. Pure.
  * Throws `BudgetError` where `all`, or a given placement, does not fit.
  */
-function planDevice(
-  model: Model,
-  device: DeviceGrant,
-  options: Pick<PlanOptions, 'contextLength' | 'sequences'> & { readonly maxRows: number; readonly cut: CutOptions },
-): DevicePlan | null {
+function planDevice(model: Model, device: DeviceGrant, options: DeviceOptions): DevicePlan | null {
   const blocks = [...model.layers, model.head];
   const sizes = blockSizes(blocks, device, options);
-  const activations = device.activationBytes(distinctGraphs(model), options.maxRows);
+  const activations = activationsOf(model, device, options);
+  const transfer = device.transferBytes(passesOf(model, options), sum(sizes, 'most')).device;
   const fixed = (computes: readonly boolean[]) =>
     activations +
+    transfer +
     sum(
       sizes.filter((_, b) => computes[b]),
       'state',
@@ -66,7 +77,7 @@ function planDevice(
   const placed = device.blocks;
   const computes =
     placed === 'resident'
-      ? lastThatFit(sizes, device.bytes - activations)
+      ? lastThatFit(sizes, device.bytes - activations - transfer)
       : blocks.map((_, b) => placed === 'all' || placed.includes(b));
   if (!computes.includes(true)) return null;
   const { resident, staging } = residentBlocks(sizes, computes, device.bytes - fixed(computes));
@@ -85,7 +96,7 @@ function planDevice(
     resident,
     bytes: {
       weights,
-      staging,
+      staging: staging + transfer,
       state: sum(computed, 'state') + sum(computed, 'hostState'),
       activations,
       total,
@@ -115,18 +126,27 @@ export function planWithDevice(
   planHost: (model: Model, options: PlanOptions) => Plan,
 ): Plan {
   const { contextLength, sequences, readAlignment, processBytes } = options;
-  const cut = { segmentBytes: LARGEST_PART, readAlignment };
-  const { maxRows, device } = planRows(model, grant, { contextLength, sequences, maxRows: options.maxRows, cut });
+  const cut = { segmentBytes: LARGEST_SEGMENT, readAlignment };
+  const { logitRows = DEFAULT_LOGIT_ROWS } = options;
+  const segmentSizes = segmentSizesOf(model);
+  const rowsAsked = { contextLength, sequences, maxRows: options.maxRows, logitRows, cut, segmentSizes };
+  const { maxRows, device } = planRows(model, grant, rowsAsked);
   if (device === null) return planHost(model, options);
   const share = hostShare(model, device);
   const process = processBytes + bytesOnHost(device);
-  const host = planHost(share, { ...options, maxRows, processBytes: process });
+  const sizes = blockSizes([...model.layers, model.head], grant, rowsAsked);
+  const staging = grant.transferBytes(passesOf(model, rowsAsked), sum(sizes, 'most')).host;
+  const planShare = (more: number) => {
+    const plan = planHost(share, { ...options, maxRows, processBytes: process + staging + more });
+    return { ...plan, bytes: { ...plan.bytes, process, staging } };
+  };
+  const host = planShare(0);
   const ring = leastRing(model, device, cut);
   if (host.bytes.ring >= ring) return withDevice(host, model, device, cut);
   // Where the host streams little, what goes to the device still passes through a ring once.
-  const narrower = planHost(share, { ...options, maxRows, processBytes: process + ring });
+  const narrower = planShare(ring);
   const { bytes } = narrower;
-  const wider = { ...bytes, ring: Math.max(ring, bytes.ring), process };
+  const wider = { ...bytes, ring: Math.max(ring, bytes.ring) };
   const total = bytes.total - ring - bytes.ring + wider.ring;
   return withDevice({ ...narrower, bytes: { ...wider, total } }, model, device, cut);
 }
@@ -185,18 +205,25 @@ function blockSizes(
   });
 
   function measure(graph: Graph): BlockSize {
-    const own = partsOf(graph).map((part) => device.uploadBytes(graph, part));
-    const experts = graph.ops.flatMap((op) => {
-      if (op.op !== 'expert') return [];
-      return partsOf(op.graph).map((part) => device.uploadBytes(op.graph, part));
-    });
+    const own = partsOf(graph).filter(({ from }) => graph.ops[from]!.op !== 'expert');
+    const experts = graph.ops.flatMap((op) =>
+      op.op === 'expert' ? [{ ...op, parts: partsOf(op.graph).map((part) => [op.graph, part] as const) }] : [],
+    );
+    const parts = [...own.map((part) => [graph, part] as const), ...experts.flatMap((expert) => expert.parts)];
+    const bytes = own.map((part) => device.uploadBytes(graph, part));
+    const most = (some: typeof parts) => some.map(([of, part]) => device.mostUploadBytes(of, part));
+    const total = (sizes: readonly number[]) => sizes.reduce((all, size) => all + size, 0);
     const state = sequences * graph.states.reduce((all, spec) => all + device.stateBytes(spec, contextLength), 0);
     return {
-      weights: own.reduce((all, bytes) => all + bytes, 0),
+      weights: total(bytes),
       routed: experts.length > 0,
       state: device.statesOnHost ? 0 : state,
       hostState: device.statesOnHost ? state : 0,
-      part: Math.max(0, ...own, ...experts),
+      part: Math.max(0, ...parts.map(([of, part]) => device.uploadBytes(of, part))),
+      mostPart: Math.max(0, ...most(parts)),
+      most:
+        total(most(own.map((part) => [graph, part] as const))) +
+        experts.reduce((all, { expertCount, parts: some }) => all + expertCount * total(most(some)), 0),
     };
   }
 }
@@ -227,15 +254,36 @@ function residentBlocks(
         sizes.filter((_, b) => computes[b]),
         'weights',
       );
-  if (all <= bytes) return { resident: [...computes], staging: 0 };
-  const staging = STAGED_PARTS * Math.max(...sizes.map(({ part }, b) => (computes[b] ? part : 0)));
+  const used = sizes.filter((_, b) => computes[b]);
+  const staging = STAGED_PARTS * Math.max(...used.map(({ mostPart }) => mostPart));
+  // Where numbers may turn out to need more, some of them have to be uploaded in each pass.
+  const least = used.some(({ part, mostPart }) => mostPart > part) ? staging : 0;
+  if (all + least <= bytes) return { resident: [...computes], staging: least };
   const candidates = sizes.filter((_, b) => mayStay[b]).map(({ weights }) => ({ bytes: weights }));
   const chosen = choosePinned(candidates, Math.max(0, bytes - staging));
   return { resident: mayStay.map((may) => may && chosen.shift()!), staging };
 }
 
-function distinctGraphs({ layers, head }: Model): Graph[] {
-  return [...new Map([...layers, head].map(({ graph }) => [graph.key, graph])).values()];
+function activationsOf(model: Model, device: DeviceGrant, options: DeviceOptions): number {
+  return device.activationBytes(passesOf(model, options), options.contextLength);
+}
+
+/** Passes through each distinct graph, in every way it may be cut. */
+function passesOf({ layers, head }: Model, options: DeviceOptions): GraphPasses[] {
+  const graphs = new Map(layers.map(({ graph }) => [graph.key, { graph, maxRows: options.maxRows }]));
+  graphs.set(`head ${head.graph.key}`, { graph: head.graph, maxRows: Math.min(options.maxRows, options.logitRows) });
+  return options.segmentSizes.flatMap((segmentBytes) => {
+    const partsOf = graphCutter({ ...options.cut, segmentBytes });
+    return [...graphs.values()].map(({ graph, maxRows }) => ({
+      graph,
+      maxRows,
+      parts: partsOf(graph).flatMap((part) => {
+        const op = graph.ops[part.from]!;
+        if (op.op !== 'expert') return [part];
+        return partsOf(op.graph).map((inner) => ({ ...part, expert: { id: 0, part: inner } }));
+      }),
+    }));
+  });
 }
 
 function stateless(block: Block): Block {

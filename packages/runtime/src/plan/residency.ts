@@ -6,20 +6,10 @@ import { type CutSizes, cutSizes } from './cut-sizes';
 import { planWithDevice } from './device';
 import { ringForDrives } from './drives';
 import { choosePinned } from './pinned';
+import { LARGEST_SEGMENT, segmentSizesOf } from './segment-sizes';
 import { cutSegments } from './segments';
 import { planDiskState, type StateCounts, stateMemory } from './state-place';
 import type { DiskStatePlan, Plan, PlanOptions, Segment } from './types';
-
-const MIB = 1024 * 1024;
-
-/** Segments of this size keep a drive busy (four 16 MiB requests each) and take little from what could be pinned. */
-const LARGEST_SEGMENT = 64 * MIB;
-/** Below this a drive's requests get small, and the segments of a 405B model many. */
-const SMALLEST_SEGMENT = 16 * MIB;
-/** A small model is cut into about this many segments at most. */
-const MOST_SEGMENTS = 256;
-/** A read of less costs about as much. */
-const LEAST_SEGMENT = 64 * 1024;
 
 const DEFAULT_MAX_ROWS = 512;
 /** Passes get narrower before a plan fails, but not below this. */
@@ -187,11 +177,7 @@ function cutter(
     known.set(segmentBytes, sizes);
     return sizes;
   };
-  const total = [...model.tensors.values()].reduce((sum, tensor) => sum + tensor.byteLength, 0);
-  const smallest = Math.min(SMALLEST_SEGMENT, Math.max(LEAST_SEGMENT, Math.floor(total / MOST_SEGMENTS)));
-  const sizes = [LARGEST_SEGMENT];
-  while (sizes.at(-1)! > smallest) sizes.push(Math.max(smallest, sizes.at(-1)! / 2));
-  return { sizes, at };
+  return { sizes: segmentSizesOf(model), at };
 }
 
 function leastSlots(cut: CutSizes): number {
@@ -288,6 +274,7 @@ function assemble(
       state,
       activations,
       process,
+      staging: 0,
       draft,
       total: pinnedBytes + ring + experts + state + activations + process + draft,
     },

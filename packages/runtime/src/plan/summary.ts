@@ -17,6 +17,8 @@ export interface PlanSummary {
   readonly diskState: DiskStatePlan | null;
   readonly activations: number;
   readonly process: number;
+  /** Weights on their way to a device. */
+  readonly staging: number;
   /** A model that drafts for this one, with its state and activations. */
   readonly draft: number;
   readonly total: number;
@@ -58,6 +60,7 @@ export function summarisePlan(plan: Plan): PlanSummary {
     diskState: plan.diskState,
     activations: bytes.activations,
     process: bytes.process,
+    staging: bytes.staging,
     draft: bytes.draft,
     total: bytes.total,
     maxRows: plan.maxRows,

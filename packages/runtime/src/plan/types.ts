@@ -45,8 +45,19 @@ export interface DeviceGrant {
   /** States, and values between parts, take the host's memory instead. @defaultValue false */
   readonly statesOnHost?: boolean | undefined;
   uploadBytes(graph: Graph, part: Part): number;
+  /** The same where every matrix turns out to need float32, which only its numbers tell. */
+  mostUploadBytes(graph: Graph, part: Part): number;
   stateBytes(spec: StateSpec, length: number): number;
-  activationBytes(graphs: readonly Graph[], maxRows: number): number;
+  activationBytes(passes: readonly GraphPasses[], length: number): number;
+  /** What `totalBytes` of uploads take on their way at most, there and in the host's memory. */
+  transferBytes(passes: readonly GraphPasses[], totalBytes: number): { readonly device: number; readonly host: number };
+}
+
+/** How passes go through one graph. */
+export interface GraphPasses {
+  readonly graph: Graph;
+  readonly parts: readonly Part[];
+  readonly maxRows: number;
 }
 
 /** The device's share of a plan. */
@@ -58,7 +69,7 @@ export interface DevicePlan {
   readonly resident: readonly boolean[];
   readonly bytes: {
     readonly weights: number;
-    /** Uploads under way: the part that is computed with and the one after it. */
+    /** Uploads under way: the part that is computed with, the one after it, and what is copied of it. */
     readonly staging: number;
     readonly state: number;
     readonly activations: number;
@@ -147,6 +158,8 @@ export interface Plan {
     /** Workspace, carried values, logits, gathered embedding rows, rope tables. */
     readonly activations: number;
     readonly process: number;
+    /** Weights on their way to a device. */
+    readonly staging: number;
     /** A model that drafts for this one, with its state and activations. */
     readonly draft: number;
     /** All of the above that count against `memory`. */

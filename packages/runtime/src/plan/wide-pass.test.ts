@@ -17,6 +17,7 @@ function plan(changes: Partial<Plan['bytes']> = {}): Plan {
     state: 0,
     activations: 0,
     process: 0,
+    staging: 0,
     draft: 0,
     total: 0,
   };

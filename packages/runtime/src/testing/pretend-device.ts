@@ -29,8 +29,11 @@ interface Held extends DeviceWeights {
   readonly weights: readonly (WeightBytes | undefined)[];
 }
 
-/** A device on the reference executor; `available` bytes can be had, whatever is granted. */
-export async function pretendDevice({ available = Number.POSITIVE_INFINITY } = {}): Promise<PretendDevice> {
+/**
+ * A device on the reference executor; `available` bytes can be had, whatever is granted, and weights take `factor` times
+ * as much as planned.
+ */
+export async function pretendDevice({ available = Number.POSITIVE_INFINITY, factor = 1 } = {}): Promise<PretendDevice> {
   const reference = await createExecutor({ executor: 'reference' });
   const pool = new BlockPool();
   const values = new Mirrors();
@@ -48,7 +51,7 @@ export async function pretendDevice({ available = Number.POSITIVE_INFINITY } = {
       held++;
       const own = weights.map((weight, id) => weight && copyOf(weight, bytesOf(graph, part, id)));
       return {
-        deviceBytes: 0,
+        deviceBytes: factor * worstPartBytes(graph, part, 1),
         weights: own,
         dispose() {
           held--;
@@ -57,10 +60,13 @@ export async function pretendDevice({ available = Number.POSITIVE_INFINITY } = {
       };
     },
     uploadBytes: ({ graph }, part) => worstPartBytes(graph, part, 1),
+    mostUploadBytes: ({ graph }, part) => worstPartBytes(graph, part, 1),
     available: async (bytes) => Math.min(bytes, available),
+    held: async () => ({ now: 0, most: 0 }),
     createState: (spec) => createState(pool, spec),
     stateBytes: () => 0,
     activationBytes: () => 0,
+    transferBytes: () => ({ device: 0, host: 0 }),
     receive: (carry) => values.receive(carry),
     send: async (carry, rows) => values.send(carry, rows),
   };
@@ -88,8 +94,10 @@ export async function pretendDevice({ available = Number.POSITIVE_INFINITY } = {
       bytes,
       blocks,
       uploadBytes: (graph, part) => worstPartBytes(graph, part, 1),
+      mostUploadBytes: (graph, part) => worstPartBytes(graph, part, 1),
       stateBytes: (spec, length) => 4 * length * spec.kvHeads * (spec.keyDim + spec.valueDim),
-      activationBytes: (_, maxRows) => 1000 * maxRows,
+      activationBytes: (passes) => 1000 * Math.max(...passes.map(({ maxRows }) => maxRows)),
+      transferBytes: () => ({ device: 0, host: 0 }),
     }),
     async dispose() {
       values.dispose();
