@@ -12,7 +12,7 @@ describe('airllm pull', () => {
   test('brings what a run needs, once, and says where', async () => {
     const { server, cacheDir } = await serveModel(tinyModel());
     const { code, stdout, stderr } = await airllm(['pull', 'org/name']);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/^downloading org\/name: 4 files\n/) });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/^downloading org\/name: 277 kB in 4 files\n/) });
     expect(stderr).toMatch(/downloading 100 % 277 kB of 277 kB/);
     const [dir] = stdout.split(': 4 files, 277 kB, 277 kB downloaded (');
     expect(existsSync(path.join(dir!, 'model.safetensors'))).toBe(true);

@@ -20,7 +20,7 @@ export interface FetchFileOptions extends Omit<BlobDownloadOptions, 'address' | 
   readonly onDiscarded: (file: HubFile, now: HubFile) => void;
 }
 
-/** Below this a file is fetched whole, in memory; so is what git itself keeps, which may come in compressed form. */
+/** Up to this a file is fetched whole, in memory; it may come in compressed form. */
 const SMALL_BYTES = 2 ** 20;
 const MAX_VERSIONS = 3;
 
@@ -62,7 +62,7 @@ async function download(options: FetchFileOptions, file: HubFile): Promise<void>
     try {
       const { client, repo, commit, context, rank, signal } = options;
       const address = { repo, revision: commit, path: file.path };
-      if (file.size > SMALL_BYTES && file.sha256 !== undefined) {
+      if (file.size > SMALL_BYTES) {
         await downloadBlob({ ...options, file, address });
       } else {
         await context.slots.run(() => downloadSmall(client, options, file), rank, signal);

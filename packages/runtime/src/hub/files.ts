@@ -33,6 +33,7 @@ export async function writeFailure(error: unknown, file: string, bytesLeft: numb
 const WRITE_REASONS: Readonly<Record<string, string | undefined>> = {
   EACCES: 'cannot be written; check who owns the cache, or give another one (cacheDir, HF_HUB_CACHE)',
   EPERM: 'cannot be written; check who owns the cache, or give another one (cacheDir, HF_HUB_CACHE)',
+  ENOTDIR: 'cannot be made: a part of its path is a file; give another cache (cacheDir, HF_HUB_CACHE)',
   EROFS: 'is on a drive that cannot be written; give another cache (cacheDir, HF_HUB_CACHE)',
   EFBIG: 'is larger than its drive allows; give a cache on another drive (cacheDir, HF_HUB_CACHE)',
   EIO: 'the drive failed to write; check its health',

@@ -3,6 +3,8 @@ import type { PullProgress } from './types';
 const INTERVAL_MS = 100;
 /** The rate is of the last seconds: a network that slows down should show. */
 const WINDOW_MS = 5_000;
+/** What comes before says little of what follows. */
+const SETTLED_MS = 1_000;
 
 interface Counted {
   readonly file: string;
@@ -10,6 +12,7 @@ interface Counted {
   readonly fileBytesTotal: number;
   readonly bytesDone: number;
   readonly bytesTotal: number;
+  readonly bytesAtStart: number;
   readonly filesDone: number;
   readonly filesTotal: number;
 }
@@ -65,7 +68,7 @@ export class ProgressMeter {
       ...this.about,
       ...counted,
       bytesPerSecond: rate,
-      secondsLeft: left === 0 ? 0 : rate > 0 ? left / rate : undefined,
+      secondsLeft: left === 0 ? 0 : rate > 0 && now - at >= SETTLED_MS ? left / rate : undefined,
     });
   }
 }

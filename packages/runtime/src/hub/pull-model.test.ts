@@ -144,9 +144,10 @@ describe('a pull', () => {
     });
     const middle = events.filter(({ bytesDone }) => bytesDone > MIB && bytesDone < total);
     expect(middle.length).toBeGreaterThan(2);
-    for (const { bytesPerSecond, secondsLeft } of middle) {
+    for (const { bytesPerSecond, bytesAtStart, secondsLeft } of middle) {
       expect(bytesPerSecond).toBeGreaterThan(0);
-      expect(secondsLeft).toBeGreaterThan(0);
+      expect(secondsLeft ?? 1).toBeGreaterThan(0);
+      expect(bytesAtStart).toBe(0);
     }
     const done = events.map(({ bytesDone }) => bytesDone);
     expect(done).toEqual([...done].sort((a, b) => a - b));

@@ -67,6 +67,7 @@ class RunningPull {
   readonly #meter: ProgressMeter;
   readonly #abort = new AbortController();
   #files: PulledFile[] = [];
+  #bytesAtStart = 0;
 
   constructor(
     private readonly repo: string,
@@ -99,7 +100,9 @@ class RunningPull {
     const ordered = options.order?.(chosen) ?? chosen;
     this.#files = ordered.map((file) => new PulledFile(file));
     await ensureFolder(this.#layout.root);
-    await checkSpace(this.#layout.root, await this.#bytesToWrite());
+    const bytesToWrite = await this.#bytesToWrite();
+    this.#bytesAtStart = Math.max(0, this.#bytesTotal() - bytesToWrite);
+    await checkSpace(this.#layout.root, bytesToWrite);
   }
 
   face(done: Promise<PulledModel>): Pull {
@@ -201,6 +204,7 @@ class RunningPull {
       fileBytesTotal: file.size,
       bytesDone: this.#files.reduce((sum, each) => sum + each.bytesDone, 0),
       bytesTotal: this.#bytesTotal(),
+      bytesAtStart: this.#bytesAtStart,
       filesDone: this.#files.filter(({ isComplete }) => isComplete).length,
       filesTotal: this.#files.length,
     };

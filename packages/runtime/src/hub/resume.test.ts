@@ -177,3 +177,18 @@ test('two pulls in one process share one download', async () => {
   expect(existsSync(join(results[0].dir, WEIGHTS))).toBe(true);
   await expectWhole(options.cacheDir);
 });
+
+test('a large file that git keeps itself goes on as well, and is known by git’s hash', async () => {
+  const file = patternContent(3 * MIB, 5);
+  await server.addRepo('org/plain', { 'tokenizer.json': file }, { lfs: () => false });
+  const options = hubOptions(server, { files: ['tokenizer.json'], retry: { attempts: 1 } });
+  const undo = server.fault({ path: 'tokenizer.json', fault: { kind: 'cut', afterBytes: 2 * MIB } });
+  await expect(pullModel('org/plain', options)).rejects.toMatchObject({ code: 'ERR_HUB_UNAVAILABLE' });
+  undo();
+  const { bytesReceived, dir } = await pullModel('org/plain', options);
+  expect(bytesReceived).toBeLessThan(2 * MIB);
+  expect(readFileSync(join(dir, 'tokenizer.json')).equals(await bytesOf(file))).toBe(true);
+  await server.addRepo('org/bent', { 'tokenizer.json': patternContent(3 * MIB, 6) }, { lfs: () => false });
+  server.fault({ path: 'tokenizer.json', fault: { kind: 'corrupt', at: 2 * MIB } });
+  await expect(pullModel('org/bent', options)).rejects.toMatchObject({ algorithm: 'git-sha1' });
+});

@@ -63,7 +63,14 @@ test('progress is told ten times a second, with the rate of the last seconds', (
   );
   let done = 0;
   const count = () => {
-    const file = { file: 'x', fileBytesDone: done, fileBytesTotal: 40_000, filesDone: 0, filesTotal: 1 };
+    const file = {
+      file: 'x',
+      fileBytesDone: done,
+      fileBytesTotal: 40_000,
+      bytesAtStart: 0,
+      filesDone: 0,
+      filesTotal: 1,
+    };
     return { ...file, bytesDone: done, bytesTotal: 40_000 };
   };
   for (; now < 20_000; now += 10) {
@@ -75,6 +82,8 @@ test('progress is told ten times a second, with the rate of the last seconds', (
   }
   expect(events.length).toBeGreaterThan(190);
   expect(events.length).toBeLessThanOrEqual(200);
+  // Nothing is foretold from the first moments.
+  expect(events[3]?.secondsLeft).toBeUndefined();
   expect(events[50]?.bytesPerSecond).toBeCloseTo(1000, -1);
   expect(events.at(-1)?.bytesPerSecond).toBeCloseTo(100, -1);
   expect(events.at(-1)?.secondsLeft).toBeCloseTo((40_000 - done) / 100, -1);
@@ -86,7 +95,14 @@ test('the last news before a pause is told', async () => {
   const events: number[] = [];
   const meter = new ProgressMeter({ repo: 'a/b', commit: 'c' }, ({ bytesDone }) => events.push(bytesDone));
   for (const bytesDone of [1, 2, 3]) {
-    const file = { file: 'x', fileBytesDone: bytesDone, fileBytesTotal: 9, filesDone: 0, filesTotal: 1 };
+    const file = {
+      file: 'x',
+      fileBytesDone: bytesDone,
+      fileBytesTotal: 9,
+      bytesAtStart: 0,
+      filesDone: 0,
+      filesTotal: 1,
+    };
     meter.report(() => ({ ...file, bytesDone, bytesTotal: 9 }));
   }
   await new Promise((resolve) => setTimeout(resolve, 250));

@@ -92,11 +92,13 @@ export interface PullProgress {
   /** Bytes that are on disk, those of earlier runs and of files that were there included. */
   readonly bytesDone: number;
   readonly bytesTotal: number;
+  /** Bytes that were there when this download began. */
+  readonly bytesAtStart: number;
   readonly filesDone: number;
   readonly filesTotal: number;
   /** What the network brought lately; 0 until something came. */
   readonly bytesPerSecond: number;
-  /** Undefined until there is a rate. */
+  /** Undefined until there is a rate that tells something: for the first second. */
   readonly secondsLeft: number | undefined;
 }
 
