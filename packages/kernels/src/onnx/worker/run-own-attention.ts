@@ -1,4 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
+import type { KvStateSpec } from '../../graph/graph';
 import type { AttentionOp } from '../../graph/ops';
 import { SCORE_BYTES } from '../sizes';
 import type { Feeds } from './backend';
@@ -9,9 +10,10 @@ import { column, firstVisible, int64, type Rows } from './sequence-rows';
 import { vectorTensor } from './weight-tensor';
 
 /**
- * Whether onnxruntime's own attention computes these rows, and no worse than plain operators do. It knows no rings, nor
- * values of another width than keys, nor widths that are no multiple of 8. On WebGPU only of one row: of 32 and more its results were wrong on SwiftShader (and
- * have been on GPUs: microsoft/onnxruntime#28520), of fewer right but slower; and its softcap is off by 1e-4.
+ * Whether onnxruntime's own attention takes these rows, and may be as good as plain operators. It knows no rings, nor
+ * values of another width than keys, nor widths that are no multiple of 8. On WebGPU only of one row: of 32 and more its
+ * results were wrong on SwiftShader (and have been on GPUs: microsoft/onnxruntime#28520), of fewer right but slower; and
+ * its softcap is off by 1e-4.
  */
 export function hasOwnAttention({ rows, backend }: Frame, op: AttentionOp, state: WorkerState, of: Rows): boolean {
   const { spec, slots } = state;
@@ -30,18 +32,25 @@ export async function runOwnAttention(frame: Frame, op: AttentionOp, state: Work
   for (let n = 0; n < rows.length; n += most) await runSome(frame, op, state, rows.slice(n, n + most));
 }
 
+/** Names what its kernels are made for. */
+export function shapeOf(
+  { heads, scale, softcap, sinks }: AttentionOp,
+  { kvHeads, keyDim, dtype }: KvStateSpec,
+): string {
+  return `own attention ${[heads, kvHeads, keyDim, dtype, scale, softcap, sinks !== undefined].join(' ')}`;
+}
+
 async function runSome(frame: Frame, op: AttentionOp, state: WorkerState, rows: Rows): Promise<void> {
   const { sessions, scope, backend } = frame;
   const { spec, slots } = state;
-  const { heads, scale, softcap, sinks } = op;
+  const { sinks } = op;
   const first = rows.map((r) => firstVisible(frame, op, r));
   const form: OwnAttentionForm = {
     provider: backend.provider,
     picks: rows.length !== frame.count,
     masked: first.some((from) => from > 0),
   };
-  const shape = [heads, spec.kvHeads, spec.keyDim, spec.dtype, scale, softcap, sinks !== undefined];
-  const key = `own attention ${[...shape, form.picks, form.masked].join(' ')}`;
+  const key = `${shapeOf(op, spec)} ${form.picks} ${form.masked}`;
   const model = await sessions.open(key, () => ownAttentionModel(op, spec, form));
   const last = frame.rows.position[rows.at(-1)!]!;
   const y = scope.tensor(op.out, frame.count);
