@@ -214,6 +214,7 @@ export type {
   WeightExtent,
 } from './plan/types';
 export { StaleWeightsError } from './remote/errors';
+export { type PlannedPullFile, type PullPlan, planPull } from './remote/plan-pull';
 export { openRemoteModel, type RemoteModel, type RemoteModelOptions } from './remote/remote-model';
 export { PromptCacheError, StateDamagedError, StateSpaceError } from './state-errors';
 export {

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { runCommandLine } from '../main';
@@ -12,7 +12,10 @@ describe('airllm pull', () => {
   test('brings what a run needs, once, and says where', async () => {
     const { server, cacheDir } = await serveModel(tinyModel());
     const { code, stdout, stderr } = await airllm(['pull', 'org/name']);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/^downloading org\/name: 277 kB in 4 files\n/) });
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: expect.stringMatching(/^downloading org\/name: 277 kB in 4 files\n/),
+    });
     expect(stderr).toMatch(/downloading 100 % 277 kB of 277 kB/);
     const [dir] = stdout.split(': 4 files, 277 kB, 277 kB downloaded (');
     expect(existsSync(path.join(dir!, 'model.safetensors'))).toBe(true);
@@ -71,6 +74,22 @@ describe('airllm pull', () => {
     const limited = await airllm(['pull', 'org/name']);
     expect(limited).toMatchObject({ code: 4, stderr: expect.stringContaining('it resumes where it stopped') });
   });
+});
+
+test('--dry-run says what would come, and writes nothing', async () => {
+  const { server, cacheDir } = await serveModel(tinyModel());
+  const before = await airllm(['pull', 'org/name', '--dry-run']);
+  expect(before).toMatchObject({ code: 0, stderr: '' });
+  expect(before.stdout).toMatch(/^model\.safetensors +273 kB$/m);
+  expect(before.stdout).toMatch(/^4 files, 277 kB: 277 kB to download, .* free$/m);
+  expect([server.bytesSent, readdirSync(cacheDir)]).toEqual([0, []]);
+  await airllm(['pull', 'org/name', '-q', '--include', 'model*']);
+  const after = await airllm(['pull', 'org/name', '--dry-run']);
+  expect(after.stdout).toMatch(/^model\.safetensors +273 kB +here$/m);
+  const { bytesTotal, bytesToDownload } = JSON.parse(
+    (await airllm(['pull', 'org/name', '--dry-run', '--json'])).stdout,
+  );
+  expect(bytesTotal - bytesToDownload).toBeGreaterThan(270_000);
 });
 
 describe('a model that is not here', () => {

@@ -1,6 +1,7 @@
-import { type PullOptions, pullModel } from '@airllm/runtime';
+import { type PullOptions, planPull, pullModel } from '@airllm/runtime';
 import { downloadArgs } from '../args/download';
 import { modelArgs } from '../args/model';
+import { type OptionGroup, toggle } from '../args/option';
 import { workArgs } from '../args/output';
 import { defineCommand } from '../command';
 import { UsageError } from '../errors';
@@ -9,6 +10,10 @@ import { DownloadBar } from '../output/download-bar';
 import { formatBytes, formatSeconds } from '../output/units';
 import { addressOf } from '../pull/address';
 import { matching } from '../pull/matching';
+import { planText } from '../pull/plan-text';
+
+const lookOptions = { dryRun: toggle({ help: 'Only say which files would be downloaded, and how large they are.' }) };
+const lookArgs: OptionGroup<typeof lookOptions> = { title: 'Preview', options: lookOptions };
 
 export const pull = defineCommand({
   name: 'pull',
@@ -24,9 +29,10 @@ export const pull = defineCommand({
     ['airllm pull Qwen/Qwen3-8B', 'about 16 GB'],
     ['airllm pull org/name@v1.0 --json --quiet | jq -r .dir', 'a tag, for programs'],
     ['airllm pull unsloth/gemma-3-4b-it-GGUF --quantisation Q4_K_M', 'one of several GGUF files'],
+    ['airllm pull org/name-GGUF --dry-run', 'which files, how large, and what is here'],
     ['airllm pull org/name --include "*.json" --include tokenizer.model', 'some files only'],
   ],
-  groups: { download: downloadArgs, model: modelArgs, output: workArgs },
+  groups: { look: lookArgs, download: downloadArgs, model: modelArgs, output: workArgs },
   async run({ terminal, signal }, [model], values) {
     const address = addressOf(model!, values.model.revision);
     if (!address) throw new UsageError(`"${model}" is no repository: expected org/name or org/name@revision`);
@@ -34,6 +40,11 @@ export const pull = defineCommand({
     const { files: patterns, ...download } = values.download;
     const options: PullOptions = { ...values.model, ...download, revision, signal };
     const files = patterns && (await matching(repo, patterns, options));
+    if (values.look.dryRun) {
+      const plan = await planPull(repo, { ...options, files });
+      await (values.output.json ? terminal.printJson(plan) : terminal.print(planText(plan)));
+      return EXIT.ok;
+    }
     const bar = new DownloadBar(terminal);
     const started = performance.now();
     const pulled = await pullModel(repo, { ...options, ...(files && { files }), onProgress: bar.show }).catch(

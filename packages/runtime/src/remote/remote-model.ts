@@ -1,5 +1,5 @@
-import { readFile, stat, statfs } from 'node:fs/promises';
-import { dirname, join, posix } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
+import { join, posix } from 'node:path';
 import type { AbsentFiles } from '@airllm/loader';
 import {
   CacheLayout,
@@ -13,6 +13,7 @@ import {
   pullModel,
 } from '../hub';
 import { allowMany } from '../on-abort';
+import { freeBytes, missingBytes } from './cached-bytes';
 
 export interface RemoteModelOptions extends HubOptions, Pick<ChooseOptions, 'weights' | 'quantisation'> {
   /** Branch, tag or commit. @defaultValue main */
@@ -77,7 +78,6 @@ export async function openRemoteModel(repo: string, options: RemoteModelOptions 
       return Buffer.from(await hub.readFile({ repo, revision: commit, path }, { signal })).toString('utf8');
     };
     const files = await chooseFiles(repo, all, options, readIndex);
-    const { bavail, bsize } = await statfs(await nearestFolder(layout.root));
     const missing = await missingBytes(layout, files);
     const dir = layout.snapshot(commit);
     const gguf = files.find(({ path }) => path.endsWith('.gguf'))?.path;
@@ -94,7 +94,7 @@ export async function openRemoteModel(repo: string, options: RemoteModelOptions 
       },
       bytesTotal: files.reduce((sum, { size }) => sum + size, 0),
       bytesToDownload: missing,
-      bytesFree: bavail * bsize,
+      bytesFree: await freeBytes(layout.root),
       close: () => hub.close(),
     };
   } catch (error) {
@@ -131,21 +131,4 @@ async function absentWeights(hub: Hub, snapshot: Snapshot): Promise<AbsentFiles>
       return bytes;
     },
   };
-}
-
-/** Blobs of other revisions, and what was begun, need not come again. */
-async function missingBytes(layout: CacheLayout, files: readonly HubFile[]): Promise<number> {
-  const blobs = new Map(files.map(({ etag, size }) => [etag, size]));
-  const missing = [...blobs].map(async ([etag, size]) => {
-    if (await stat(layout.blob(etag)).catch(() => null)) return 0;
-    const begun = await stat(layout.incomplete(etag)).catch(() => null);
-    return Math.max(0, size - (begun ? begun.blocks * 512 : 0));
-  });
-  return (await Promise.all(missing)).reduce((sum, bytes) => sum + bytes, 0);
-}
-
-/** The folder itself, or what of its path is there. */
-async function nearestFolder(dir: string): Promise<string> {
-  const parent = dirname(dir);
-  return parent === dir || (await stat(dir).catch(() => null)) ? dir : nearestFolder(parent);
 }
