@@ -2,13 +2,14 @@ import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openReader } from '@airllm/loader';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import type { Span } from '../engine';
 import { temporaryFolder } from '../testing/temporary';
-import { AutoModel } from './auto-model';
+import { AutoModel, type FromPretrainedOptions } from './auto-model';
 
 const fixture = fileURLToPath(new URL('../../../../apps/conformance/fixtures/llama', import.meta.url));
 
-test('a model in the page cache is computed with there, with the tokens it gives from memory of its own', async (context) => {
+test('a model in the page cache is computed with there, then in memory of its own, and gives the same', async (context) => {
   const dir = temporaryFolder();
   await cp(fixture, dir, { recursive: true });
   const reader = await openReader();
@@ -16,16 +17,27 @@ test('a model in the page cache is computed with there, with the tokens it gives
   await reader.close();
   if (kind !== 'direct') return context.skip('nothing is mapped on a drive without direct I/O');
   const request = { ids: [1, 5, 9], maxNewTokens: 6, ignoreEos: true, returnLogits: true };
-  const open = (reader: 'auto' | 'direct') => AutoModel.fromPretrained(dir, { executor: 'reference', reader });
-  await using mapped = await open('auto');
-  await using read = await open('direct');
-  const there = await mapped.generate(request);
+  const open = (options: FromPretrainedOptions) => AutoModel.fromPretrained(dir, options);
+  const spans: Span[] = [];
+  await using mapped = await open({ observe: (span) => spans.push(span) });
+  await using read = await open({ reader: 'direct' });
   const here = await read.generate(request);
+  // One pass: copying waits for the second.
+  const first = await mapped.generate({ ...request, maxNewTokens: 1 });
   const { weights } = mapped.info.plan.bytes;
-  expect(there.stats).toMatchObject({ bytesMapped: weights });
-  expect(there.stats.bytesRead).toBeLessThan(weights);
+  const segments = mapped.info.plan.segments.filter(({ bytes }) => bytes > 0).length;
+  const spansOf = (track: Span['track']) => spans.filter((span) => span.track === track);
+  expect(first.stats).toMatchObject({ bytesMapped: weights });
+  expect(first.stats.bytesRead).toBeLessThan(weights);
+  expect(spansOf('read')).toEqual([]);
   expect(here.stats).toMatchObject({ bytesMapped: 0 });
   expect(here.stats.bytesRead).toBeGreaterThanOrEqual(weights);
-  expect(there.ids).toEqual(here.ids);
-  expect(there.logits).toEqual(here.logits);
+  const there = await mapped.generate(request);
+  await vi.waitFor(() => expect(spansOf('read').length).toBeGreaterThanOrEqual(segments), { timeout: 20_000 });
+  const moved = await mapped.generate(request);
+  expect(moved.stats).toMatchObject({ bytesMapped: 0 });
+  for (const { ids, logits } of [there, moved]) {
+    expect(ids).toEqual(here.ids);
+    expect(logits).toEqual(here.logits);
+  }
 });
