@@ -11,10 +11,16 @@ import type { Provider } from './protocol';
 const gpu = process.env.AIRLLM_TEST_GPU !== undefined;
 
 // On a software GPU a step takes some 50 ms.
-const RUNS: [Provider, number][] = gpu ? [['webgpu', 60]] : [['cpu', 500]];
+type Uploads = 'in each step' | 'once';
+const RUNS: [Provider, number, Uploads][] = gpu
+  ? [['webgpu', 60, 'in each step']]
+  : [
+      ['cpu', 500, 'in each step'],
+      ['cpu', 500, 'once'],
+    ];
 
-describe.each(RUNS)('onnx %s', (provider, steps) => {
-  it(`holds nothing more after ${steps} steps`, { timeout: 120_000 }, async () => {
+describe.each(RUNS)('onnx %s', (provider, steps, uploads) => {
+  it(`holds nothing more after ${steps} steps, with weights uploaded ${uploads}`, { timeout: 120_000 }, async () => {
     const executor = await OnnxExecutor.open({ provider, threads: 1 });
     const weights = new TestWeights('BF16');
     const b = new GraphBuilder(weights.source);
@@ -23,7 +29,7 @@ describe.each(RUNS)('onnx %s', (provider, steps) => {
     const x = randomValues('x', block.graph.values[block.graph.inputs.get('x')!]!.width);
 
     const sequence = async (length: number) => {
-      const onDevice = { maxLength: length };
+      const onDevice = { maxLength: length, stays: uploads === 'once' };
       const runner = new BlockRunner(executor, block, weights, { cut: 'whole', maxRows: 1, sequences: 1, onDevice });
       const held: unknown[] = [];
       for (let position = 0; position < length; position++) {

@@ -29,8 +29,8 @@ export interface DeviceOptions {
    */
   readonly provider?: 'auto' | Provider | undefined;
   /**
-   * JSON file that keeps which blocks a GPU computes. One that exists is followed, so that the same arithmetic is done
-   * again whatever the memory; one that does not is written.
+   * JSON file that keeps which blocks a GPU computes, and by which provider. One that exists is followed, so that the
+   * same arithmetic is done again whatever the memory; one that does not is written.
    */
   readonly planFile?: string | undefined;
 }
@@ -38,6 +38,7 @@ export interface DeviceOptions {
 /** A device that was opened, and what a plan is told of it. */
 export interface OpenedDevice {
   readonly executor: Executor;
+  readonly provider: Provider;
   readonly grant: DeviceGrant;
 }
 
@@ -55,6 +56,8 @@ interface Machine {
   readonly gpuChoice: () => Promise<Provider | null>;
   readonly open: (options: ExecutorOptions) => Promise<Executor>;
 }
+
+type Opened = Pick<OpenedDevice, 'executor' | 'provider'>;
 
 const HERE: Machine = { mayHaveGpu, freeGpuMemory, gpuChoice, open: createExecutor };
 
@@ -84,7 +87,10 @@ export async function openDevice(options: OpenDeviceOptions): Promise<OpenedDevi
       found: undefined,
     });
   }
-  const open = (provider: Provider) => machine.open({ executor: 'onnx', provider, deviceMemory: bytes, onWarning });
+  const open = async (provider: Provider): Promise<Opened> => ({
+    executor: await machine.open({ executor: 'onnx', provider, deviceMemory: bytes, onWarning }),
+    provider,
+  });
   const blocks = placed ?? (device === 'gpu' ? 'all' : 'resident');
   if (provider !== 'auto') return openedAs(await open(provider), blocks);
   try {
@@ -96,7 +102,7 @@ export async function openDevice(options: OpenDeviceOptions): Promise<OpenedDevi
 }
 
 /** The provider that was measured to be the quickest; one that has gone since does not keep from the GPU. */
-async function openQuickest(open: (provider: Provider) => Promise<Executor>, machine: Machine): Promise<Executor> {
+async function openQuickest(open: (provider: Provider) => Promise<Opened>, machine: Machine): Promise<Opened> {
   const chosen = await machine.gpuChoice();
   if (chosen === null || chosen === 'webgpu') return open('webgpu');
   return open(chosen).catch((error) => {
@@ -116,9 +122,9 @@ async function freeShare(machine: Machine): Promise<number | null> {
 }
 
 /** With a device that keeps nothing between passes but weights that stay, only blocks of such are computed there. */
-function openedAs(executor: Executor, blocks: DeviceBlocks): OpenedDevice {
+function openedAs({ executor, provider }: Opened, blocks: DeviceBlocks): OpenedDevice {
   const weightsAlone = executor.device!.statesOnHost === true;
-  return { executor, grant: grantOf(executor, weightsAlone && blocks === 'all' ? 'resident' : blocks) };
+  return { executor, provider, grant: grantOf(executor, weightsAlone && blocks === 'all' ? 'resident' : blocks) };
 }
 
 /** An executor's device as plans see it. */

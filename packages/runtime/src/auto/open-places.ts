@@ -21,10 +21,13 @@ export async function openPlaces(
 ): Promise<Places> {
   const { planFile } = options;
   const placed = planFile === undefined ? null : await readPlacement(planFile, model);
+  const provider = options.provider ?? placed?.provider ?? undefined;
+  const device = await openDevice({ ...options, provider, placed: placed?.onDevice ?? null });
   return {
-    device: await openDevice({ ...options, placed: placed?.onDevice ?? null }),
+    device,
     keep: async (plan) => {
-      if (planFile !== undefined && placed === null) await writePlacement(planFile, placementOf(plan, model));
+      if (planFile !== undefined && placed === null)
+        await writePlacement(planFile, placementOf(plan, model, device?.provider ?? null));
     },
   };
 }

@@ -38,8 +38,15 @@ test('a placement is read as it was written', async () => {
     transferBytes: () => ({ device: 0, host: 0 }),
   };
   const plan = planResidency(model, { processBytes: 0, contextLength: 10, readAlignment: 1, device });
-  const placement = placementOf(plan, model);
-  expect(placement).toEqual({ version: 1, modelType: 'llama', blocks: 4, onDevice: [1, 3], device: 'card' });
+  const placement = placementOf(plan, model, 'cuda');
+  expect(placement).toEqual({
+    version: 1,
+    modelType: 'llama',
+    blocks: 4,
+    onDevice: [1, 3],
+    device: 'card',
+    provider: 'cuda',
+  });
   await writePlacement(file, placement);
   expect(await readPlacement(file, model)).toEqual(placement);
 });
@@ -50,12 +57,12 @@ test.each([
   ['null', 'null', 'not a placement'],
   [
     'with a block that is not there',
-    JSON.stringify({ version: 1, modelType: 'llama', blocks: 4, onDevice: [4], device: 'x' }),
+    JSON.stringify({ version: 1, modelType: 'llama', blocks: 4, onDevice: [4], device: 'x', provider: 'webgpu' }),
     'not a placement',
   ],
   [
     'of another model',
-    JSON.stringify({ version: 1, modelType: 'llama', blocks: 9, onDevice: [4], device: 'x' }),
+    JSON.stringify({ version: 1, modelType: 'llama', blocks: 9, onDevice: [4], device: 'x', provider: 'webgpu' }),
     'this model is llama of 4 blocks',
   ],
 ])('one that is %s is refused by its file', async (_, text, reason) => {

@@ -1,4 +1,5 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
+import type { Provider } from '@airllm/kernels';
 import { FormatError } from '@airllm/loader';
 import type { Model } from '../models/model';
 import type { Plan } from '../plan/types';
@@ -13,16 +14,19 @@ export interface Placement {
   readonly onDevice: readonly number[];
   /** Name of the device, for people. */
   readonly device: string | null;
+  /** What of onnxruntime computed there: others round otherwise. */
+  readonly provider: Provider | null;
 }
 
-/** What a plan decided. */
-export function placementOf(plan: Plan, model: Model): Placement {
+/** What a plan decided, with a device that a provider computes on. */
+export function placementOf(plan: Plan, model: Model, provider: Provider | null): Placement {
   return {
     version: 1,
     modelType: model.config.modelType,
     blocks: model.layers.length + 1,
     onDevice: (plan.device?.computes ?? []).flatMap((computes, b) => (computes ? [b] : [])),
     device: plan.device?.name ?? null,
+    provider: plan.device && provider,
   };
 }
 
@@ -58,7 +62,7 @@ function parse(file: string, text: string): Placement {
   } catch (cause) {
     throw new FormatError({ file, reason: `not JSON: ${(cause as Error).message}`, cause });
   }
-  const { version, modelType, blocks, onDevice, device } = value ?? {};
+  const { version, modelType, blocks, onDevice, device, provider } = value ?? {};
   const isBlock = (block: unknown) => Number.isInteger(block) && Number(block) >= 0 && Number(block) < Number(blocks);
   const isPlacement =
     version === 1 &&
@@ -66,7 +70,8 @@ function parse(file: string, text: string): Placement {
     Number.isSafeInteger(blocks) &&
     Array.isArray(onDevice) &&
     onDevice.every(isBlock) &&
-    (device === null || typeof device === 'string');
+    (device === null || typeof device === 'string') &&
+    (provider === null || typeof provider === 'string');
   if (!isPlacement) throw new FormatError({ file, reason: 'not a placement as `planFile` writes it' });
   return value as Placement;
 }

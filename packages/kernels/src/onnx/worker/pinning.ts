@@ -38,7 +38,8 @@ export async function openPinning(provider: Exclude<Provider, 'webgpu'>, threads
         // The arena would take memory for them by powers of two.
         extra: { ...extra, session: { ...extra.session, use_device_allocator_for_initializers: '1' } },
       }
-    : staging.sessionOptions;
+    : // Matrices laid out anew are quicker for many rows, and slower for one.
+      { ...common, extra: { ...extra, session: { ...extra.session, disable_prepacking: '1' } } };
   const pinning = { provider, staging, sessionOptions };
   if (ownDevice) await tryOut(pinning);
   return pinning;
