@@ -17,6 +17,7 @@ import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
 import { chooseDrafter } from './choose-drafter';
 import type { SpeculationOptions } from './draft-target';
 import { findWeights } from './find-weights';
+import { fitDevice } from './fit-device';
 import { LanguageModel } from './language-model';
 import type { DeviceOptions } from './open-device';
 import { openPlaces } from './open-places';
@@ -82,15 +83,16 @@ export class AutoModel {
       const { device, keep } = await openPlaces(model, { ...options, onWarning: onWarningOf(options) });
       closing.push(async () => device?.executor.dispose());
       const hostOptions = await resolvePlanOptions(dir, model, options, reader.kind, executor.info);
-      const planOptions = { ...hostOptions, device: device?.grant };
+      const warn = onWarningOf(options);
+      const granted = device && { ...hostOptions, device: device.grant };
+      const fitted = granted && (await fitDevice(model, granted, device.executor.device!, warn));
+      const planOptions = { ...hostOptions, device: fitted ?? undefined };
       const target = { path, dir, model, planOptions, executor, reader };
       const { plan, drafter } = await chooseDrafter(target, { ...options, onWarning: onWarningOf(options) });
       closing.push(async () => drafter?.dispose());
       await keep(plan);
-      if (device !== null && plan.device === null) {
-        onWarningOf(options)(
-          `airllm: computing on the CPU, because ${device.grant.bytes} bytes of GPU memory hold no block`,
-        );
+      if (fitted !== null && plan.device === null) {
+        warn(`airllm: computing on the CPU, because ${fitted.bytes} bytes of GPU memory hold no block`);
       }
       const deviceExecutor = device?.executor;
       const engine = new Engine({ model, plan, executor, reader, arrival, deviceExecutor, observe: options.observe });

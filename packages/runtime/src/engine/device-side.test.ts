@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { createExecutor } from '@airllm/kernels';
+import { createExecutor, OnnxError } from '@airllm/kernels';
 import { openCheckpoint, openReader } from '@airllm/loader';
 import { afterEach, describe, expect, test } from 'vitest';
 import { BudgetError } from '../errors';
@@ -22,12 +22,12 @@ interface Placement {
   readonly blocks: DeviceGrant['blocks'];
 }
 
-async function open(name: string, placement?: Placement, weightsMemory?: number) {
+async function open(name: string, placement?: Placement, weightsMemory?: number, factor = 1) {
   const checkpoint = await openCheckpoint(`${fixtures}${name}`);
   const model = buildModel(checkpoint.config, checkpoint);
   const reader = await openReader({ kind: 'plain' });
   const executor = await createExecutor({ executor: 'reference' });
-  const device: PretendDevice | undefined = placement && (await pretendDevice());
+  const device: PretendDevice | undefined = placement && (await pretendDevice({ factor }));
   const plan = planResidency(model, {
     processBytes: 0,
     contextLength: 64,
@@ -136,6 +136,34 @@ describe('weights on a device', () => {
     expect(await logitsOf(engine)).toEqual(expected);
     const stays = plan.segments.filter(({ block }) => plan.device!.resident[block]).length;
     expect(device.held()).toBe(stays);
+  });
+
+  test('that take more than planned are uploaded in each pass where they find no room', async () => {
+    const expected = await logitsOf((await open('llama')).engine);
+    const { engine, device, plan } = await open('llama', { bytes: ALL, blocks: 'all' }, undefined, 1.5);
+    expect(await logitsOf(engine)).toEqual(expected);
+    expect(device.held()).toBeGreaterThan(0);
+    expect(device.held()).toBeLessThan(plan.segments.length);
+    await engine.dispose();
+    expect(device.held()).toBe(0);
+  });
+
+  test('for which there is no memory end the step with an error, and the next one works', async () => {
+    const expected = await logitsOf((await open('llama')).engine);
+    const { engine, device } = await open('llama', { bytes: ALL, blocks: 'all' });
+    const { device: memory } = device.executor;
+    const { upload } = memory;
+    const full = new OnnxError({ reason: 'no memory', failure: 'memory' });
+    let uploads = 0;
+    memory.upload = async (...args) => {
+      uploads++;
+      if (uploads === 2) throw full;
+      return upload(...args);
+    };
+    await expect(logitsOf(engine)).rejects.toBe(full);
+    expect(await logitsOf(engine)).toEqual(expected);
+    await engine.dispose();
+    expect(device.held()).toBe(0);
   });
 
   test('need an executor', async () => {
