@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { ChecksumError } from '../hub';
 import { HubServer } from '../testing/hub-server';
 import { randomGguf } from '../testing/random-gguf';
@@ -16,7 +16,11 @@ async function served() {
   onTestFinished(() => server.close());
   await server.addRepo('org/name', { 'name-Q8_0.gguf': FILE });
   const cacheDir = temporaryFolder();
-  const options = { endpoint: server.url, cacheDir, token: false, offline: false, executor: 'reference' } as const;
+  // As in daily life: two caches, which nobody has named.
+  vi.stubEnv('HF_HUB_CACHE', join(cacheDir, 'hub'));
+  vi.stubEnv('AIRLLM_CACHE', join(cacheDir, 'airllm'));
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const options = { endpoint: server.url, token: false, offline: false, executor: 'reference' } as const;
   return { server, cacheDir, options: options satisfies FromPretrainedOptions };
 }
 
@@ -57,14 +61,12 @@ test('a GGUF file is converted while it comes, and the copy is used from then on
   const opening = AutoModel.fromPretrained('org/name', options);
   // All but the last ones, of which the bytes are held back, or on their way to the drive.
   await expect.poll(() => layersIn(cacheDir).length, { timeout: 20_000 }).toBeGreaterThan(5);
-  expect(await listConverted({ cacheDir })).toMatchObject([{ state: 'incomplete' }]);
+  expect(await listConverted()).toMatchObject([{ state: 'incomplete' }]);
   release();
   await using model = await opening;
   const { ids } = await model.generate(REQUEST);
   expect(ids).toEqual(await expected());
-  expect(await listConverted({ cacheDir })).toMatchObject([
-    { state: 'ready', name: expect.stringMatching(/^org--name-/) },
-  ]);
+  expect(await listConverted()).toMatchObject([{ state: 'ready', name: expect.stringMatching(/^org--name-/) }]);
   const sent = server.bytesSent;
   let conversions = 0;
   await using again = await AutoModel.fromPretrained('org/name', { ...options, onConversion: () => conversions++ });

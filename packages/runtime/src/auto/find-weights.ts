@@ -68,7 +68,7 @@ async function openArriving(found: ModelToDownload, options: FindWeightsOptions)
       await pullModel(repo, { ...asked, onProgress: undefined, revision: commit, files: small });
     }
     const coming = { repo, commit, revision, files, dir, layout };
-    if (runnable === null) return await openConverted(coming, remote, asked);
+    if (runnable === null) return await openConverted(coming, remote, options);
     return {
       path: dir,
       weights: runnable,
