@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, expect, test } from 'vitest';
+import { placeTokenizer } from './tokenizer-files';
 
 const dir = mkdtempSync(path.join(os.tmpdir(), 'airllm bench#'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -36,6 +37,14 @@ test('the batch bench compares many sequences with one, and holds them to the sa
   rmSync(folder, { recursive: true });
 });
 
+test('the tokenizer bench tells seconds and memory', async () => {
+  const folder = mkdtempSync(path.join(dir, 'tokenizer'));
+  await placeTokenizer(folder, 300);
+  const { stdout } = await bench('tokenizer', folder, '--rounds', '1');
+  expect(stdout).toMatch(/^\| .* \| [\d.]+ \| [\d.]+ \| [\d.]+ \| -?\d+ MB \| -?\d+ MB \| .* \|$/m);
+  rmSync(folder, { recursive: true });
+});
+
 test('without a known name it lists the benches', async () => {
   const failure = await bench('nonsense').catch((error) => error);
   expect(failure.code).toBe(2);
@@ -44,6 +53,7 @@ test('without a known name it lists the benches', async () => {
     'residency',
     'resident',
     'startup',
+    'tokenizer',
     'memory',
     'attention',
     'batch',
