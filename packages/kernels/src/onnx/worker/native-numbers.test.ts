@@ -91,10 +91,10 @@ describe.each(isas)('%s', (isa) => {
       ['BF16', ALL],
       ['F16', quiet],
     ] as const) {
-      const bytes = displaced(stored, 1);
-      expect(
-        same(convert(dtype, 'F32', bytes, stored.length).bytes, decodeToFloat32(dtype, bytes, stored.length)),
-      ).toBe(true);
+      const [bytes, count] = [displaced(stored, 1), stored.length];
+      const found = convert(dtype, 'F32', bytes, count).bytes;
+      expect(same(found, decodeToFloat32(dtype, bytes, count))).toBe(true);
+      expect(same(found, new ScriptNumbers().floats({ dtype, bytes, count }, new ArrayBuffer(4 * count)))).toBe(true);
     }
   });
 });

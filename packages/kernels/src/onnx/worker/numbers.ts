@@ -29,7 +29,8 @@ export class ScriptNumbers implements NumberReader {
   floats(stored: Stored, memory: ArrayBuffer): Float32Array<ArrayBuffer> {
     const values = new Float32Array(memory, 0, countOf(stored));
     if ('dtype' in stored) {
-      values.set(decodeToFloat32(stored.dtype, stored.bytes, stored.count));
+      if (stored.dtype === 'BF16') bf16ToFloats(aligned(stored.bytes), values);
+      else values.set(decodeToFloat32(stored.dtype, stored.bytes, stored.count));
       return values;
     }
     const { matrix, from, rows } = stored;
@@ -44,10 +45,20 @@ export class ScriptNumbers implements NumberReader {
     const halves = new Uint16Array(memory, 0, countOf(stored));
     const largest =
       'dtype' in stored && stored.dtype === 'BF16'
-        ? bf16ToHalf(new Uint16Array(stored.bytes.slice().buffer), halves)
+        ? bf16ToHalf(aligned(stored.bytes), halves)
         : floatsToHalf(this.floats(stored, new ArrayBuffer(4 * halves.length)), halves);
     return fitsHalf(largest) ? halves : undefined;
   }
 
   close(): void {}
+}
+
+/** Tensors start at any byte, typed arrays only at multiples of their element. */
+function aligned(bytes: Uint8Array): Uint16Array {
+  return new Uint16Array(bytes.slice().buffer);
+}
+
+function bf16ToFloats(stored: Uint16Array, values: Float32Array): void {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < stored.length; i++) bits[i] = stored[i]! << 16;
 }
