@@ -118,6 +118,7 @@ export class BlobDownload {
       ...context,
       handle: this.#handle,
       range,
+      behind: () => this.#hasher.behind(),
       onReceived,
       onWritten: (from, to, slab) => {
         onWritten(to - from);

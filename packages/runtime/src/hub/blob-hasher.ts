@@ -1,11 +1,17 @@
 import type { FileHandle } from 'node:fs/promises';
 import { ReadError } from '@airllm/loader';
 import { type BlobHash, blobHash } from './blob-hash';
+import { type Progress, progress } from './progress-made';
 import type { RangeSet } from './range-set';
-import type { Slab } from './slabs';
+import { SLAB_BYTES, type Slab } from './slabs';
 import type { Slots } from './slots';
 
 const STEP = 2 ** 20;
+/** Fewer are not worth the way to another thread, unless they are the last ones. */
+const LEAST_BYTES = 2 ** 19;
+
+/** What comes so close behind the hash is held in any case: it will soon be let go again. */
+const NEAR_BYTES = 2 ** 22;
 
 /** How much may be held in memory between all files, from writing until the hash has come there. */
 export class HeldBudget {
@@ -15,8 +21,14 @@ export class HeldBudget {
     this.#left = bytes;
   }
 
-  take(bytes: number): boolean {
-    if (bytes > this.#left) return false;
+  /** Hardly more can be held. */
+  get isTight(): boolean {
+    return this.#left < 2 * SLAB_BYTES;
+  }
+
+  /** Whether so many bytes may be held. What is `urgent` may be over and above. */
+  take(bytes: number, urgent: boolean): boolean {
+    if (bytes > this.#left && !urgent) return false;
     this.#left -= bytes;
     return true;
   }
@@ -50,7 +62,9 @@ export class BlobHasher {
   /** By their start. */
   readonly #held = new Map<number, Piece>();
   #scratch: Buffer | undefined;
+  /** Given while it waits for bytes. */
   #wake: (() => void) | undefined;
+  #progress: Progress | undefined;
   #stopped = false;
   hashed: number;
   /** The state after `hashed` bytes. */
@@ -71,11 +85,22 @@ export class BlobHasher {
 
   /** Bytes that were written just now. */
   offer(from: number, to: number, slab: Slab): void {
-    if (from >= this.hashed && !this.#held.has(from) && this.#options.budget.take(to - from)) {
+    const next = from < this.hashed + NEAR_BYTES;
+    if (from >= this.hashed && !this.#held.has(from) && this.#options.budget.take(to - from, next)) {
       slab.keep();
       this.#held.set(from, { from, to, slab });
     }
     this.#wake?.();
+  }
+
+  /**
+   * Resolves when some more is hashed; undefined if nobody has to wait. Where the network is quicker than the hash, bytes that
+   * do not fit into memory until then would have to be read back.
+   */
+  behind(): Promise<void> | undefined {
+    if (this.#wake || this.#stopped || !this.#options.budget.isTight) return undefined;
+    this.#progress ??= progress();
+    return this.#progress.made;
   }
 
   /** Hashes until the end of the file has come, and returns the digest; undefined if stopped before. */
@@ -84,7 +109,8 @@ export class BlobHasher {
     while (this.hashed < size) {
       const end = ranges.endOf(this.hashed);
       if (this.#stopped || signal.aborted) return undefined;
-      if (end === this.hashed) {
+      if (end < size && end - this.hashed < LEAST_BYTES) {
+        this.#tellProgress();
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
@@ -98,6 +124,7 @@ export class BlobHasher {
       for (const piece of held?.pieces ?? []) this.#letGo(piece);
       this.state = this.#hash.save();
       onHashed(this.hashed, this.state);
+      this.#tellProgress();
     }
     return this.#hash.digest();
   }
@@ -105,6 +132,7 @@ export class BlobHasher {
   stop(): void {
     this.#stopped = true;
     this.#wake?.();
+    this.#tellProgress();
     this.drop();
   }
 
@@ -112,6 +140,11 @@ export class BlobHasher {
   drop(): void {
     for (const piece of this.#held.values()) this.#letGo(piece);
     this.#held.clear();
+  }
+
+  #tellProgress(): void {
+    this.#progress?.tell();
+    this.#progress = undefined;
   }
 
   /** The pieces in memory from here on that lie side by side. They stay in use until the hash has taken them. */

@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import type { ByteSink } from './http/exchange';
+import { type Progress, progress } from './progress-made';
 import type { ByteRange } from './range-set';
 import { SLAB_BYTES, type Slab, type SlabPool } from './slabs';
 import type { Slots } from './slots';
@@ -20,6 +21,8 @@ export interface RangeWriterOptions {
   readonly pace: WritePace;
   /** Shared by all writers: a drive that is full of work must not take all of libuv's threads. */
   readonly writes: Slots;
+  /** What else a connection should wait for before it reads on. */
+  readonly behind: () => Promise<void> | undefined;
   readonly onReceived: (bytes: number) => void;
   /** Told of bytes that the system has taken over, in order. The slab may be kept. */
   readonly onWritten: (from: number, to: number, slab: Slab) => void;
@@ -37,7 +40,7 @@ export class RangeWriter implements ByteSink {
   #turnEnd: NodeJS.Immediate | undefined;
   #running: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
-  #drain: { readonly done: Promise<void>; readonly tell: () => void } | undefined;
+  #drain: Progress | undefined;
 
   constructor(private readonly options: RangeWriterOptions) {
     this.#filled = options.range.from;
@@ -67,9 +70,9 @@ export class RangeWriter implements ByteSink {
       if (this.#filled - this.#written >= WRITE_BYTES && this.options.pace.atOnce) this.#write();
       else this.#turnEnd ??= setImmediate(() => this.#write());
     }
-    if (this.#filled - this.#written < HIGH_WATER) return undefined;
-    this.#drain ??= drain();
-    return this.#drain.done;
+    if (this.#filled - this.#written < HIGH_WATER) return this.options.behind();
+    this.#drain ??= progress();
+    return this.#drain.made;
   }
 
   /** Resolves when all is written, or throws what went wrong. */
@@ -154,12 +157,4 @@ export class RangeWriter implements ByteSink {
     this.#drain?.tell();
     this.#drain = undefined;
   }
-}
-
-function drain() {
-  let tell!: () => void;
-  const done = new Promise<void>((resolve) => {
-    tell = resolve;
-  });
-  return { done, tell };
 }

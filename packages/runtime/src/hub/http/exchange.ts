@@ -6,7 +6,7 @@ import { ConnectionError } from './connection-error';
 export interface ByteSink {
   /** Memory for what comes next, at least one byte. */
   room(): Uint8Array;
-  /** So many bytes lie in the room given last. A promise makes the connection wait for it. */
+  /** So many bytes lie in the room given last. With a promise no more is read until it resolves; what was read still comes. */
   filled(bytes: number): Promise<void> | undefined;
 }
 
@@ -45,6 +45,8 @@ export class Exchange {
   #room: Uint8Array | undefined;
   #finish: { resolve: () => void; reject: (error: unknown) => void } | undefined;
   #failure: { readonly error: unknown } | undefined;
+  /** What the sink waits for. */
+  #waits = 0;
   #ended = false;
 
   constructor(url: URL, method: string, headers: OutgoingHttpHeaders, wire: Wire) {
@@ -112,7 +114,7 @@ export class Exchange {
         for (const each of [response.read() as Buffer | null, ...early]) if (each !== null) this.#take(each);
         if (this.#left === 0) this.#end(isKeptAlive(response));
       }
-      if (!this.#ended) this.#wire.resume();
+      this.#resume();
     });
   }
 
@@ -176,10 +178,18 @@ export class Exchange {
     const wait = (this.#sink as ByteSink).filled(bytes);
     if (wait === undefined || this.#ended) return;
     this.#wire.pause();
+    this.#waits++;
     wait.then(
-      () => this.#ended || this.#wire.resume(),
+      () => {
+        this.#waits--;
+        this.#resume();
+      },
       (error) => this.fail(error),
     );
+  }
+
+  #resume(): void {
+    if (this.#waits === 0 && !this.#ended) this.#wire.resume();
   }
 
   /** What the sink throws ends the exchange. */

@@ -1,0 +1,22 @@
+/** For servers on loopback: signed by itself, for localhost, a hundred years. Nothing trusts it, and nothing should. */
+export function testCertificate(): { readonly key: string; readonly cert: string } {
+  return { key: KEY, cert: CERTIFICATE };
+}
+
+const KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgGhYlKsHQfvqKkoGs
+KMlQFus9QhPWEInzLrVQz3u1wIGhRANCAARG2UDUqroCz0fPCOf4BQpvdZJnHxgy
+1eVDZwws0RKADBi0AzQSOlYEJH0ReF2pjoCSyS60w5Vc2xZRVp9A+F83
+-----END PRIVATE KEY-----`;
+
+const CERTIFICATE = `-----BEGIN CERTIFICATE-----
+MIIBnDCCAUGgAwIBAgIUShMuqQIsW/YrAfHbMnQUxZ4tZoswCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzE0MjYxOFoYDzIxMjYxMDMw
+MTQyNjE4WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARG2UDUqroCz0fPCOf4BQpvdZJnHxgy1eVDZwws0RKADBi0AzQSOlYE
+JH0ReF2pjoCSyS60w5Vc2xZRVp9A+F83o28wbTAdBgNVHQ4EFgQUZM8Iq5TG1Cqy
+xWauB/347kOSuTIwHwYDVR0jBBgwFoAUZM8Iq5TG1CqyxWauB/347kOSuTIwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSQAwRgIhAOYHCjO/PVWOLtciviDsHaD2llf8ZIomEPUNGgHuJVRzAiEA
+91/VZhMz3Dn4DAuKLyOlPr7x3ehCTSV8DHXgbYOvL48=
+-----END CERTIFICATE-----`;
