@@ -90,6 +90,7 @@ export const batch = defineCommand({
         } finally {
           meter.clear();
           if (progress !== undefined) terminal.note(terminal.style.dim(`${outcome(progress, model.rowLimit)}\n`));
+          if (signal.aborted && outputName !== '-') terminal.note('run the same line again to go on from here\n');
         }
         if (json) await terminal.printJson(progress);
         return EXIT.ok;
