@@ -8,10 +8,15 @@ import { GraphBuilder } from '../graph/builder';
 import type { Graph } from '../graph/graph';
 import { randomValues } from '../testing/random';
 import { TestWeights } from '../testing/weights';
+import { Connection } from './connection';
 import { DeviceMemoryError } from './errors';
 import { Holds } from './memory-ref';
+import { OnnxDevice } from './onnx-device';
 import { OnnxExecutor } from './onnx-executor';
+import { OnnxProgram } from './onnx-program';
+import { OnnxWorker } from './onnx-worker';
 import { PINNED_ROWS, sessionOverhead, sessionRanges } from './pinned-size';
+import type { Opened } from './protocol';
 import { CpuBackend } from './worker/cpu-backend';
 import { groupModel } from './worker/lower/group';
 import { PinnedSession } from './worker/pinned-session';
@@ -68,6 +73,28 @@ describe('weights that stay in sessions', () => {
     weights.dispose();
     await small.dispose();
   });
+});
+
+it('count where a device holds weights alone, and states do not', async () => {
+  const connection = new Connection(await OnnxWorker.for('cpu'), { device: 'cpu', granted: 1e9 });
+  const opened = await connection.ask<Opened>({ do: 'open', provider: 'cpu', threads: 1 });
+  const device = new OnnxDevice(connection, { ...opened, weightsAlone: true }, 1e9);
+  const weights = new TestWeights('F32');
+  const { graph, given } = product(64, 32, weights);
+  const program = new OnnxProgram(graph, connection.nextId(), connection);
+  connection.tell({ do: 'program', program: program.id, graph });
+  const uploaded = await device.upload(program, whole(graph), given, { stays: true });
+  expect(uploaded.deviceBytes).toBe(4 * 64 * 32 + sessionOverhead(graph, whole(graph)));
+  expect(device.usedBytes).toBe(device.uploadBytes(program, whole(graph)));
+  const spec = { kind: 'kv', kvHeads: 1, keyDim: 4, valueDim: 4, dtype: 'float32' } as const;
+  const state = device.createState(spec, 100);
+  state.reserve(50);
+  expect(state.byteLength).toBeGreaterThan(0);
+  expect(device.usedBytes).toBe(uploaded.deviceBytes);
+  for (const held of [state, uploaded]) held.dispose();
+  expect(device.usedBytes).toBe(0);
+  weights.dispose();
+  await connection.close(true);
 });
 
 // Forms that stay on a GPU, in sessions of the provider that is everywhere.
