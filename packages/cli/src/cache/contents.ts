@@ -35,6 +35,14 @@ export function isMadeFrom(source: string | null, { dir, files }: CachedSnapshot
   return source === dir || source.startsWith(`${dir}${sep}`) || files.some(({ blob }) => blob === source);
 }
 
+/** Whether a copy whose making was interrupted, which has its name alone, was to be one of a repository. */
+export function isNamedAfter(name: string, repo: string): boolean {
+  return (
+    name.startsWith(`${repo.replace('/', '--')}-`) &&
+    /^[0-9a-f]{12}$/.test(name.slice(repo.length + 2, repo.length + 14))
+  );
+}
+
 /** `org/name@0123456` for what lies in a snapshot, else the path. */
 export function sourceName(source: string, models: readonly CachedModel[]): string {
   for (const { repo, snapshots } of models) {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { airllm } from '../testing/fake-io';
@@ -65,6 +65,25 @@ test('rm of a model takes the copies made from it along', async () => {
   expect((await airllm(['rm', 'org/name', ...options])).stdout).toContain(copy);
   expect(existsSync(copy)).toBe(false);
   expect((await airllm(['ls', '--cache-dir', cacheDir])).stdout).toBe('');
+});
+
+test('rm of a model takes a copy of it along whose making was interrupted, and one of a GGUF file', async () => {
+  const { options, dir, cacheDir } = cache();
+  const converted = path.join(cacheDir, 'airllm', 'converted');
+  const made = (name: string) => {
+    const copy = path.join(converted, name);
+    mkdirSync(copy);
+    return copy;
+  };
+  const begun = made('org--name-0123456789ab');
+  const other = made('org--name-GGUF-0123456789ab');
+  const ofFile = made('of-a-file');
+  const source = path.join(dir, 'blobs', readdirSync(path.join(dir, 'blobs'))[0]!);
+  writeFileSync(path.join(ofFile, 'airllm-source.json'), JSON.stringify({ source, files: [] }));
+  expect((await airllm(['ls', ...options])).stdout).toMatch(/of-a-file .* from org\/name@/);
+  const { stdout } = await airllm(['rm', 'org/name', ...options]);
+  for (const copy of [begun, ofFile]) expect(stdout).toContain(`removed ${copy}, `);
+  expect([begun, ofFile, other].map((copy) => existsSync(copy))).toEqual([false, false, true]);
 });
 
 test('rm of a copy leaves its source', async () => {

@@ -3,7 +3,7 @@ import { type CachedSnapshot, type ConvertedCopy, removeCached, removeConverted,
 import { cacheArgs } from '../args/model';
 import { type OptionGroup, toggle } from '../args/option';
 import { reportArgs } from '../args/output';
-import { type CacheContents, cacheContents, isMadeFrom, revisionName } from '../cache/contents';
+import { type CacheContents, cacheContents, isMadeFrom, isNamedAfter, revisionName } from '../cache/contents';
 import { type Found, findInCache } from '../cache/find';
 import { defineCommand } from '../command';
 import { EXIT } from '../exit-codes';
@@ -60,7 +60,11 @@ async function remove(found: Found, contents: CacheContents, options: Options): 
       const from = (some: readonly CachedSnapshot[], copy: ConvertedCopy) =>
         some.some((snapshot) => isMadeFrom(copy.source, snapshot));
       const staying = model.snapshots.filter((snapshot) => !snapshots.includes(snapshot));
-      const copies = contents.converted.filter((copy) => from(snapshots, copy) && !from(staying, copy));
+      const isBegun = ({ name, source }: ConvertedCopy) =>
+        source === null && staying.length === 0 && isNamedAfter(name, model.repo);
+      const copies = contents.converted.filter(
+        (copy) => (from(snapshots, copy) && !from(staying, copy)) || isBegun(copy),
+      );
       const { bytesFreed, bytesShared, whole } = await removeCached(model, { snapshots, dryRun: options.dryRun });
       const what = whole ? model.repo : `${model.repo} ${snapshots.map(revisionName).join(', ')}`;
       return [{ what, bytes: bytesFreed, kept: bytesShared }, ...(await removeCopies(copies, options))];

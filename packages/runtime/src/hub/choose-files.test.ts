@@ -88,10 +88,10 @@ describe('the files of a repository', () => {
   test('are refused where they are not clear, with what there is', async () => {
     const ggufs = ['x-Q4_K_S.gguf', 'x-Q8_0.gguf'];
     await expect(chosen(ggufs)).rejects.toSatisfy(OptionError.isInstance);
-    await expect(chosen(ggufs)).rejects.toThrow(/Q4_K_S \(.* GB\), Q8_0 \(/);
-    await expect(chosen(ggufs, { quantisation: 'Q2_K' })).rejects.toThrow(/Q4_K_S \(.* GB\), Q8_0 \(/);
+    await expect(chosen(ggufs)).rejects.toThrow(/Q4_K_S \(.* MB\), Q8_0 \(/);
+    await expect(chosen(ggufs, { quantisation: 'Q2_K' })).rejects.toThrow(/Q4_K_S \(.* MB\), Q8_0 \(/);
     await expect(chosen(['a-Q8_0.gguf', 'b-Q8_0.gguf', 'b-Q2_K.gguf'], { quantisation: 'Q8_0' })).rejects.toThrow(
-      /a-Q8_0 \(.* GB\), b-Q8_0 \(/,
+      /a-Q8_0 \(.* MB\), b-Q8_0 \(/,
     );
     for (const paths of [
       ['config.json', 'model.onnx'],

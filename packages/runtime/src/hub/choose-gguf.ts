@@ -51,10 +51,14 @@ function listed(models: readonly (readonly [name: string, files: readonly HubFil
   const short = models.map(([name]) => quantisationOf(name));
   const texts = models.map(([name, files], i) => {
     const isAlone = short.filter((each) => each === short[i]).length === 1;
-    const gigabytes = files.reduce((sum, { size }) => sum + size, 0) / 1e9;
-    return `${isAlone ? short[i] : name} (${gigabytes.toPrecision(3)} GB)`;
+    return `${isAlone ? short[i] : name} (${sizeOf(files)})`;
   });
   return texts.length > MOST_NAMED ? `${texts.slice(0, MOST_NAMED).join(', ')}, …` : texts.join(', ');
+}
+
+function sizeOf(files: readonly HubFile[]): string {
+  const megabytes = files.reduce((sum, { size }) => sum + size, 0) / 1e6;
+  return megabytes < 1000 ? `${Math.ceil(megabytes)} MB` : `${(megabytes / 1000).toPrecision(3)} GB`;
 }
 
 function quantisationOf(name: string): string {
