@@ -103,6 +103,17 @@ export interface DeviceWeights {
   dispose(): void;
 }
 
+/** A state on a device, whose content can be brought to the host and back. */
+export interface DeviceLayerState extends LayerState {
+  /** Bytes of a block of 32 positions: keys `[kvHeads, 32, keyDim]`, then values, in float32. */
+  readonly blockBytes: number;
+  /** Makes an empty state one that keeps positions from `start`, a multiple of 32, to below `length`. */
+  place(start: number, length: number): void;
+  /** Blocks from `first` on into a buffer, zeros where there is no position. */
+  readBlocks(first: number, count: number, into: HostBuffer): Promise<void>;
+  writeBlocks(first: number, count: number, from: HostBuffer): Promise<void>;
+}
+
 /** How weights are brought to a device. */
 export interface UploadOptions {
   /**

@@ -6,6 +6,7 @@ export type {
   ChainLink,
   ComputeDType,
   Device,
+  DeviceLayerState,
   DevicePass,
   DeviceWeights,
   Executor,

@@ -1,9 +1,10 @@
-import { DisposedError } from '@airllm/loader';
+import { DisposedError, type HostBuffer } from '@airllm/loader';
 import { StateError } from '../errors';
+import type { DeviceLayerState } from '../executor';
 import type { StateSpec } from '../graph/graph';
 import { BLOCK_POSITIONS } from '../state/kv-layout';
-import type { LayerState } from '../state/layer-state';
 import type { Connection } from './connection';
+import { Holds } from './memory-ref';
 
 /** Positions that a window's ring has room for beyond the window: the rows of a pass. */
 export const RING_ROWS = 2048;
@@ -19,7 +20,7 @@ export interface Account {
  * Keys and values of one sequence in the worker's keeping, float32 whatever the spec says (its rounding is kept). Room
  * for all positions is taken when the first is reserved, so that nothing is moved later; with a window it is a ring.
  */
-export class DeviceState implements LayerState {
+export class DeviceState implements DeviceLayerState {
   readonly spec: StateSpec;
   readonly connection: Connection;
   readonly id: number;
@@ -60,6 +61,25 @@ export class DeviceState implements LayerState {
     if (live > this.#slots) this.#grow(Math.max(live, stateSlots(this.spec, this.#maxLength)));
     this.#length = length;
     this.#written = Math.max(this.#written, length);
+  }
+
+  get blockBytes(): number {
+    return BLOCK_POSITIONS * positionBytes(this.spec);
+  }
+
+  place(start: number, length: number): void {
+    this.#check();
+    if (this.#length > 0) throw new StateError(`it keeps ${this.#length} positions: only an empty state takes others`);
+    this.#start = start;
+    this.reserve(length);
+  }
+
+  readBlocks(first: number, count: number, into: HostBuffer): Promise<void> {
+    return this.#bring('readBlocks', first, count, into);
+  }
+
+  writeBlocks(first: number, count: number, from: HostBuffer): Promise<void> {
+    return this.#bring('writeBlocks', first, count, from);
   }
 
   release(beforePosition: number): void {
@@ -117,6 +137,17 @@ export class DeviceState implements LayerState {
     else this.connection.tell({ do: 'resizeState', id, slots, start: this.#start, length: this.#length });
     this.#account.give(this.byteLength);
     this.#slots = slots;
+  }
+
+  async #bring(what: 'readBlocks' | 'writeBlocks', first: number, count: number, buffer: HostBuffer): Promise<void> {
+    this.#check();
+    const holds = new Holds();
+    try {
+      const memory = holds.memory(buffer, 0, count * this.blockBytes);
+      await this.connection.ask({ do: what, id: this.id, first, count, length: this.#length, memory });
+    } finally {
+      holds.release();
+    }
   }
 
   #check(): void {

@@ -12,6 +12,9 @@ export function doing(request: Request): string | undefined {
       return `uploading ${sum(request.weights)} bytes of weights of ${where(request.part)}`;
     case 'createState':
       return `making room for ${request.slots} positions of keys and values`;
+    case 'readBlocks':
+    case 'writeBlocks':
+      return `${request.do === 'readBlocks' ? 'saving' : 'restoring'} ${32 * request.count} positions of keys and values`;
     case 'probe':
       return `trying for ${request.bytes} bytes`;
     case 'send':

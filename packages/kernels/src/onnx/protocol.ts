@@ -69,6 +69,15 @@ export type Request =
     }
   | { readonly do: 'forkState'; readonly id: number; readonly from: number }
   | { readonly do: 'freeState'; readonly id: number }
+  /** Blocks of a state that ends before `length`, to the host's memory or from it. */
+  | {
+      readonly do: 'readBlocks' | 'writeBlocks';
+      readonly id: number;
+      readonly first: number;
+      readonly count: number;
+      readonly length: number;
+      readonly memory: MemoryRef;
+    }
   | { readonly do: 'receive'; readonly carry: ReadonlyMap<string, CarryRef> }
   | { readonly do: 'send'; readonly carry: ReadonlyMap<string, CarryRef>; readonly rows: number }
   /** Forgets buffers of the host that are gone: carried values and workspaces. */

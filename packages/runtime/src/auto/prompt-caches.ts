@@ -5,6 +5,7 @@ import type { Engine } from '../engine';
 import { type CacheIdentity, weightsDigest } from '../generate/prompt-cache/identity';
 import { PromptCaches } from '../generate/prompt-cache/prompt-caches';
 import { type Model, storedTensors } from '../models/model';
+import type { DevicePlan } from '../plan/types';
 
 export interface OpenPromptCachesOptions {
   readonly engine: Engine;
@@ -26,9 +27,15 @@ export function openPromptCaches({ engine, executor, kvCacheDtype, onWarning }: 
       computeDtype,
       executor: name,
       isa,
+      ...(engine.plan.device !== null && { device: shareOf(engine.plan.device) }),
     };
   };
   return new PromptCaches({ engine, identity, onWarning });
+}
+
+/** Its keys and values are kept as it computes them. */
+function shareOf({ name, computes }: DevicePlan): string {
+  return `${name}: blocks ${computes.flatMap((on, b) => (on ? [b] : [])).join(' ')}`;
 }
 
 function graphsDigest(model: Model): string {

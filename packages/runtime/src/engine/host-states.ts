@@ -59,7 +59,7 @@ export class HostStates {
     return this.#store.create(spec, layer, maxLength);
   }
 
-  /** The blocks of a state; null where it is on a device. */
+  /** The blocks of a state; null where it is on a device that does not give it. */
   blocks(state: LayerState): StateBlocks | null {
     return stateBlocks(state, () => this.#store!.file);
   }

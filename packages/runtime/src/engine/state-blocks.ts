@@ -1,5 +1,12 @@
-import { BLOCK_POSITIONS, KvState, type KvStateSpec, kvContentBytes, type LayerState } from '@airllm/kernels';
-import type { ScratchFile } from '@airllm/loader';
+import {
+  BLOCK_POSITIONS,
+  type DeviceLayerState,
+  KvState,
+  type KvStateSpec,
+  kvContentBytes,
+  type LayerState,
+} from '@airllm/kernels';
+import { HostBuffer, type ScratchFile } from '@airllm/loader';
 import { readBlocks, writeBlocks } from './disk-blocks';
 import { DiskState } from './disk-state';
 import { StateRegion } from './state-region';
@@ -26,10 +33,15 @@ export interface StateBlocks {
   dispose(): void;
 }
 
-/** Null where a state is on a device. `file` is where states on disk are. */
+/** Null where a state is on a device that does not give it. `file` is where states on disk are. */
 export function stateBlocks(state: LayerState, file: () => ScratchFile): StateBlocks | null {
   if (state instanceof DiskState) return new DiskBlocks(state, file());
-  return KvState.isInstance(state) ? new HostBlocks(state) : null;
+  if (KvState.isInstance(state)) return new HostBlocks(state);
+  return isOnDevice(state) ? new DeviceBlocks(state) : null;
+}
+
+function isOnDevice(state: LayerState): state is DeviceLayerState {
+  return 'readBlocks' in state;
 }
 
 abstract class Blocks<State extends LayerState> {
@@ -38,10 +50,10 @@ abstract class Blocks<State extends LayerState> {
   readonly blockBytes: number;
   readonly staged: number;
 
-  constructor(state: State) {
+  constructor(state: State, blockBytes: number = kvContentBytes(state.spec)) {
     this.state = state;
     this.spec = state.spec;
-    this.blockBytes = kvContentBytes(state.spec);
+    this.blockBytes = blockBytes;
     this.staged = Math.max(1, Math.floor(STAGED_BYTES / this.blockBytes));
   }
 
@@ -68,6 +80,41 @@ class HostBlocks extends Blocks<KvState> implements StateBlocks {
   }
 
   dispose(): void {}
+}
+
+/** In float32 whatever the spec says, as the device keeps them. */
+class DeviceBlocks extends Blocks<DeviceLayerState> implements StateBlocks {
+  #buffer: HostBuffer | undefined;
+
+  constructor(state: DeviceLayerState) {
+    super(state, state.blockBytes);
+  }
+
+  place(start: number, length: number): void {
+    this.state.place(start, length);
+  }
+
+  async take(first: number, count: number): Promise<readonly Uint8Array[]> {
+    const buffer = this.#staging();
+    await this.state.readBlocks(first, count, buffer);
+    return Array.from({ length: count }, (_, i) => buffer.bytes(i * this.blockBytes, this.blockBytes));
+  }
+
+  async put(first: number, blocks: readonly Uint8Array[]): Promise<void> {
+    const buffer = this.#staging();
+    for (const [i, bytes] of blocks.entries()) buffer.bytes(i * this.blockBytes, this.blockBytes).set(bytes);
+    await this.state.writeBlocks(first, blocks.length, buffer);
+  }
+
+  dispose(): void {
+    this.#buffer?.dispose();
+    this.#buffer = undefined;
+  }
+
+  #staging(): HostBuffer {
+    this.#buffer ??= HostBuffer.allocate(this.staged * this.blockBytes, { label: 'states of a device' });
+    return this.#buffer;
+  }
 }
 
 class DiskBlocks extends Blocks<DiskState> implements StateBlocks {

@@ -26,6 +26,7 @@ import { runPart } from './run-part';
 import { Scope } from './scope';
 import { Sessions } from './sessions';
 import { freeStaged, stageWeights } from './staging';
+import { type BlockWay, readBlocks, writeBlocks } from './state-blocks';
 import { forkState, freeState, newState, resizeState } from './states';
 import { type StagedWeights, stagedBytes } from './weights';
 
@@ -77,6 +78,10 @@ export class WorkerExecutor {
         return this.#keep(request.id, () => forkState(this.#backend, this.#state(request.from)));
       case 'freeState':
         return this.#freeState(request.id);
+      case 'readBlocks':
+        return readBlocks(this.#blockWay(request), request);
+      case 'writeBlocks':
+        return writeBlocks(this.#blockWay(request), request);
       case 'receive':
         return this.#carries.receive(request.carry);
       case 'send':
@@ -209,6 +214,10 @@ export class WorkerExecutor {
     } catch (error) {
       this.#unmade.set(id, error);
     }
+  }
+
+  #blockWay({ id, memory }: Ask<'readBlocks' | 'writeBlocks'>): BlockWay {
+    return { backend: this.#backend, sessions: this.#sessions, state: this.#state(id), memory };
   }
 
   #freeState(id: number): void {

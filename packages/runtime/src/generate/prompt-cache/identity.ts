@@ -13,6 +13,8 @@ export interface CacheIdentity {
   readonly computeDtype: string;
   readonly executor: string;
   readonly isa: string;
+  /** What computes some of the blocks instead, and which; absent where nothing does. */
+  readonly device?: string | undefined;
 }
 
 /** What each part is called where it differs; graphs hold some of the others, which say more. */
@@ -22,6 +24,7 @@ const PARTS: Readonly<Record<keyof CacheIdentity, string>> = {
   computeDtype: 'computeDtype',
   executor: 'executor',
   isa: 'instruction set',
+  device: 'a device that computed',
   graphs: 'a model of another configuration',
   weights: 'other weights, or weights that have changed since',
 };

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { BLOCK_POSITIONS, kvContentBytes, StateError } from '@airllm/kernels';
+import { BLOCK_POSITIONS, StateError } from '@airllm/kernels';
 import { DisposedError, OptionError, openReader } from '@airllm/loader';
 import type { Engine, Sequence, StateBlocks } from '../../engine';
 import { type CacheFile, openCacheFile, stateName } from './cache-file';
@@ -92,7 +92,7 @@ export class PromptCaches {
     prompt: readonly number[],
   ): Promise<number> {
     const states = this.#statesOf(sequence);
-    const expected = states.map(({ name, state }) => ({ name, blockBytes: kvContentBytes(state.spec) }));
+    const expected = states.map(({ name, state }) => ({ name, blockBytes: this.#blocks(state).blockBytes }));
     // One of its own: others keep files open, and this one may have another one's place by now.
     const reader = await openReader({ threads: 2 });
     try {
@@ -157,7 +157,7 @@ export class PromptCaches {
     if (blocks !== null) return blocks;
     throw new OptionError({
       option: 'promptCache',
-      expected: 'nothing: keys and values on a device cannot be saved',
+      expected: 'nothing: the device keeps its keys and values to itself',
       found: 'a file',
     });
   }
