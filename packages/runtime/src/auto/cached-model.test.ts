@@ -22,17 +22,17 @@ test('a model in the page cache is computed with there, then in memory of its ow
   await using mapped = await open({ observe: (span) => spans.push(span) });
   await using read = await open({ reader: 'direct' });
   const here = await read.generate(request);
-  // One pass: copying waits for the second.
-  const first = await mapped.generate({ ...request, maxNewTokens: 1 });
+  const there = await mapped.generate(request);
   const { weights } = mapped.info.plan.bytes;
   const segments = mapped.info.plan.segments.filter(({ bytes }) => bytes > 0).length;
   const spansOf = (track: Span['track']) => spans.filter((span) => span.track === track);
-  expect(first.stats).toMatchObject({ bytesMapped: weights });
-  expect(first.stats.bytesRead).toBeLessThan(weights);
-  expect(spansOf('read')).toEqual([]);
+  expect(there.stats).toMatchObject({ bytesMapped: weights });
+  expect(spansOf('map').length).toBe(segments);
+  // A second after they were found, on however slow a machine.
+  const found = spansOf('map')[0]!.end;
+  expect(spansOf('read').filter(({ start }) => start < found + 900)).toEqual([]);
   expect(here.stats).toMatchObject({ bytesMapped: 0 });
   expect(here.stats.bytesRead).toBeGreaterThanOrEqual(weights);
-  const there = await mapped.generate(request);
   await vi.waitFor(() => expect(spansOf('read').length).toBeGreaterThanOrEqual(segments), { timeout: 20_000 });
   const moved = await mapped.generate(request);
   expect(moved.stats).toMatchObject({ bytesMapped: 0 });

@@ -32,12 +32,12 @@ function segmentOf(index: number, files: readonly File[]): Segment {
   return { index, block: 0, part: { from: index, to: index + 1 }, weights, bytes: 100 };
 }
 
-function setUp(copy: (segment: Segment) => Promise<void> = async () => {}) {
+function setUp(copy: (segment: Segment) => Promise<void> = async () => {}, firstPauseMs = 0) {
   const files = [new File('a'), new File('b')];
   const there = new Map(files.map((file) => [file.file, file]));
   const segments = [0, 1, 2].map((index) => segmentOf(index, files));
   const mapCached = async ({ file }: Extent) => there.get(file) ?? null;
-  return { files, there, segments, cached: new CachedWeights({ mapCached, copy, firstPauseMs: 0 }) };
+  return { files, there, segments, cached: new CachedWeights({ mapCached, copy, firstPauseMs }) };
 }
 
 test('gives weights where their files are mapped, or none of a segment', async () => {
@@ -50,31 +50,40 @@ test('gives weights where their files are mapped, or none of a segment', async (
   expect(await cached.find(segments[1]!)).toBeNull();
 });
 
-test('from the second pass on, copies one after the other and leaves the files', async () => {
+test('copies one after the other and leaves the files', async () => {
   const copied: number[] = [];
   const { cached, segments, files } = setUp(async ({ index }) => void copied.push(index));
   for (const segment of segments) await cached.find(segment);
-  cached.begin(true);
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(copied).toEqual([]);
-  cached.begin(false);
-  cached.begin(false);
   await vi.waitFor(() => expect(files[1]!.released.map(({ offset }) => offset)).toEqual([0, 100, 200]));
   expect(copied).toEqual([0, 1, 2]);
   expect(files[0]!.released).toEqual(segments.map(({ weights }) => weights[0]!.extent));
   // What happens to them is nobody's concern any more.
   files[0]!.cut = true;
-  cached.begin(false);
+  cached.check();
+  // What is found later is copied later.
+  files[0]!.cut = false;
+  await cached.find(segments[1]!);
+  await vi.waitFor(() => expect(copied).toEqual([0, 1, 2, 1]));
+});
+
+test('what is found is left alone for a while', async () => {
+  const copied: number[] = [];
+  const { cached, segments } = setUp(async ({ index }) => void copied.push(index), 60_000);
+  await cached.find(segments[0]!);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(copied).toEqual([]);
+  cached.end();
 });
 
 test('a file that changes before it was copied ends every pass', async () => {
-  const { cached, segments, files } = setUp();
+  const { cached, segments, files } = setUp(undefined, 60_000);
   await cached.find(segments[0]!);
-  cached.begin(true);
+  cached.check();
   files[1]!.cut = true;
-  expect(() => cached.begin(false)).toThrow(ReadError);
+  expect(() => cached.check()).toThrow(ReadError);
   expect(cached.takeFailed()).toEqual([]);
-  expect(() => cached.begin(false)).toThrow(ReadError);
+  expect(() => cached.check()).toThrow(ReadError);
+  cached.end();
 });
 
 test('what cannot be copied ends the next pass, and is then to be read', async () => {
@@ -83,10 +92,9 @@ test('what cannot be copied ends the next pass, and is then to be read', async (
     if (index === 1) throw broken;
   });
   for (const segment of segments) await cached.find(segment);
-  cached.begin(false);
-  await vi.waitFor(() => expect(() => cached.begin(false)).toThrow(broken));
+  await vi.waitFor(() => expect(() => cached.check()).toThrow(broken));
   expect(cached.takeFailed()).toEqual(segments.slice(1));
-  cached.begin(false);
+  cached.check();
   expect(await cached.find(segments[1]!)).toBeNull();
 });
 
@@ -94,7 +102,6 @@ test('copies nothing more once it has been ended', async () => {
   const copied: number[] = [];
   const { cached, segments } = setUp(async ({ index }) => void copied.push(index));
   await cached.find(segments[0]!);
-  cached.begin(false);
   cached.end();
   await new Promise((resolve) => setTimeout(resolve, 20));
   expect(copied).toEqual([]);

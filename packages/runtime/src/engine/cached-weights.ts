@@ -3,7 +3,7 @@ import type { MappedFile, Reader } from '@airllm/loader';
 import type { Segment } from '../plan/types';
 import type { PlacedWeight } from './streamer';
 
-/** What is generated within so many milliseconds is not slowed down by copying. */
+/** What is generated within so many milliseconds of opening a model is not slowed down by copying. */
 const FIRST_PAUSE_MS = 1000;
 /** Pauses between copies, in times of what the last copy took: so generating keeps most of the machine. */
 const PAUSE = 3;
@@ -20,7 +20,7 @@ export interface CachedWeightsOptions {
  * Weights of which the page cache has a copy when they are first wanted: the first passes compute with that one, since
  * taking memory for another and filling it may take longer than these passes. It does not stay so: the cache is the
  * system's, which drops pages as it likes, and the file anyone's who may write to it. So the weights are copied to their
- * place bit by bit while the engine generates.
+ * place bit by bit, while the engine generates or has nothing to do.
  */
 export class CachedWeights {
   readonly #options: CachedWeightsOptions;
@@ -42,7 +42,7 @@ export class CachedWeights {
 
   /** A segment's weights in the page cache; null where it has not all of them. */
   async find(segment: Segment): Promise<readonly PlacedWeight[] | null> {
-    if (this.#ended) return null;
+    if (this.#ended || segment.weights.length === 0) return null;
     const files = new Set<MappedFile>();
     const placed: PlacedWeight[] = [];
     for (const { weight, extent } of segment.weights) {
@@ -53,19 +53,14 @@ export class CachedWeights {
     }
     this.#mapped.set(segment, files);
     this.#bytes += segment.bytes;
+    if (!this.#copying) void this.#copyAll();
     return placed;
   }
 
-  /**
-   * Before a pass: throws `ReadError` where a file is not what it was, and what copying failed with. From the second pass
-   * on weights are copied.
-   */
-  begin(first: boolean): void {
+  /** Before a pass: throws `ReadError` where a file is not what it was, and what copying failed with. */
+  check(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
     for (const file of new Set([...this.#mapped.values()].flatMap((files) => [...files]))) file.check();
-    if (first || this.#copying || this.#mapped.size === 0) return;
-    this.#copying = true;
-    void this.#copyAll();
   }
 
   /** After a pass that broke off: what could not be copied is to be read like weights that were never in the cache. */
@@ -83,6 +78,7 @@ export class CachedWeights {
   }
 
   async #copyAll(): Promise<void> {
+    this.#copying = true;
     let pause = this.#options.firstPauseMs ?? FIRST_PAUSE_MS;
     for (const [segment, files] of this.#mapped) {
       await setTimeout(pause, undefined, { ref: false });
@@ -100,5 +96,6 @@ export class CachedWeights {
         for (const file of files) if (file.file === extent.file) file.release(extent);
       }
     }
+    this.#copying = false;
   }
 }

@@ -22,7 +22,8 @@ export interface PlacedWeight extends WeightBytes {
 /**
  * Brings the segments of a plan into memory in the order they run, over and over. Pinned segments are read once, on
  * their first turn; the others pass through the ring, read ahead as far as it has room, also across the end of a pass
- * into the next one. Turns count segments since the streamer was opened: turn = pass · cycle length + place in cycle.
+ * into the next one. Where all are pinned, those that the page cache holds are computed with there until their copy has
+ * been made. Turns count segments since the streamer was opened: turn = pass · cycle length + place in cycle.
  */
 export class Streamer {
   readonly #reader: Reader;
@@ -94,7 +95,7 @@ export class Streamer {
    * where weights that are still computed with in the page cache are no longer what they were.
    */
   begin(skips: (segment: Segment) => boolean): void {
-    this.#cached?.begin(this.#turn === 0);
+    this.#cached?.check();
     this.#skips = skips;
     this.#passEnd = this.#turn + this.#cycle.length;
   }
