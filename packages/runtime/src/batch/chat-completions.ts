@@ -51,9 +51,22 @@ function chatMessages(body: Body): readonly ChatMessage[] {
     throw new LineProblem('invalid_request', 'messages: expected a list of at least one message', 'messages');
   }
   return messages.map((message, i) => {
-    if (isJsonObject(message) && typeof message.role === 'string') return message as unknown as ChatMessage;
-    throw badField(`messages[${i}]`, 'an object with a role', message);
+    if (!isJsonObject(message) || typeof message.role !== 'string') {
+      throw badField(`messages[${i}]`, 'an object with a role', message);
+    }
+    const { content } = message;
+    const text = Array.isArray(content) ? { content: textOfParts(content, `messages[${i}].content`) } : {};
+    return { ...message, ...text } as unknown as ChatMessage;
   });
+}
+
+/** Templates of models for text know one string; parts of it become lines. */
+function textOfParts(parts: readonly unknown[], field: string): string {
+  const texts = parts.map((part, i) => {
+    if (isJsonObject(part) && part.type === 'text' && typeof part.text === 'string') return part.text;
+    throw badField(`${field}[${i}]`, 'a part of type text', part);
+  });
+  return texts.join('\n');
 }
 
 function logprobCount(body: Body): number | undefined {

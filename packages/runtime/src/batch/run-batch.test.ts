@@ -116,8 +116,11 @@ describe('answers', () => {
       text('echo', ['Hello', [10, 11]], { echo: true, n: 1, best_of: 1 }),
       text('plain', ['Hello', [10, 11]]),
       text('penalised', 'Hello', { ...penalties, seed: -1, top_p: 0 }),
+      chat('whole', 'a\nb'),
+      chat('parts', 'x', { messages: [{ role: 'user', content: ['a', 'b'].map((text) => ({ type: 'text', text })) }] }),
       chat('continued', 'x', { messages, continue_final_message: true, modalities: ['text'], prediction: null }),
     ]);
+    expect(found.get('parts').response.body.choices).toEqual(found.get('whole').response.body.choices);
     const texts = (id: string) => found.get(id).response.body.choices.map(({ text }: { text: string }) => text);
     const spelled = [10, 11].map((id) => model.tokenizer!.idToToken(id)).join('');
     expect(texts('echo')).toEqual([`Hello${texts('plain')[0]}`, `${spelled}${texts('plain')[1]}`]);
@@ -206,6 +209,13 @@ describe('bad lines get an error for an answer, with their number, and disturb n
     ['invalid_request', 'body', line('no body', CHAT, undefined)],
     ['invalid_request', 'messages', line('no messages', CHAT, {})],
     ['invalid_request', 'messages[0]', line('odd message', CHAT, { messages: ['x'] })],
+    [
+      'invalid_request',
+      'messages[0].content[1]',
+      line('image', CHAT, {
+        messages: [{ role: 'user', content: [{ type: 'text', text: 'x' }, { type: 'image_url' }] }],
+      }),
+    ],
     ['invalid_request', 'prompt', line('odd prompt', TEXT, { prompt: [1, 'x'] })],
     ['invalid_request', 'prompt', line('unknown id', TEXT, { prompt: [1, 99999] })],
     ['invalid_request', 'temperature', chat('hot', 'x', { temperature: 9 })],
