@@ -86,6 +86,15 @@ test('a file that changes before it was copied ends every pass', async () => {
   cached.end();
 });
 
+test('what was copied from a file that changed meanwhile is not taken for what was found', async () => {
+  const { cached, segments, files } = setUp(async () => {
+    files[0]!.cut = true;
+  });
+  await cached.find(segments[0]!);
+  await vi.waitFor(() => expect(() => cached.check()).toThrow(ReadError));
+  expect(files[0]!.released).toEqual([]);
+});
+
 test('what cannot be copied ends the next pass, and is then to be read', async () => {
   const broken = new Error('the drive is gone');
   const { cached, segments } = setUp(async ({ index }) => {

@@ -91,11 +91,22 @@ export class CachedWeights {
         return;
       }
       pause = PAUSE * (performance.now() - start);
+      // What was read may be something else by now; then every pass says so.
+      if (![...files].every(unchanged)) return;
       this.#mapped.delete(segment);
       for (const { extent } of segment.weights) {
         for (const file of files) if (file.file === extent.file) file.release(extent);
       }
     }
     this.#copying = false;
+  }
+}
+
+function unchanged(file: MappedFile): boolean {
+  try {
+    file.check();
+    return true;
+  } catch {
+    return false;
   }
 }
