@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { MappedFile, Reader } from '@airllm/loader';
 import type { Segment } from '../plan/types';
-import type { PlacedWeight } from './streamer';
+import type { PlacedWeight } from './read-weights';
 
 /** What is generated within so many milliseconds of opening a model is not slowed down by copying. */
 const FIRST_PAUSE_MS = 1000;

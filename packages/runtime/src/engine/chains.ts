@@ -1,6 +1,7 @@
 import type { Chain, ChainLink, Executor } from '@airllm/kernels';
 import type { Plan, Segment } from '../plan/types';
-import type { PlacedWeight, Streamer } from './streamer';
+import type { PlacedWeight } from './read-weights';
+import type { Streamer } from './streamer';
 
 /** Weights of the segments that are handed over together: some hundredths of a second of reading memory, then a pass can be broken off. */
 const MOST_BYTES = 512 * 1024 * 1024;

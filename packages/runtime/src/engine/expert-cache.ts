@@ -1,6 +1,6 @@
 import { HostBuffer, type Reader } from '@airllm/loader';
 import type { ExpertSegment } from '../plan/types';
-import { type PlacedWeight, readWeights } from './streamer';
+import { type PlacedWeight, readWeights } from './read-weights';
 
 interface Slot {
   readonly offset: number;

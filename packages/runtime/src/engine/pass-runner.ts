@@ -11,9 +11,10 @@ import { HeadPart } from './head-part';
 import type { HostStates } from './host-states';
 import type { InOrder } from './in-order';
 import { carryBuffers, PassBuffers } from './pass-buffers';
+import type { PlacedWeight } from './read-weights';
 import type { PackedRows, Row } from './rows';
 import { runExperts } from './run-experts';
-import { type PlacedWeight, Streamer, segmentName } from './streamer';
+import { Streamer, segmentName } from './streamer';
 import type { Observer } from './trace';
 
 export interface PassRunnerOptions {

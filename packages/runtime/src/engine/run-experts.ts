@@ -1,7 +1,7 @@
 import type { Part } from '@airllm/kernels';
 import type { ExpertSegment, Segment } from '../plan/types';
 import type { ExpertCache } from './expert-cache';
-import type { PlacedWeight } from './streamer';
+import type { PlacedWeight } from './read-weights';
 
 interface Job {
   readonly key: string;

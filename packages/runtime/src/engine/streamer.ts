@@ -1,7 +1,7 @@
-import type { WeightBytes } from '@airllm/kernels';
 import { DisposedError, HostBuffer, type Reader } from '@airllm/loader';
-import type { Plan, Segment, WeightExtent } from '../plan/types';
+import type { Plan, Segment } from '../plan/types';
 import { CachedWeights } from './cached-weights';
+import { type PlacedWeight, readWeights } from './read-weights';
 import { Ring } from './ring';
 import type { Observer } from './trace';
 
@@ -12,11 +12,6 @@ const LEAST_IN_FLIGHT = 128 * 1024 * 1024;
 interface Load {
   readonly weights: Promise<readonly PlacedWeight[]>;
   readonly inRing: boolean;
-}
-
-/** A weight where the reader put it. */
-export interface PlacedWeight extends WeightBytes {
-  readonly weight: number;
 }
 
 /**
@@ -275,26 +270,4 @@ export class Streamer {
 export function segmentName({ block, part }: Pick<Segment, 'block' | 'part'>): string {
   const slice = part.slice === undefined ? '' : ` rows ${part.slice.from}–${part.slice.to - 1}`;
   return `block ${block} ops ${part.from}–${part.to - 1}${slice}`;
-}
-
-/** Reads extents one after the other into a buffer, each at the next place its alignment allows. */
-export async function readWeights(
-  reader: Reader,
-  weights: readonly WeightExtent[],
-  buffer: HostBuffer,
-  at: number,
-): Promise<readonly PlacedWeight[]> {
-  let place = at;
-  const reads = weights.map(async ({ weight, extent }) => {
-    const start = place;
-    place += reader.span(extent);
-    const offset = await reader.read(extent, buffer, start);
-    return { weight, buffer, offset };
-  });
-  // All must have stopped writing before an error lets anyone reuse the place.
-  const settled = await Promise.allSettled(reads);
-  return settled.map((result) => {
-    if (result.status === 'rejected') throw result.reason;
-    return result.value;
-  });
 }
