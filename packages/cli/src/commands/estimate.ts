@@ -20,7 +20,7 @@ export const estimate = defineCommand({
   details: [
     'Takes the options of airllm run and prints the plan it would make: what stays in memory, what is streamed for every token, and the least memory that works. A budget below that ends with exit code 3 and the number needed.',
     'What the process itself takes is measured here and now, with room for the tokenizer if the folder has one.',
-    'Of a repository that is not here, the list of files, the configuration and the headers of the weights are fetched, less than a megabyte for the largest models, and the download, the disk it needs and the plan are told. The drive of the cache is then measured by a temporary file.',
+    'Of a repository that is not here, the list of files, the configuration and the headers of the weights are fetched, less than a megabyte for the largest models (of GGUF files, whose headers hold the tokenizer, up to 13 MB), and the download, the disk it needs and the plan are told. The drive of the cache is then measured by a temporary file.',
     'Where the weights are here, or in a repository, a few seconds of measuring drive, memory and arithmetic tell the seconds of a token; --disk reckons with another drive, and airllm doctor says what would make it faster.',
   ],
   examples: [

@@ -59,7 +59,7 @@ export class AutoModel {
    * Opens a model folder, a file with weights (GGUF among them), or a repository by its id. Waits for headers and
    * tokenizer only: the first weights are then on their way, from the drive or, where the Hugging Face cache lacks them,
    * from the Hub, and the first tokens come when the last of them has (a download that fails later is met by the calls
-   * that wait for it). A model in a layout that cannot be computed with is downloaded and converted first, once
+   * that wait for it). A model in a layout that cannot be computed with is converted first, once, while it comes
    * (`onConversion`).
    * Throws `ModelNotFoundError`, `FormatError`, `ConfigError`, `UnsupportedConfigError`, `ModelTensorError`,
    * `BudgetError`, `ExecutorUnavailableError`, `OptionError`, `TokenizerError`, and for a
