@@ -1,7 +1,7 @@
 import type { Executor, LayerState } from '@airllm/kernels';
 import { DisposedError, type Reader } from '@airllm/loader';
 import type { Model } from '../models/model';
-import { activationBytes, mostLogitRows } from '../plan/activations';
+import { activationBytes } from '../plan/activations';
 import { hostShare } from '../plan/device';
 import { stateBytes } from '../plan/state-bytes';
 import { streamedState } from '../plan/state-place';
@@ -161,9 +161,7 @@ export class Engine {
 
   /** Rows of one pass whose logits may be wanted. A step that wants more of them takes several passes. */
   get mostLogitRows(): number {
-    const { model, plan } = this;
-    if (plan.device !== null) return plan.logitRows;
-    return Math.min(plan.maxRows, mostLogitRows(plan.logitRows, model.config.vocabSize));
+    return this.plan.passLogitRows;
   }
 
   /** How a step of `count` rows is run, the longest sequence having `length` positions after it. */
@@ -244,7 +242,7 @@ export class Engine {
     return widestPass(plan, {
       count,
       passes,
-      activations: activationBytes(model, this.#reader.alignment, { together: plan.logitRows }),
+      activations: activationBytes(model, this.#reader.alignment, plan.logitRows),
       streamedState: (width) => (plan.diskState === null ? 0 : streamedState(this.#hostShare, length, count, width)),
       fits: (width) => state(width) <= state(plan.maxRows),
     });

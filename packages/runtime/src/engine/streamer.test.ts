@@ -68,6 +68,7 @@ function planOf(count: number, ringSegments: number): Plan {
     pinned: segments.map(() => false),
     maxRows: 1,
     logitRows: 1,
+    passLogitRows: 1,
     bytes,
     expertSlots: { count: 0, bytes: 0 },
     streamedBytes: bytes.weights,

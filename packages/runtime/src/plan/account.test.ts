@@ -4,7 +4,7 @@ import { HostBuffer, openCheckpoint, openReader } from '@airllm/loader';
 import { expect, test } from 'vitest';
 import { Engine } from '../engine/engine';
 import { buildModel } from '../models/registry';
-import { logitBytes } from './activations';
+import { wideLogitBytes } from './activations';
 import { planResidency } from './residency';
 
 const fixtures = fileURLToPath(new URL('../../../../apps/conformance/fixtures/', import.meta.url));
@@ -27,9 +27,10 @@ test.each(['llama', 'gemma3_text', 'gpt2', 'mixtral'])(
         const engine = new Engine({ model, plan, executor, reader });
         const allocated = HostBuffer.total() - before;
         await engine.dispose();
-        // States grow later; rotary tables and row numbers are not the engine's buffers, and logits come with a pass.
+        // States grow later, and logits come with a pass; rotary tables and row numbers are not the engine's buffers.
         const { pinned, ring, experts, activations } = plan.bytes;
-        const planned = pinned + ring + experts + activations - logitBytes(model, plan.logitRows)(plan.maxRows);
+        const planned =
+          pinned + ring + experts + activations - wideLogitBytes(model, plan.logitRows)(plan.passLogitRows);
         expect(allocated).toBeLessThanOrEqual(planned);
         expect(allocated).toBeGreaterThan(0.7 * planned);
         expect(HostBuffer.total()).toBe(before);
@@ -47,6 +48,12 @@ test.each(['llama', 'gemma3_text'])('%s: a pass whose rows all want logits stays
   const reader = await openReader({ kind: 'plain' });
   const counts = { contextLength: 64, maxRows: 48, logitRows: 5 };
   const plan = planResidency(model, { processBytes: 0, readAlignment: reader.alignment, ...counts });
+  expect(plan.passLogitRows).toBe(48);
+  // Rather than that weights leave memory, passes give fewer.
+  const tight = { ...counts, memory: plan.bytes.total - 1 };
+  const fewer = planResidency(model, { processBytes: 0, readAlignment: reader.alignment, ...tight });
+  expect(fewer.streamedBytes).toBe(0);
+  expect(fewer.passLogitRows).toBe(24);
   let most = 0;
   const observe = () => {
     most = Math.max(most, HostBuffer.total());

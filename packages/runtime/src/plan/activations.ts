@@ -27,35 +27,27 @@ export function mostLogitRows(together: number, vocabSize: number): number {
 }
 
 /**
- * Bytes of the logits of a pass of so many rows: a copy for whoever samples, and what the head computes on for those rows
- * beyond the `together` that always have room.
+ * Bytes that the logits of `wide` rows of a pass take beyond those of the `together` that activations have room for: what
+ * the head computes on for them, and a copy for whoever samples.
  */
-export function logitBytes({ config, head }: Model, together: number): (maxRows: number) => number {
+export function wideLogitBytes({ config, head }: Model, together: number): (wide: number) => number {
   const columns = carryColumns([head]) + workspaceColumns([head]);
-  return (maxRows) => {
-    const first = Math.min(maxRows, together);
-    const rows = Math.min(maxRows, mostLogitRows(together, config.vocabSize));
-    const parts = Math.ceil(rows / first) - 1;
-    return 4 * rows * config.vocabSize + 4 * (rows - first) * columns + parts * HEAD_BUFFERS * PAGE_BYTES;
+  return (wide) => {
+    const more = Math.max(0, wide - together);
+    const parts = Math.ceil(more / together);
+    return 4 * more * (config.vocabSize + columns) + parts * HEAD_BUFFERS * PAGE_BYTES;
   };
-}
-
-/** Whose logits a pass computes. */
-export interface HeadRows {
-  /** Rows whose logits are computed together. @defaultValue 16 */
-  readonly together?: number;
-  /** Those of more rows come in parts, in the same pass; not so on a device. @defaultValue true */
-  readonly inParts?: boolean;
 }
 
 /**
  * Bytes of everything that depends on how many rows a pass has, as a function of that number: workspace, values carried
- * between blocks, gathered embedding rows, rotary tables, row descriptions, and logits.
+ * between blocks, gathered embedding rows, rotary tables, row descriptions, and logits of the rows that
+ * the head computes together (with a copy for whoever samples).
  */
 export function activationBytes(
   model: Model,
   readAlignment: number,
-  { together = DEFAULT_LOGIT_ROWS, inParts = true }: HeadRows = {},
+  together = DEFAULT_LOGIT_ROWS,
 ): (maxRows: number) => number {
   const body = [model.embedding, ...model.layers];
   const bodyColumns = workspaceColumns(body);
@@ -65,23 +57,15 @@ export function activationBytes(
   const ropes = ropeColumns(body);
   const { tables, row, span } = embeddingRow(model.embedding, readAlignment);
   const constants = placeLiterals(model).byteLength;
-  const logits = logitBytes(model, together);
   return (maxRows) => {
     const logitRows = Math.min(maxRows, together);
     const workspace = 4 * Math.max(maxRows * bodyColumns, logitRows * headColumns);
     const carried = 4 * (maxRows * bodyCarry + logitRows * headCarry);
+    const logits = 4 * logitRows * model.config.vocabSize;
     const embedding = (1 + KEPT_ROWS) * maxRows * row + 2 * 64 * tables + Math.min(maxRows, STAGED_ROWS) * span;
     // Rows are described by four int32 each, once for the pass and once for the head.
     const perRow = 4 * (ropes + 8);
-    return (
-      workspace +
-      carried +
-      logits(inParts ? maxRows : logitRows) +
-      embedding +
-      maxRows * perRow +
-      constants +
-      BUFFERS * PAGE_BYTES
-    );
+    return workspace + carried + logits + embedding + maxRows * perRow + constants + BUFFERS * PAGE_BYTES;
   };
 }
 

@@ -1,7 +1,7 @@
 import { OptionError } from '@airllm/loader';
 import { BudgetError } from '../errors';
 import type { Model } from '../models/model';
-import { activationBytes, DEFAULT_LOGIT_ROWS } from './activations';
+import { activationBytes, DEFAULT_LOGIT_ROWS, mostLogitRows, wideLogitBytes } from './activations';
 import { type CutSizes, cutSizes } from './cut-sizes';
 import { planWithDevice } from './device';
 import { ringForDrives } from './drives';
@@ -18,6 +18,9 @@ const LEAST_ROWS = 16;
 const ROOMY_ROWS = 64;
 /** Share of what state and process leave that activations may take before passes get narrower. */
 const ACTIVATION_SHARE = 1 / 4;
+
+/** Share of what activations leave that the logits of many rows may take: where weights stream, more texts come of a pass. */
+const LOGIT_SHARE = 1 / 4;
 
 /** How many segments the ring holds, and the share of the weights' memory it may take; tried in order. */
 const RING_RULES = [
@@ -84,8 +87,8 @@ function attempt(plan: () => Plan): { readonly plan: Plan } | { readonly error: 
 function planStates(model: Model, options: PlanOptions, disk: DiskStatePlan | null): Plan {
   const cuts = cutter(model, options.readAlignment);
   const { logitRows = DEFAULT_LOGIT_ROWS } = options;
-  const inParts = options.device === undefined;
-  const activations = activationBytes(model, options.readAlignment, { together: logitRows, inParts });
+  const activations = activationBytes(model, options.readAlignment, logitRows);
+  const wideLogits = wideLogitBytes(model, logitRows);
   const { contextLength, memory = Infinity } = options;
   const { processBytes, draft = { weights: 0, state: 0, activations: 0 } } = options;
   const draftBytes = draft.weights + draft.state + draft.activations;
@@ -93,7 +96,7 @@ function planStates(model: Model, options: PlanOptions, disk: DiskStatePlan | nu
   const weightsMemory = (options.weightsMemory ?? Infinity) - draft.weights;
   const states = (rows: number) => stateMemory(model, stateCounts(options), rows, disk);
   const besides = (rows: number) => others + states(rows) + activations(rows);
-  const granted = (rows: number) => Math.min(memory - besides(rows), weightsMemory);
+  const granted = (rows: number, wide = 0) => Math.min(memory - besides(rows) - wideLogits(wide), weightsMemory);
 
   const candidates = rowCandidates(options.maxRows ?? DEFAULT_MAX_ROWS);
   const least = candidates.at(-1)!;
@@ -116,15 +119,25 @@ function planStates(model: Model, options: PlanOptions, disk: DiskStatePlan | nu
     candidates.find((rows) => everything(cuts.at(LARGEST_SEGMENT), granted(rows)) !== undefined) ??
     candidates.find((rows) => comfortable(rows) && granted(rows) >= floorWeights) ??
     candidates.find((rows) => granted(rows) >= floorWeights)!;
-  const narrow = layOut(cuts, granted(maxRows));
+  const holdsAll = (wide: number) => everything(cuts.at(LARGEST_SEGMENT), granted(maxRows, wide)) !== undefined;
+  const resident = holdsAll(0);
+  const roomy = (wide: number) =>
+    resident
+      ? holdsAll(wide)
+      : granted(maxRows, wide) >= floorWeights && wideLogits(wide) <= LOGIT_SHARE * (memory - besides(maxRows));
+  const together = Math.min(maxRows, logitRows);
+  const passLogitRows = logitRowCandidates(model, together, maxRows, options).find(roomy) ?? together;
+  const bytes = granted(maxRows, passLogitRows);
+  const narrow = layOut(cuts, bytes);
   const segments = cutSegments(model, { segmentBytes: narrow.cut.segmentBytes, readAlignment: options.readAlignment });
-  const layout = forDrives(narrow, segments, granted(maxRows), options.driveOf);
-  return assemble(segments, layout, granted(maxRows), {
+  const layout = forDrives(narrow, segments, bytes, options.driveOf);
+  return assemble(segments, layout, bytes, {
     maxRows,
-    logitRows: Math.min(maxRows, logitRows),
+    logitRows: together,
+    passLogitRows,
     state: states(maxRows),
     disk,
-    activations: activations(maxRows),
+    activations: activations(maxRows) + wideLogits(passLogitRows),
     process: processBytes,
     draft: draftBytes,
     floor,
@@ -163,6 +176,15 @@ function check(options: PlanOptions): void {
 function rowCandidates(maxRows: number): number[] {
   const candidates = [maxRows];
   for (let rows = maxRows; rows > LEAST_ROWS; candidates.push(rows)) rows = Math.max(LEAST_ROWS, Math.floor(rows / 2));
+  return candidates;
+}
+
+/** Halving from what a pass may give at most to what the head computes together; a device gives no more than that. */
+function logitRowCandidates(model: Model, together: number, maxRows: number, { device }: PlanOptions): number[] {
+  if (device !== undefined) return [together];
+  const candidates = [Math.min(maxRows, mostLogitRows(together, model.config.vocabSize))];
+  for (let rows = candidates[0]!; rows > together; candidates.push(rows))
+    rows = Math.max(together, Math.floor(rows / 2));
   return candidates;
 }
 
@@ -242,6 +264,7 @@ function assemble(
   rest: {
     maxRows: number;
     logitRows: number;
+    passLogitRows: number;
     state: number;
     disk: DiskStatePlan | null;
     activations: number;
@@ -260,12 +283,13 @@ function assemble(
   const staticBytes = total(segments);
   const pinnedBytes = total(segments.filter((_, i) => pinned[i]));
   const expertBytes = total(segments.flatMap((segment) => segment.experts?.flat() ?? []));
-  const { maxRows, logitRows, state, disk, activations, process, draft, floor } = rest;
+  const { maxRows, logitRows, passLogitRows, state, disk, activations, process, draft, floor } = rest;
   return {
     segments,
     pinned,
     maxRows,
     logitRows,
+    passLogitRows,
     bytes: {
       weights: staticBytes + expertBytes,
       pinned: pinnedBytes,

@@ -148,6 +148,8 @@ export interface Plan {
   readonly maxRows: number;
   /** Rows whose logits are computed together: the vocabulary makes them large. */
   readonly logitRows: number;
+  /** Rows of one pass whose logits may be wanted: of more than are computed together, some are kept until all are there. */
+  readonly passLogitRows: number;
   readonly bytes: {
     readonly weights: number;
     readonly pinned: number;

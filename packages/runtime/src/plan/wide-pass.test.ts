@@ -26,6 +26,7 @@ function plan(changes: Partial<Plan['bytes']> = {}): Plan {
     pinned: segments.map(({ index }) => index % 2 === 0),
     maxRows: 512,
     logitRows: 16,
+    passLogitRows: 16,
     bytes: { ...bytes, ...changes },
     expertSlots: { count: 0, bytes: 0 },
     streamedBytes: 5 * GB,
