@@ -1,9 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
 import { ReadError } from '@airllm/loader';
 import { type BlobHash, blobHash } from './blob-hash';
+import type { HeldBudget } from './held-budget';
 import { type Progress, progress } from './progress-made';
 import type { RangeSet } from './range-set';
-import { SLAB_BYTES, type Slab } from './slabs';
+import type { Slab } from './slabs';
 import type { Slots } from './slots';
 
 const STEP = 2 ** 20;
@@ -12,31 +13,6 @@ const LEAST_BYTES = 2 ** 19;
 
 /** What comes so close behind the hash is held in any case: it will soon be let go again. */
 const NEAR_BYTES = 2 ** 22;
-
-/** How much may be held in memory between all files, from writing until the hash has come there. */
-export class HeldBudget {
-  #left: number;
-
-  constructor(bytes: number) {
-    this.#left = bytes;
-  }
-
-  /** Hardly more can be held. */
-  get isTight(): boolean {
-    return this.#left < 2 * SLAB_BYTES;
-  }
-
-  /** Whether so many bytes may be held. What is `urgent` may be over and above. */
-  take(bytes: number, urgent: boolean): boolean {
-    if (bytes > this.#left && !urgent) return false;
-    this.#left -= bytes;
-    return true;
-  }
-
-  give(bytes: number): void {
-    this.#left += bytes;
-  }
-}
 
 export interface BlobHasherOptions {
   readonly handle: FileHandle;
@@ -90,7 +66,7 @@ export class BlobHasher {
       slab.keep();
       this.#held.set(from, { from, to, slab });
     }
-    this.#wake?.();
+    if (this.#hasWork()) this.#wakeUp();
   }
 
   /**
@@ -107,16 +83,15 @@ export class BlobHasher {
   async run(): Promise<string | undefined> {
     const { size, ranges, hashes, onHashed, signal } = this.#options;
     while (this.hashed < size) {
-      const end = ranges.endOf(this.hashed);
       if (this.#stopped || signal.aborted) return undefined;
-      if (end < size && end - this.hashed < LEAST_BYTES) {
+      if (!this.#hasWork()) {
         this.#tellProgress();
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
-        this.#wake = undefined;
         continue;
       }
+      const end = ranges.endOf(this.hashed);
       const held = this.#takeHeld();
       const bytes = held?.bytes ?? (await hashes.run(() => this.#readBack(end)));
       await hashes.run(() => this.#hash.update(bytes));
@@ -131,7 +106,7 @@ export class BlobHasher {
 
   stop(): void {
     this.#stopped = true;
-    this.#wake?.();
+    this.#wakeUp();
     this.#tellProgress();
     this.drop();
   }
@@ -140,6 +115,18 @@ export class BlobHasher {
   drop(): void {
     for (const piece of this.#held.values()) this.#letGo(piece);
     this.#held.clear();
+  }
+
+  #hasWork(): boolean {
+    const { ranges, size } = this.#options;
+    const end = ranges.endOf(this.hashed);
+    return end === size || end - this.hashed >= LEAST_BYTES;
+  }
+
+  #wakeUp(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
   }
 
   #tellProgress(): void {

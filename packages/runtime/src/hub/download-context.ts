@@ -1,4 +1,4 @@
-import { HeldBudget } from './blob-hasher';
+import { HeldBudget } from './held-budget';
 import { SLAB_BYTES, SlabPool } from './slabs';
 import { Slots } from './slots';
 import { WritePace } from './write-pace';
