@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
+import { GraphError } from '../errors';
 import { Connection } from './connection';
 import { OnnxError } from './errors';
 import { OnnxWorker } from './onnx-worker';
@@ -67,6 +68,18 @@ describe('a thread of onnxruntime', () => {
     expect(await worker.ask(2, stats)).toBe(7);
     expect(worker.lost).toBe(false);
     await worker.close();
+  });
+
+  it('is the only one for GPUs, and is followed by another when it was lost', async () => {
+    const first = await OnnxWorker.for('webgpu');
+    expect(await OnnxWorker.for('webgpu')).toBe(first);
+    await first.close();
+    const [second, same] = await Promise.all([OnnxWorker.for('webgpu'), OnnxWorker.for('webgpu')]);
+    expect(second).not.toBe(first);
+    expect(same).toBe(second);
+    // Nobody has opened an executor there; that it says so shows that it answers.
+    await expect(second.ask(0, stats)).rejects.toSatisfy(GraphError.isInstance);
+    await second.close();
   });
 
   it('says what was being done, on how much memory, and what to do', async () => {
