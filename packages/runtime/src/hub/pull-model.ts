@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
-import { stat } from 'node:fs/promises';
 import { OptionError } from '@airllm/loader';
 import { CacheLayout } from './cache-layout';
+import { missingBytes } from './cached-bytes';
 import { chooseFiles } from './choose-files';
 import { type HubClient, openClient } from './client';
 import { type DownloadContext, downloadContext } from './download-context';
@@ -100,7 +100,10 @@ class RunningPull {
     const ordered = options.order?.(chosen) ?? chosen;
     this.#files = ordered.map((file) => new PulledFile(file));
     await ensureFolder(this.#layout.root);
-    const bytesToWrite = await this.#bytesToWrite();
+    const bytesToWrite = await missingBytes(
+      this.#layout,
+      this.#files.map(({ file }) => file),
+    );
     this.#bytesAtStart = Math.max(0, this.#bytesTotal() - bytesToWrite);
     await checkSpace(this.#layout.root, bytesToWrite);
   }
@@ -212,16 +215,5 @@ class RunningPull {
 
   #bytesTotal(): number {
     return this.#files.reduce((sum, { file }) => sum + file.size, 0);
-  }
-
-  /** What the drive must still take. A file that has begun takes as much room as it has bytes, not as its length says. */
-  async #bytesToWrite(): Promise<number> {
-    const blobs = new Map(this.#files.map(({ file }) => [file.etag, file.size]));
-    const sizes = [...blobs].map(async ([etag, size]) => {
-      if (await stat(this.#layout.blob(etag)).catch(() => null)) return 0;
-      const begun = await stat(this.#layout.incomplete(etag)).catch(() => null);
-      return Math.max(0, size - (begun ? begun.blocks * 512 : 0));
-    });
-    return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
   }
 }

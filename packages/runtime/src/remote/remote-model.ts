@@ -12,8 +12,8 @@ import {
   openHub,
   pullModel,
 } from '../hub';
+import { freeBytes, missingBytes } from '../hub/cached-bytes';
 import { allowMany } from '../on-abort';
-import { freeBytes, missingBytes } from './cached-bytes';
 
 export interface RemoteModelOptions extends HubOptions, Pick<ChooseOptions, 'weights' | 'quantisation'> {
   /** Branch, tag or commit. @defaultValue main */
