@@ -11,7 +11,7 @@ export function keepsWeightsAlone(provider: Provider): provider is 'cuda' | 'dml
 }
 
 /** The providers that a platform's graphics cards can have, the one that keeps everything on them first. */
-export function gpuProviders(platform: NodeJS.Platform = process.platform): Provider[] {
+export function gpuProviders(platform: string = process.platform): Provider[] {
   if (platform === 'win32') return ['webgpu', 'dml'];
   return platform === 'darwin' ? ['webgpu', 'coreml'] : ['webgpu', 'cuda'];
 }
