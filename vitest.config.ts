@@ -15,6 +15,7 @@ export default defineConfig({
     include: ['**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**'],
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Nothing is looked for in the network; tests of downloads have a Hub of their own, and say so.
     env: { HF_HUB_OFFLINE: '1' },
     reporters: ['default', ...(countsFile ? [new CountReporter(countsFile)] : [])],
