@@ -5,8 +5,6 @@ import type { PlacedWeight } from './read-weights';
 
 /** What is generated within so many milliseconds of opening a model is not slowed down by copying. */
 const FIRST_PAUSE_MS = 1000;
-/** Pauses between copies, in times of what the last copy took: so generating keeps most of the machine. */
-const PAUSE = 3;
 
 export interface CachedWeightsOptions {
   readonly mapCached: NonNullable<Reader['mapCached']>;
@@ -20,7 +18,8 @@ export interface CachedWeightsOptions {
  * Weights of which the page cache has a copy when they are first wanted: the first passes compute with that one, since
  * taking memory for another and filling it may take longer than these passes. It does not stay so: the cache is the
  * system's, which drops pages as it likes, and the file anyone's who may write to it. So the weights are copied to their
- * place bit by bit, while the engine generates or has nothing to do.
+ * place one segment after the other, while the engine generates or has nothing to do. Pauses between them were no gain:
+ * products are slower on the page cache's small pages, for as long as the copying takes.
  */
 export class CachedWeights {
   readonly #options: CachedWeightsOptions;
@@ -79,18 +78,15 @@ export class CachedWeights {
 
   async #copyAll(): Promise<void> {
     this.#copying = true;
-    let pause = this.#options.firstPauseMs ?? FIRST_PAUSE_MS;
+    await setTimeout(this.#options.firstPauseMs ?? FIRST_PAUSE_MS, undefined, { ref: false });
     for (const [segment, files] of this.#mapped) {
-      await setTimeout(pause, undefined, { ref: false });
       if (this.#ended) return;
-      const start = performance.now();
       try {
         await this.#options.copy(segment);
       } catch (error) {
         this.#failure = { error };
         return;
       }
-      pause = PAUSE * (performance.now() - start);
       // What was read may be something else by now; then every pass says so.
       if (![...files].every(unchanged)) return;
       this.#mapped.delete(segment);

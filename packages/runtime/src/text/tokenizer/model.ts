@@ -70,8 +70,9 @@ function mapVocabulary(model: JsonObject, tables: ModelTables, file: string): Vo
     const vocab = new Vocabulary(tables.vocab.strings);
     const reader = readerOf(tables.vocab);
     const { text } = reader;
+    const token = () => text.toString();
     reader.integers((id) => {
-      checkId(id, () => text.toString(), file);
+      checkId(id, token, file);
       vocab.addBytes(text.bytes, text.start, text.end, id);
     });
     return vocab;

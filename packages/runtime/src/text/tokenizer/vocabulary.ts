@@ -54,7 +54,9 @@ export class Vocabulary {
     const offset = this.used;
     this.used += end - start;
     if (this.used > this.arena.length) this.arena = grown(this.arena, Uint8Array, this.used);
-    this.arena.set(bytes.subarray(start, end), offset);
+    // A view for `set` would cost more than these few bytes.
+    const { arena } = this;
+    for (let i = start; i < end; i++) arena[offset + i - start] = bytes[i]!;
     this.spans[2 * id] = offset;
     this.spans[2 * id + 1] = this.used;
     this.slots[at] = id + 1;
