@@ -143,6 +143,7 @@ async function textsOf(
 async function completed(dir: string, work: Work, settings: ResolvedSplitOptions): Promise<Written | null> {
   const manifest = settings.restart ? null : await Target.complete(dir, work.header);
   if (manifest === null) return null;
+  await Target.tidy(dir);
   new ProgressMeter('split', totalBytes(work.items), settings.onProgress).finish();
   return { manifest, filesWritten: 0, bytesWritten: 0 };
 }

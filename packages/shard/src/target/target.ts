@@ -44,6 +44,16 @@ export class Target {
     return manifest;
   }
 
+  /** Removes what a process that was killed right after its manifest left behind, unless another one is at it. */
+  static async tidy(dir: string): Promise<void> {
+    const work = path.join(dir, WORK_FOLDER);
+    if (!(await isThere(work))) return;
+    const lock = await TargetLock.acquire(path.join(work, 'lock')).catch(() => null);
+    if (lock === null) return;
+    await lock.release();
+    await rm(work, { recursive: true, force: true });
+  }
+
   /**
    * Takes hold of a new, empty, or begun folder. Throws `TargetError` if it holds anything else, `TargetLockedError`,
    * `SourceChangedError` if it was begun from something else (unless `restart`), `FormatError` for a damaged manifest.
