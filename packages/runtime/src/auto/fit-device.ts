@@ -24,7 +24,7 @@ export async function fitDevice(
   let least: { readonly had: number; readonly needed: number } | null = null;
   while (plan.device !== null) {
     const needed = plan.device.bytes.total;
-    const had = await availableOr(device, needed, 0);
+    const had = await availableOrNone(device, needed);
     if (had >= needed) {
       if (least !== null) onWarning(`airllm: ${shortage(least)}: planned anew with ${size(grant.bytes)}`);
       return grant;
@@ -41,11 +41,11 @@ export async function fitDevice(
   return null;
 }
 
-async function availableOr(device: Pick<Device, 'available'>, bytes: number, otherwise: number): Promise<number> {
+async function availableOrNone(device: Pick<Device, 'available'>, bytes: number): Promise<number> {
   try {
     return await device.available(bytes);
   } catch (error) {
-    if (OnnxError.isInstance(error)) return otherwise;
+    if (OnnxError.isInstance(error)) return 0;
     throw error;
   }
 }
