@@ -30,3 +30,8 @@ export function parseByteSize(size: ByteSize, option: string): number {
   }
   return bytes;
 }
+
+/** Such as `3.91 GB`, for messages. */
+export function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toPrecision(3)} GB`;
+}

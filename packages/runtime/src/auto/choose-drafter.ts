@@ -9,6 +9,7 @@ import type { Model } from '../models/model';
 import type { PassSpeeds } from '../plan/predict';
 import { planResidency } from '../plan/residency';
 import type { Plan, PlanOptions } from '../plan/types';
+import { gigabytes } from './byte-size';
 import type { ChooseDrafterOptions, DraftTarget, SpeculationOptions } from './draft-target';
 import { type DraftWeights, otherModel, selfCopy } from './draft-weights';
 import { sampleReadRate } from './read-rate';
@@ -81,7 +82,7 @@ async function planBeside(
   const { model, planOptions, reader } = target;
   const draft = { model: draftModel, plan: planDraft(draftModel, target) };
   const plan = besideOrNull(model, planOptions, draft.plan);
-  const size = `${(draft.plan.bytes.total / 1e9).toPrecision(3)} GB`;
+  const size = gigabytes(draft.plan.bytes.total);
   if (plan === null) return { refused: `${name} takes ${size}, for which the memory has no room beside the model` };
   // Where it takes no weight's place, how often it is right decides, and that shows while it runs.
   const sameStates = (plan.diskState === null) === (plain.diskState === null);

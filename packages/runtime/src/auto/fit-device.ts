@@ -3,6 +3,7 @@ import { BudgetError } from '../errors';
 import type { Model } from '../models/model';
 import { planResidency } from '../plan/residency';
 import type { DeviceGrant, Plan, PlanOptions } from '../plan/types';
+import { gigabytes } from './byte-size';
 
 /** What others may take of a device between this and the first pass. */
 const MARGIN = 1 / 10;
@@ -26,7 +27,7 @@ export async function fitDevice(
     const needed = plan.device.bytes.total;
     const had = await availableOrNone(device, needed);
     if (had >= needed) {
-      if (least !== null) onWarning(`airllm: ${shortage(least)}: planned anew with ${size(grant.bytes)}`);
+      if (least !== null) onWarning(`airllm: ${shortage(least)}: planned anew with ${gigabytes(grant.bytes)}`);
       return grant;
     }
     least = { had, needed };
@@ -60,9 +61,5 @@ function planOrNull(model: Model, options: PlanOptions & { readonly device: Devi
 }
 
 function shortage({ had, needed }: { readonly had: number; readonly needed: number }): string {
-  return `the GPU has ${size(had)} of the ${size(needed)} that were planned`;
-}
-
-function size(bytes: number): string {
-  return `${(bytes / 1e9).toPrecision(3)} GB`;
+  return `the GPU has ${gigabytes(had)} of the ${gigabytes(needed)} that were planned`;
 }
