@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
+import { writeJson } from './write-json';
 
 /** In a finished copy: what it was made from. */
 const RECORD = 'airllm-source.json';
@@ -62,9 +63,7 @@ export async function recordConversion(dir: string, source: string, files: reado
     return { file, bytes: size, mtimeMs };
   });
   const record: SourceRecord = { source: await realpath(source), files: await Promise.all(described) };
-  const path = join(dir, RECORD);
-  await writeFile(`${path}.part`, `${JSON.stringify(record, null, 1)}\n`);
-  await rename(`${path}.part`, path);
+  await writeJson(join(dir, RECORD), record);
 }
 
 /** All converted copies, sorted by name. A cache that is not there is empty. */

@@ -1,8 +1,9 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gpuProviders, type Provider } from '@airllm/kernels';
 import { conversionRoot } from './conversion-cache';
+import { writeJson } from './write-json';
 
 /** What was measured here to be the quickest, as it is kept. */
 interface GpuChoice {
@@ -15,8 +16,7 @@ export async function rememberGpuChoice(provider: Provider): Promise<void> {
   const file = choiceFile();
   const choice: GpuChoice = { version: 1, provider };
   await mkdir(dirname(file), { recursive: true });
-  await writeFile(`${file}.part`, `${JSON.stringify(choice)}\n`);
-  await rename(`${file}.part`, file);
+  await writeJson(file, choice);
 }
 
 /** Null where nothing was measured, or what was kept is not of this version. */

@@ -1,8 +1,9 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import type { Provider } from '@airllm/kernels';
 import { FormatError } from '@airllm/loader';
 import type { Model } from '../models/model';
 import type { Plan } from '../plan/types';
+import { writeJson } from './write-json';
 
 /** Which blocks of a model a device computes, as `planFile` keeps it: what decides bytes, and nothing that does not. */
 export interface Placement {
@@ -50,9 +51,8 @@ export async function readPlacement(file: string, model: Model): Promise<Placeme
   return found;
 }
 
-export async function writePlacement(file: string, placement: Placement): Promise<void> {
-  await writeFile(`${file}.part`, `${JSON.stringify(placement, null, 1)}\n`);
-  await rename(`${file}.part`, file);
+export function writePlacement(file: string, placement: Placement): Promise<void> {
+  return writeJson(file, placement);
 }
 
 function parse(file: string, text: string): Placement {

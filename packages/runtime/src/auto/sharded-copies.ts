@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, realpath, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, realpath, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Manifest, readManifest } from '@airllm/shard';
 import { type ConversionCacheOptions, conversionRoot } from './conversion-cache';
+import { writeJson } from './write-json';
 
 /** A split checkpoint, wherever it lies. */
 export interface ShardedCopy {
@@ -21,8 +22,7 @@ export async function recordSharded(dir: string, source: string, options: Conver
   const path = await realpath(dir);
   const file = recordOf(path, options);
   await mkdir(dirname(file), { recursive: true });
-  await writeFile(`${file}.part`, `${JSON.stringify({ dir: path, source: await realpath(source) })}\n`);
-  await rename(`${file}.part`, file);
+  await writeJson(file, { dir: path, source: await realpath(source) });
 }
 
 /** Split checkpoints that were noted and are still there, by path. */
