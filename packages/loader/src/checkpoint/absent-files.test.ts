@@ -89,10 +89,15 @@ test('what is wrong is told by the path the file will have', async () => {
   const { whole, described } = await folders();
   const file = join(described, SHARDS[0]!);
   const absent = readingFrom(whole);
-  const short: AbsentFiles = { ...absent, read: async () => new Uint8Array(3) };
+  // Files are opened side by side: only one of them fails, so which is told does not hang on who is first.
+  const answering = (answer: (length: number) => Uint8Array): AbsentFiles => ({
+    ...absent,
+    read: async (name, offset, length) => (name === SHARDS[0] ? answer(length) : absent.read(name, offset, length)),
+  });
+  const short = answering(() => new Uint8Array(3));
   const unread = await openCheckpoint(described, { absent: short }).catch((e) => e);
   expect(ReadError.isInstance(unread) && unread.file).toBe(file);
-  const page: AbsentFiles = { ...absent, read: async (_, __, length) => Buffer.alloc(length, '<html>') };
+  const page = answering((length) => Buffer.alloc(length, '<html>'));
   const refused = await openCheckpoint(described, { absent: page }).catch((e) => e);
   expect(FormatError.isInstance(refused) && refused.file).toBe(file);
   const other: AbsentFiles = { ...absent, sizes: new Map([[SHARDS[1]!, 120_000]]) };
