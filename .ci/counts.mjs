@@ -8,11 +8,17 @@ export default class CountReporter {
     this.file = file;
   }
 
+  onTestRunStart() {
+    appendFileSync(this.file, `${JSON.stringify({ started: process.cwd() })}\n`);
+  }
+
   onTestRunEnd(modules, unhandledErrors) {
     const counts = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
     const failures = unhandledErrors.map((error) => describeFailure('an error outside every test', [error]));
+    const failedFiles = unhandledErrors.map(() => null);
     for (const module of modules) {
       const file = path.relative(process.cwd(), module.moduleId);
+      if (module.state() === 'failed') failedFiles.push(module.moduleId);
       // A file that cannot be loaded, or a failing beforeAll, has no failed test of its own.
       if (module.state() === 'failed' && [...module.children.allTests('failed')].length === 0) {
         counts.failed++;
@@ -26,7 +32,7 @@ export default class CountReporter {
         if (state === 'failed') failures.push(describeFailure(`${file} > ${test.fullName}`, errors ?? []));
       }
     }
-    appendFileSync(this.file, `${JSON.stringify({ ...counts, failures })}\n`);
+    appendFileSync(this.file, `${JSON.stringify({ ...counts, failures, failedFiles, cwd: process.cwd() })}\n`);
   }
 }
 
@@ -40,18 +46,41 @@ function describeFailure(name, errors) {
   return [name, ...messages].join('\n').replaceAll('\n', '\n  ');
 }
 
+/** What each run counted. One that began and did not end, killed perhaps, counts as a failure. */
 export function readCounts(file) {
   if (!existsSync(file)) return [];
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line));
+  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean);
+  const all = [];
+  let open;
+  const close = () => {
+    if (open !== undefined) all.push(died(open));
+    open = undefined;
+  };
+  for (const line of lines) {
+    const { started, ...counts } = JSON.parse(line);
+    if (started === undefined) all.push(counts);
+    else close();
+    open = started;
+  }
+  close();
+  return all;
+}
+
+function died(cwd) {
+  const failure = `${path.basename(cwd)}: its tests ended before they could report; their output is above`;
+  return { passed: 0, failed: 1, skipped: 0, failures: [failure], failedFiles: [null], cwd };
 }
 
 export function sumCounts(all) {
   const sum = { passed: 0, failed: 0, skipped: 0 };
   for (const counts of all) for (const key of Object.keys(sum)) sum[key] += counts[key];
   return sum;
+}
+
+/** Files with a failed test, each with the folder it ran in; undefined where something failed that no file stands for. */
+export function listFailedFiles(all) {
+  if (all.some(({ failedFiles }) => failedFiles.includes(null))) return undefined;
+  return all.flatMap(({ failedFiles, cwd }) => failedFiles.map((file) => ({ file, cwd })));
 }
 
 /** Every failed test with its file and message, in the order they ran. */

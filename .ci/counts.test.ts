@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import { formatCounts, listFailures, readCounts, sumCounts } from './counts.mjs';
+import { formatCounts, listFailedFiles, listFailures, readCounts, sumCounts } from './counts.mjs';
 
 const dir = mkdtempSync(path.join(os.tmpdir(), 'airllm-counts-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -24,7 +24,8 @@ function count(name: string, ...lines: string[]) {
   const vitest = path.join(path.dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
   const { status } = spawnSync(process.execPath, [vitest, 'run', '--root', folder], { encoding: 'utf8' });
   const all = readCounts(file);
-  return { status, ...sumCounts(all), failures: listFailures(all) };
+  const files = listFailedFiles(all)?.map(({ file }) => path.basename(file));
+  return { status, ...sumCounts(all), failures: listFailures(all), files };
 }
 
 test('counts passed, failed and skipped tests', () => {
@@ -34,7 +35,7 @@ test('counts passed, failed and skipped tests', () => {
     "describe.skipIf(true)('e', () => { test('f', () => {}); });",
     "test('g', () => { throw new Error('red'); });",
   );
-  expect(result).toMatchObject({ status: 1, passed: 2, failed: 1, skipped: 3 });
+  expect(result).toMatchObject({ status: 1, passed: 2, failed: 1, skipped: 3, files: ['mixed.test.mjs'] });
   expect(result.failures).toEqual([expect.stringMatching(/mixed\.test\.mjs > g\n {2}red \(.*mixed\.test\.mjs:3\)$/)]);
 });
 
@@ -44,6 +45,7 @@ test('a file that does not load, a failing hook and a stray rejection are failur
     passed: 0,
     failed: 1,
     failures: [expect.stringMatching(/broken\.test\.mjs\n {2}at import/)],
+    files: ['broken.test.mjs'],
   });
   expect(
     count('hook', "describe('x', () => { beforeAll(() => { throw new Error('hook'); }); test('y', () => {}); });"),
@@ -53,6 +55,16 @@ test('a file that does not load, a failing hook and a stray rejection are failur
     passed: 1,
     failed: 1,
     failures: [expect.stringContaining('nobody listens')],
+    files: undefined,
+  });
+});
+
+test('a run that ends before it can report is a failure', () => {
+  expect(count('killed', "test('a', () => process.kill(process.ppid, 'SIGKILL'));")).toMatchObject({
+    passed: 0,
+    failed: 1,
+    files: undefined,
+    failures: [expect.stringContaining('ended before they could report')],
   });
 });
 
