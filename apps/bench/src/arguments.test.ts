@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util';
 import { OptionError } from '@airllm/loader';
 import { expect, test } from 'vitest';
-import { count, isUsageError, numbers, oneFolder, sizes, UsageError } from './arguments';
+import { count, isUsageError, numbers, oneFolder, readFolderAndOptions, readOptions, UsageError } from './arguments';
+import { sizes } from './byte-sizes';
 
 const thrownBy = (call: () => unknown): unknown => {
   try {
@@ -41,4 +42,17 @@ test('no folder, or two, is answered with the usage', () => {
 test('what the parser refuses counts as usage, what breaks later does not', () => {
   expect(isUsageError(thrownBy(() => parseArgs({ args: ['--nonsense'], options: {} })))).toBe(true);
   expect(isUsageError(new TypeError('x is not a function'))).toBe(false);
+});
+
+test('an option is what it was given, else its default', () => {
+  const defaults = { new: '4', memory: undefined, compare: false } as const;
+  expect(readOptions(['--new', '7', '--compare'], defaults)).toEqual({ new: '7', memory: undefined, compare: true });
+  expect(readOptions([], defaults)).toEqual({ new: '4', memory: undefined, compare: false });
+  expect(readFolderAndOptions(['here', '--memory', '1GB'], 'bench x', defaults)).toEqual({
+    dir: 'here',
+    values: { new: '4', memory: '1GB', compare: false },
+  });
+  for (const args of [['here'], ['--nonsense']]) {
+    expect(isUsageError(thrownBy(() => readOptions(args, defaults)))).toBe(true);
+  }
 });

@@ -1,6 +1,5 @@
+import { parseArgs } from 'node:util';
 import { OptionError } from '@airllm/loader';
-import { parseByteSize } from '@airllm/runtime';
-import type { CgroupLimits } from './cgroup';
 
 /** A bench was called without what it needs; the message is its usage. */
 export class UsageError extends Error {
@@ -16,7 +15,43 @@ export function isUsageError(error: unknown): error is Error {
   return error instanceof TypeError && String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS');
 }
 
-/** The one folder a bench works on. Throws `UsageError`. */
+/** What each option is where it is not given: a text, `false` for a flag, or nothing. */
+type Defaults = Readonly<Record<string, string | false | undefined>>;
+
+type Values<D extends Defaults> = {
+  readonly [Name in keyof D]: D[Name] extends false ? boolean : D[Name] extends string ? string : string | undefined;
+};
+
+/** The options of a bench that takes nothing else. Throws what {@link isUsageError} knows. */
+export function readOptions<const D extends Defaults>(args: string[], defaults: D): Values<D> {
+  return read(args, defaults, false).values;
+}
+
+/** Options, and whatever else is given. Throws what {@link isUsageError} knows. */
+export function readArguments<const D extends Defaults>(args: string[], defaults: D) {
+  return read(args, defaults, true);
+}
+
+/** Options, and the one folder (or file) that a bench works on. Throws what {@link isUsageError} knows. */
+export function readFolderAndOptions<const D extends Defaults>(args: string[], usage: string, defaults: D) {
+  const { values, positionals } = readArguments(args, defaults);
+  return { dir: oneFolder(positionals, usage), values };
+}
+
+function read<D extends Defaults>(args: string[], defaults: D, allowPositionals: boolean) {
+  const options = Object.fromEntries(
+    Object.entries(defaults).map(([name, value]) => [
+      name,
+      value === false
+        ? { type: 'boolean' as const, default: false }
+        : { type: 'string' as const, ...(value === undefined ? {} : { default: value }) },
+    ]),
+  );
+  const { values, positionals } = parseArgs({ args, options, allowPositionals });
+  return { values: values as Values<D>, positionals };
+}
+
+/** The one folder among what is no option. Throws `UsageError`. */
 export function oneFolder(positionals: readonly string[], usage: string): string {
   const [dir] = positionals;
   if (dir === undefined || positionals.length > 1) throw new UsageError(usage);
@@ -41,14 +76,4 @@ export function numbers(value: string, option: string): number[] {
     }
     return number;
   });
-}
-
-/** Sizes such as `600MB,4GiB`. Throws `OptionError`. */
-export function sizes(value: string, option: string): number[] {
-  return value.split(',').map((part) => parseByteSize(part, `--${option}`));
-}
-
-/** The drive's cap that `--read-bps` asks for, on the drive of a folder; undefined where it does not. */
-export function readCap(rate: string | undefined, path: string): CgroupLimits['read'] {
-  return rate === undefined ? undefined : { bytesPerSecond: parseByteSize(rate, '--read-bps'), path };
 }

@@ -1,9 +1,8 @@
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
 import { BlockPool, createExecutor, createState, type Executor, type KvCacheDType, type Part } from '@airllm/kernels';
 import { HostBuffer, MetaTensor } from '@airllm/loader';
 import { buildModel } from '@airllm/runtime';
-import { count, numbers, UsageError } from './arguments';
+import { count, numbers, readOptions, UsageError } from './arguments';
 import { machine } from './machine';
 import { SHAPE_NAMES, shapeConfig } from './shapes';
 import { bytes, head, percent, rate, row } from './units';
@@ -23,20 +22,17 @@ interface Measured {
  * layer runs as in a pass, so that its weights push keys and values out of the caches; the best of the rounds counts.
  */
 export async function run(args: string[]): Promise<void> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      shape: { type: 'string', default: 'llama-8b' },
-      context: { type: 'string', default: '512,4096' },
-      rows: { type: 'string', default: '1,512' },
-      'kv-cache-dtype': { type: 'string', default: DTYPES.join(',') },
-      threads: { type: 'string', default: String(availableParallelism()) },
-      rounds: { type: 'string', default: '20' },
-    },
+  const values = readOptions(args, {
+    shape: 'llama-8b',
+    context: '512,4096',
+    rows: '1,512',
+    'kv-cache-dtype': DTYPES.join(','),
+    threads: String(availableParallelism()),
+    rounds: '20',
   });
   const config = shapeConfig(values.shape);
   const dtypes = values['kv-cache-dtype'].split(',') as KvCacheDType[];
-  if (config === undefined || !dtypes.every((dtype) => DTYPES.includes(dtype))) throw new UsageError(usage);
+  if (!dtypes.every((dtype) => DTYPES.includes(dtype))) throw new UsageError(usage);
   const executor = await createExecutor({ executor: 'native', threads: count(values.threads, 'threads') });
   console.log(`${await machine('.')}; ${executor.info.isa}, ${executor.info.threads} threads; ${values.shape}\n`);
   console.log(

@@ -1,6 +1,7 @@
-import { parseArgs } from 'node:util';
 import { AutoModel, type Span } from '@airllm/runtime';
-import { count, oneFolder } from './arguments';
+import { count, readFolderAndOptions } from './arguments';
+import { cpuSeconds, peakBytes } from './process-usage';
+import { promptIds } from './prompt-ids';
 
 export const usage = `bench batch-once <checkpoint> [--memory 4GB] [--sequences 64] [--prompt 32] [--new 32] [--threads N]`;
 
@@ -30,18 +31,13 @@ export interface PassFigures {
 
 /** Generates greedily from made-up prompts, all at once, with keys and values in bf16; prints the figures as one JSON line. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      memory: { type: 'string' },
-      sequences: { type: 'string', default: '64' },
-      prompt: { type: 'string', default: '32' },
-      new: { type: 'string', default: '32' },
-      threads: { type: 'string' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    memory: undefined,
+    sequences: '64',
+    prompt: '32',
+    new: '32',
+    threads: undefined,
   });
-  const dir = oneFolder(positionals, usage);
   const sequences = count(values.sequences, 'sequences');
   const promptTokens = count(values.prompt, 'prompt');
   const newTokens = count(values.new, 'new');
@@ -63,7 +59,7 @@ export async function run(args: string[]): Promise<void> {
     observe,
   });
   const requests = Array.from({ length: sequences }, (_, s) => ({
-    ids: Array.from({ length: promptTokens }, (_, i) => (s * 104_729 + i * 7919 + 11) % 1000),
+    ids: promptIds(promptTokens, s),
     maxNewTokens: newTokens,
     ignoreEos: true,
     doSample: false,
@@ -75,7 +71,6 @@ export async function run(args: string[]): Promise<void> {
     if (index === 0) ids = result!.ids;
   }
   const { bytes, streamedBytes } = model.info.plan;
-  const { user, system } = process.cpuUsage();
   const figures: BatchFigures = {
     seconds: batch.stats.seconds,
     newTokens: batch.stats.newTokens,
@@ -86,9 +81,9 @@ export async function run(args: string[]): Promise<void> {
     isa: model.info.isa,
     computeDtype: model.info.computeDtype,
     rowLimit: batch.stats.rowLimit,
-    peakBytes: process.resourceUsage().maxRSS * 1024,
+    peakBytes: peakBytes(),
     ids,
-    cpuSeconds: (user + system) / 1e6,
+    cpuSeconds: cpuSeconds(),
   };
   console.log(JSON.stringify(figures));
 }

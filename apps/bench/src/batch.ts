@@ -1,10 +1,10 @@
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { parseByteSize } from '@airllm/runtime';
 import { type AirllmOptions, type AirllmRun, largestBatch } from './airllm-batch';
 import { installAirllm } from './airllm-python';
-import { count, oneFolder, readCap, UsageError } from './arguments';
+import { count, readFolderAndOptions, UsageError } from './arguments';
 import type { BatchFigures, PassFigures } from './batch-once';
+import { readCap } from './byte-sizes';
 import { type CgroupLimits, cgroupObstacle, dropCaches } from './cgroup';
 import { machine } from './machine';
 import { defaultCache } from './npm-install';
@@ -28,26 +28,21 @@ const SIDES: readonly Side[] = ['alone', 'together', 'airllm'];
  * the first.
  */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      memory: { type: 'string' },
-      'read-bps': { type: 'string' },
-      sequences: { type: 'string', default: '64' },
-      prompt: { type: 'string', default: '32' },
-      new: { type: 'string', default: '32' },
-      'alone-new': { type: 'string', default: '4' },
-      rounds: { type: 'string', default: '1' },
-      'together-new': { type: 'string' },
-      sides: { type: 'string', default: 'alone,together' },
-      'airllm-new': { type: 'string', default: '4' },
-      python: { type: 'string' },
-      cache: { type: 'string', default: defaultCache() },
-      split: { type: 'string' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    memory: undefined,
+    'read-bps': undefined,
+    sequences: '64',
+    prompt: '32',
+    new: '32',
+    'alone-new': '4',
+    rounds: '1',
+    'together-new': undefined,
+    sides: 'alone,together',
+    'airllm-new': '4',
+    python: undefined,
+    cache: defaultCache(),
+    split: undefined,
   });
-  const dir = oneFolder(positionals, usage);
   const newTokens = count(values.new, 'new');
   const run = (given: string) => Math.max(2, Math.min(newTokens, count(given, 'new')));
   const sequences = count(values.sequences, 'sequences');

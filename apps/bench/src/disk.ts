@@ -1,5 +1,5 @@
-import { parseArgs } from 'node:util';
-import { count, oneFolder, readCap, sizes, UsageError } from './arguments';
+import { count, readFolderAndOptions, UsageError } from './arguments';
+import { readCap, sizes } from './byte-sizes';
 import { cgroupObstacle, dropCaches } from './cgroup';
 import type { GenerateFigures } from './generate-once';
 import { machine } from './machine';
@@ -15,17 +15,12 @@ export const usage = `bench disk <checkpoint> [--memory 4GiB,8GiB] [--read-bps 6
  * files, in turn: the best of each, and the ratio within each pair, for a drive that drifts. (Fewer bytes would flatter the raw read: a cap on reads lets the first of them through at once.)
  */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      memory: { type: 'string', default: '4GiB' },
-      'read-bps': { type: 'string' },
-      pairs: { type: 'string', default: '3' },
-      new: { type: 'string', default: '4' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    memory: '4GiB',
+    'read-bps': undefined,
+    pairs: '3',
+    new: '4',
   });
-  const dir = oneFolder(positionals, usage);
   const limits = sizes(values.memory, 'memory');
   const pairs = count(values.pairs, 'pairs');
   const read = readCap(values['read-bps'], dir);

@@ -1,9 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { parseByteSize } from '@airllm/runtime';
-import { count, UsageError } from './arguments';
+import { count, readOptions, UsageError } from './arguments';
 import { killAndResume } from './download-kills';
 import { compareSpeed } from './download-speed';
 import { HubProcess } from './hub-process';
@@ -14,17 +13,14 @@ export const usage = `bench download [--bytes 2GB] [--rounds 4] [--server hub|ng
                   a line of so many bytes per second; then one download that is killed so many times)`;
 
 export async function run(args: string[]): Promise<void> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      bytes: { type: 'string', default: '2GB' },
-      rounds: { type: 'string', default: '4' },
-      server: { type: 'string', default: 'hub' },
-      link: { type: 'string', default: '400MB' },
-      kills: { type: 'string', default: '100' },
-      'kill-rate': { type: 'string', default: '16MB' },
-      work: { type: 'string', default: tmpdir() },
-    },
+  const values = readOptions(args, {
+    bytes: '2GB',
+    rounds: '4',
+    server: 'hub',
+    link: '400MB',
+    kills: '100',
+    'kill-rate': '16MB',
+    work: tmpdir(),
   });
   const { server } = values;
   if (server !== 'hub' && server !== 'nginx') throw new UsageError(usage, `--server ${server}`);

@@ -1,5 +1,5 @@
-import { parseArgs } from 'node:util';
-import { count, oneFolder, readCap, sizes, UsageError } from './arguments';
+import { count, readFolderAndOptions, UsageError } from './arguments';
+import { readCap, sizes } from './byte-sizes';
 import { cgroupObstacle, dropCaches, dropObstacle } from './cgroup';
 import type { GenerateFigures } from './generate-once';
 import { machine } from './machine';
@@ -12,17 +12,12 @@ export const usage = `bench estimate <checkpoint> [--memory 2GiB,8GiB,16GiB] [--
 
 /** Seconds a token was predicted to take, by measuring the machine for a moment, against those it then took, in turn. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      memory: { type: 'string' },
-      'read-bps': { type: 'string' },
-      pairs: { type: 'string', default: '3' },
-      new: { type: 'string', default: '4' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    memory: undefined,
+    'read-bps': undefined,
+    pairs: '3',
+    new: '4',
   });
-  const dir = oneFolder(positionals, usage);
   const pairs = count(values.pairs, 'pairs');
   const obstacle = values['read-bps'] === undefined ? null : cgroupObstacle();
   if (obstacle !== null) throw new UsageError(usage, obstacle);

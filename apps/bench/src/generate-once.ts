@@ -1,7 +1,7 @@
-import { parseArgs } from 'node:util';
 import { AutoModel, type Span } from '@airllm/runtime';
-import { count, oneFolder } from './arguments';
-import { cpuSeconds } from './process-time';
+import { count, readFolderAndOptions } from './arguments';
+import { cpuSeconds, peakBytes } from './process-usage';
+import { promptIds } from './prompt-ids';
 
 export const usage = `bench generate-once <checkpoint> [--memory 4GB] [--weights-memory N] [--prompt 16] [--new 4] [--threads N]
                     [--until first-read]`;
@@ -40,19 +40,14 @@ export interface StartFigures {
 
 /** Opens, generates greedily from made-up ids, prints the figures as one JSON line. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      memory: { type: 'string' },
-      'weights-memory': { type: 'string' },
-      prompt: { type: 'string', default: '16' },
-      new: { type: 'string', default: '4' },
-      threads: { type: 'string' },
-      until: { type: 'string' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    memory: undefined,
+    'weights-memory': undefined,
+    prompt: '16',
+    new: '4',
+    threads: undefined,
+    until: undefined,
   });
-  const dir = oneFolder(positionals, usage);
   const promptTokens = count(values.prompt, 'prompt');
   const newTokens = count(values.new, 'new');
   const importedAt = performance.now() + performance.timeOrigin;
@@ -76,7 +71,7 @@ export async function run(args: string[]): Promise<void> {
     observe,
   });
   const openedAt = performance.now() + performance.timeOrigin;
-  const ids = Array.from({ length: promptTokens }, (_, i) => (i * 7919 + 11) % 1000);
+  const ids = promptIds(promptTokens);
   const times: number[] = [];
   let after = { bytesRead: 0, waitMs: 0, cpu: 0 };
   const now = () => ({ ...model.engine.stats, cpu: cpuSeconds() });
@@ -100,7 +95,7 @@ export async function run(args: string[]): Promise<void> {
     mappedBytes: bytesMapped,
     weightBytes: bytes.weights,
     residentBytes: bytes.pinned + bytes.experts,
-    peakBytes: process.resourceUsage().maxRSS * 1024,
+    peakBytes: peakBytes(),
     ids: generated,
     cpuSeconds: cpuSeconds(),
     importedAt,

@@ -90,7 +90,7 @@ test('names are those of llama.cpp', () => {
 
 test('a checkpoint becomes one file with the same bits in its matrices', async () => {
   const source = path.join(dir, 'tiny');
-  const config = shapeConfig('tiny')!;
+  const config = shapeConfig('tiny');
   await writeSynthetic(source, config, { layers: 2, shardBytes: 100_000, fsync: false });
   const target = path.join(dir, 'tiny.gguf');
   await writeLlamaGguf(source, target);

@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util';
 import { openCheckpoint } from '@airllm/loader';
 import {
   AutoModel,
@@ -10,9 +9,9 @@ import {
   predictPass,
   weightDType,
 } from '@airllm/runtime';
-import { count, oneFolder, UsageError } from './arguments';
+import { count, readFolderAndOptions, UsageError } from './arguments';
 import { machine } from './machine';
-import { promptIds, SHORT_PROMPT } from './resident-once';
+import { promptIds, SHORT_PROMPT } from './prompt-ids';
 import { bytes, head, percent, rate, row } from './units';
 
 export const usage = `bench gpu <checkpoint> [--vram 4GB] [--memory 16GB] [--device gpu|auto] [--prompt 512] [--new 8]
@@ -25,18 +24,13 @@ const DEVICES = ['gpu', 'auto'] as const;
  * the rate that was measured just before.
  */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      vram: { type: 'string' },
-      memory: { type: 'string' },
-      device: { type: 'string', default: 'gpu' },
-      prompt: { type: 'string', default: '512' },
-      new: { type: 'string', default: '8' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    vram: undefined,
+    memory: undefined,
+    device: 'gpu',
+    prompt: '512',
+    new: '8',
   });
-  const dir = oneFolder(positionals, usage);
   const device = DEVICES.find((name) => name === values.device);
   if (device === undefined) throw new UsageError(usage, `--device: expected ${DEVICES.join(' or ')}`);
   const prompt = count(values.prompt, 'prompt');

@@ -1,7 +1,6 @@
-import { parseArgs } from 'node:util';
 import { loadTokenizer } from '@airllm/runtime';
-import { oneFolder } from './arguments';
-import { cpuSeconds } from './process-time';
+import { readFolderAndOptions } from './arguments';
+import { cpuSeconds } from './process-usage';
 
 export const usage = 'bench load-tokenizer <folder>';
 
@@ -17,8 +16,7 @@ export interface TokenizerFigures {
 
 /** Loads a tokenizer and nothing else, and prints its costs as a line of JSON. */
 export async function run(args: string[]): Promise<void> {
-  const { positionals } = parseArgs({ args, allowPositionals: true });
-  const dir = oneFolder(positionals, usage);
+  const { dir } = readFolderAndOptions(args, usage, {});
   const before = process.memoryUsage.rss();
   const cpuBefore = cpuSeconds();
   const start = performance.now();

@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
 import { type ForeignFunction, HostBuffer, loadLibrary } from '@airllm/loader';
-import { count } from './arguments';
+import { count, readOptions } from './arguments';
 
 export const usage = 'bench memory-rate [--threads N] [--rounds 15]';
 
@@ -19,9 +18,9 @@ const LANE_BYTES = 512 * 2 ** 20;
  * there runs through memory once, `memcmp` of two equal halves in two places at once, which some machines read faster.
  */
 export async function run(args: string[]): Promise<void> {
-  const { values } = parseArgs({
-    args,
-    options: { threads: { type: 'string' }, rounds: { type: 'string', default: '15' } },
+  const values = readOptions(args, {
+    threads: undefined,
+    rounds: '15',
   });
   const threads = values.threads === undefined ? availableParallelism() : count(values.threads, 'threads');
   const libc = loadLibrary(process.platform === 'win32' ? 'msvcrt.dll' : null);

@@ -1,8 +1,8 @@
 import { mkdtemp, readdir, realpath, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { count, oneFolder, sizes, UsageError } from './arguments';
+import { count, readFolderAndOptions, UsageError } from './arguments';
+import { sizes } from './byte-sizes';
 import { cgroupObstacle, dropCaches } from './cgroup';
 import type { GenerateFigures } from './generate-once';
 import type { TokenizerFigures } from './load-tokenizer';
@@ -17,18 +17,13 @@ export const usage = `bench memory <checkpoint> [--memory 500MB,700MB,1GB,2GB,4G
 
 /** Peak of the cgroup against the budget, with a tokenizer as large as those of today's models. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      memory: { type: 'string', default: '500MB,700MB,1GB,2GB,4GB' },
-      new: { type: 'string', default: '3' },
-      prompt: { type: 'string', default: '16' },
-      tokenizer: { type: 'string' },
-      vocabulary: { type: 'string', default: '128256' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    memory: '500MB,700MB,1GB,2GB,4GB',
+    new: '3',
+    prompt: '16',
+    tokenizer: undefined,
+    vocabulary: '128256',
   });
-  const dir = oneFolder(positionals, usage);
   const budgets = sizes(values.memory, 'memory');
   const vocabulary = count(values.vocabulary, 'vocabulary');
   const obstacle = cgroupObstacle();

@@ -2,8 +2,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
-import { count, oneFolder } from './arguments';
+import { count, readFolderAndOptions } from './arguments';
 import { measureResident } from './resident-once';
 
 export const usage =
@@ -25,18 +24,13 @@ interface LlamaSequence {
 
 /** The same as `resident-once`, by node-llama-cpp as its own users run it: mmap, all threads. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      installed: { type: 'string', default: '.' },
-      prompt: { type: 'string', default: '512' },
-      new: { type: 'string', default: '32' },
-      repeat: { type: 'string', default: '2' },
-      threads: { type: 'string' },
-    },
+  const { dir: modelPath, values } = readFolderAndOptions(args, usage, {
+    installed: '.',
+    prompt: '512',
+    new: '32',
+    repeat: '2',
+    threads: undefined,
   });
-  const modelPath = oneFolder(positionals, usage);
   const prompt = count(values.prompt, 'prompt');
   const newTokens = count(values.new, 'new');
   const threads = values.threads === undefined ? availableParallelism() : count(values.threads, 'threads');

@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util';
 import { openCheckpoint } from '@airllm/loader';
 import {
   buildModel,
@@ -10,7 +9,8 @@ import {
   resolvePlanOptions,
   weightDType,
 } from '@airllm/runtime';
-import { count, oneFolder } from './arguments';
+import { count, readFolderAndOptions } from './arguments';
+import { cpuSeconds } from './process-usage';
 
 export const usage = 'bench predict-once <checkpoint> [--memory 4GB] [--prompt 16] [--new 4]';
 
@@ -27,16 +27,11 @@ export interface PredictFigures extends PassPrediction {
 
 /** Predicts the seconds of a token with the options of generate-once, and prints them as one JSON line. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      memory: { type: 'string' },
-      prompt: { type: 'string', default: '16' },
-      new: { type: 'string', default: '4' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    memory: undefined,
+    prompt: '16',
+    new: '4',
   });
-  const dir = oneFolder(positionals, usage);
   const promptTokens = count(values.prompt, 'prompt');
   const contextLength = promptTokens + count(values.new, 'new');
   const checkpoint = await openCheckpoint(dir);
@@ -46,7 +41,6 @@ export async function run(args: string[]): Promise<void> {
   const plan = planResidency(model, await resolvePlanOptions(dir, model, wanted, 'direct'));
   const dtype = weightDType(model);
   const speeds = passSpeeds(await measureMachine({ dir, dtypes: [dtype] }), dtype);
-  const { user, system } = process.cpuUsage();
   const figures: PredictFigures = {
     ...predictPass(plan, model, speeds, { positions: contextLength }),
     weightBytes: plan.bytes.weights,
@@ -54,7 +48,7 @@ export async function run(args: string[]): Promise<void> {
     floorBytes: plan.floor.memory,
     diskBytesPerSecond: speeds.diskBytesPerSecond,
     dramBytesPerSecond: speeds.dramBytesPerSecond,
-    cpuSeconds: (user + system) / 1e6,
+    cpuSeconds: cpuSeconds(),
   };
   console.log(JSON.stringify(figures));
 }

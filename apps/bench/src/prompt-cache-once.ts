@@ -1,6 +1,7 @@
-import { parseArgs } from 'node:util';
 import { AutoModel } from '@airllm/runtime';
-import { count, oneFolder, UsageError } from './arguments';
+import { count, readFolderAndOptions, UsageError } from './arguments';
+import { cpuSeconds, peakBytes } from './process-usage';
+import { promptIds } from './prompt-ids';
 
 export const usage = `bench prompt-cache-once <checkpoint> --file <file> [--memory 4GB] [--prompt 4096] [--question 32] [--new 4]
                         [--kv-cache-dtype bfloat16]`;
@@ -23,20 +24,15 @@ export interface PromptCacheFigures {
 }
 
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      file: { type: 'string' },
-      memory: { type: 'string' },
-      prompt: { type: 'string', default: '4096' },
-      question: { type: 'string', default: '32' },
-      new: { type: 'string', default: '4' },
-      'kv-cache-dtype': { type: 'string', default: 'bfloat16' },
-      compare: { type: 'boolean', default: false },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    file: undefined,
+    memory: undefined,
+    prompt: '4096',
+    question: '32',
+    new: '4',
+    'kv-cache-dtype': 'bfloat16',
+    compare: false,
   });
-  const dir = oneFolder(positionals, usage);
   const { file } = values;
   if (file === undefined) throw new UsageError(usage, '--file is missing');
   const [document, question] = [count(values.prompt, 'prompt'), count(values.question, 'question')];
@@ -46,17 +42,14 @@ export async function run(args: string[]): Promise<void> {
     contextLength: document + question + newTokens,
     kvCacheDtype: values['kv-cache-dtype'] as 'float32',
   });
-  const text = (length: number, seed: number) =>
-    Array.from({ length }, (_, i) => (i * 7919 + seed * 104_729 + 11) % 1000);
   const ask = async (ids: readonly number[], promptCache?: string) =>
     model.generate({ ids, maxNewTokens: newTokens, ignoreEos: true, doSample: false, promptCache });
   // What stays in memory is read, and is not the document's matter.
-  const warmUp = await ask(text(question, 3));
-  const first = await ask([...text(document, 0), ...text(question, 1)], file);
-  const ids = [...text(document, 0), ...text(question, 2)];
+  const warmUp = await ask(promptIds(question, 3));
+  const first = await ask([...promptIds(document), ...promptIds(question, 1)], file);
+  const ids = [...promptIds(document), ...promptIds(question, 2)];
   const second = await ask(ids, file);
   const same = !values.compare || (await ask(ids)).ids.every((id, i) => id === second.ids[i]);
-  const { user, system } = process.cpuUsage();
   const figures: PromptCacheFigures = {
     warmUpSeconds: warmUp.stats.firstTokenSeconds,
     firstSeconds: first.stats.firstTokenSeconds,
@@ -66,8 +59,8 @@ export async function run(args: string[]): Promise<void> {
     promptTokens: second.usage.promptTokens,
     streamedBytes: model.info.plan.streamedBytes,
     same,
-    peakBytes: process.resourceUsage().maxRSS * 1024,
-    cpuSeconds: (user + system) / 1e6,
+    peakBytes: peakBytes(),
+    cpuSeconds: cpuSeconds(),
   };
   console.log(JSON.stringify(figures));
 }

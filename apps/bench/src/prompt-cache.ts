@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { parseByteSize } from '@airllm/runtime';
-import { oneFolder, readCap, UsageError } from './arguments';
+import { readFolderAndOptions, UsageError } from './arguments';
+import { readCap } from './byte-sizes';
 import { type CgroupLimits, cgroupObstacle, dropCaches, dropObstacle } from './cgroup';
 import { machine } from './machine';
 import { noise, type OwnRun, runOwn } from './own-process';
@@ -15,21 +15,16 @@ export const usage = `bench prompt-cache <checkpoint> [--memory 4GB] [--read-bps
 
 /** Seconds to the first token of a second question about a document, against those of the first and against a pass. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      memory: { type: 'string' },
-      'read-bps': { type: 'string' },
-      prompt: { type: 'string', default: '4096' },
-      question: { type: 'string', default: '32' },
-      new: { type: 'string', default: '4' },
-      'kv-cache-dtype': { type: 'string', default: 'bfloat16' },
-      file: { type: 'string' },
-      compare: { type: 'boolean', default: false },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    memory: undefined,
+    'read-bps': undefined,
+    prompt: '4096',
+    question: '32',
+    new: '4',
+    'kv-cache-dtype': 'bfloat16',
+    file: undefined,
+    compare: false,
   });
-  const dir = oneFolder(positionals, usage);
   const memory = values.memory === undefined ? undefined : parseByteSize(values.memory, '--memory');
   const read = readCap(values['read-bps'], dir);
   const limits: CgroupLimits = { memory, read };

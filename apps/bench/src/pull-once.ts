@@ -1,8 +1,8 @@
 import { openSync, writeSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
-import { parseArgs } from 'node:util';
 import { pullModel } from '@airllm/runtime';
+import { readOptions } from './arguments';
 import { REPO } from './hub-process';
 
 export const usage =
@@ -19,9 +19,10 @@ export const BEGUN = 'begun';
 
 /** Downloads the served model; figures go to stdout. */
 export async function run(args: string[]): Promise<void> {
-  const { values } = parseArgs({
-    args,
-    options: { endpoint: { type: 'string' }, cache: { type: 'string' }, count: { type: 'string' } },
+  const values = readOptions(args, {
+    endpoint: undefined,
+    cache: undefined,
+    count: undefined,
   });
   if (values.count !== undefined) countReceived(values.count);
   let begun = false;

@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { type Extent, HostBuffer, openReader } from '@airllm/loader';
+import { readFolderAndOptions } from './arguments';
 
 export const usage = 'bench raw-read <checkpoint> [--depth 4] [--gb 4] [--skip-gb 0]';
 
@@ -9,17 +9,11 @@ const CHUNK = 16 * 2 ** 20;
 
 /** Reads a checkpoint's files in order, in 16 MiB requests, and prints GB/s: what the drive gives at a queue depth. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      depth: { type: 'string', default: '4' },
-      gb: { type: 'string', default: '4' },
-      'skip-gb': { type: 'string', default: '0' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    depth: '4',
+    gb: '4',
+    'skip-gb': '0',
   });
-  const [dir] = positionals;
-  if (dir === undefined) throw new Error(`usage: ${usage}`);
   const depth = Number(values.depth);
   const chunks = await listChunks(dir, Number(values['skip-gb']) * 1e9, Number(values.gb) * 1e9);
   const reader = await openReader({ kind: 'direct', threads: depth, requestBytes: CHUNK });

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
 import { openCheckpoint } from '@airllm/loader';
-import { count, numbers, oneFolder, readCap, UsageError } from './arguments';
+import { count, numbers, readFolderAndOptions, UsageError } from './arguments';
+import { readCap } from './byte-sizes';
 import { cgroupObstacle, dropCaches } from './cgroup';
 import type { GenerateFigures } from './generate-once';
 import { machine } from './machine';
@@ -27,19 +27,14 @@ interface Point {
  * rate of memory: `max((weights − budget) / drive, weights / memory)`.
  */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      percent: { type: 'string', default: '10,20,30,40,50,60,70,80,90,100,110' },
-      'read-bps': { type: 'string' },
-      rounds: { type: 'string', default: '1' },
-      new: { type: 'string', default: '3' },
-      'raw-gb': { type: 'string', default: '10' },
-      svg: { type: 'string' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    percent: '10,20,30,40,50,60,70,80,90,100,110',
+    'read-bps': undefined,
+    rounds: '1',
+    new: '3',
+    'raw-gb': '10',
+    svg: undefined,
   });
-  const dir = oneFolder(positionals, usage);
   const shares = numbers(values.percent, 'percent').map((share) => share / 100);
   const rounds = count(values.rounds, 'rounds');
   const [rawGigabytes = 10] = numbers(values['raw-gb'], 'raw-gb');

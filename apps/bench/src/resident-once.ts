@@ -1,6 +1,7 @@
-import { parseArgs } from 'node:util';
 import { AutoModel, type FromPretrainedOptions } from '@airllm/runtime';
-import { count, oneFolder } from './arguments';
+import { count, readFolderAndOptions } from './arguments';
+import { cpuSeconds } from './process-usage';
+import { promptIds, SHORT_PROMPT } from './prompt-ids';
 
 export const usage =
   'bench resident-once <checkpoint> [--prompt 512] [--new 32] [--repeat 2] [--threads N] [--compute-dtype float32]';
@@ -18,27 +19,15 @@ export interface ResidentFigures {
   readonly cpuSeconds: number;
 }
 
-/** Made-up ids of a prompt; another seed, another prompt. */
-export function promptIds(length: number, seed = 0): number[] {
-  return Array.from({ length }, (_, i) => ((i + seed) * 7919 + 11) % 1000);
-}
-
-export const SHORT_PROMPT = 16;
-
 /** Generates with all weights resident: first token, decode, then prefill. Prints the figures as a line of JSON. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      prompt: { type: 'string', default: '512' },
-      new: { type: 'string', default: '32' },
-      repeat: { type: 'string', default: '2' },
-      threads: { type: 'string' },
-      'compute-dtype': { type: 'string' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    prompt: '512',
+    new: '32',
+    repeat: '2',
+    threads: undefined,
+    'compute-dtype': undefined,
   });
-  const dir = oneFolder(positionals, usage);
   const [prompt, newTokens, repeat] = [
     count(values.prompt, 'prompt'),
     count(values.new, 'new'),
@@ -86,12 +75,11 @@ export async function measureResident(
     const long = await generate(promptIds(prompt, 100 + i), 1);
     prefill.push(prompt / ((long.times[1]! - long.times[0]!) / 1000));
   }
-  const { user, system } = process.cpuUsage();
   return {
     firstTokenAt: first.times[1]! + performance.timeOrigin,
     prefill,
     decode,
     ids: first.ids,
-    cpuSeconds: (user + system) / 1e6,
+    cpuSeconds: cpuSeconds(),
   };
 }

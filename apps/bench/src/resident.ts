@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { openCheckpoint } from '@airllm/loader';
-import { count, oneFolder } from './arguments';
+import { count, readFolderAndOptions } from './arguments';
 import { writeLlamaGguf } from './llama-gguf';
 import { machine } from './machine';
 import type { MemoryRateFigures } from './memory-rate';
@@ -32,19 +31,14 @@ interface Contender {
  * turn; decode also against the rate at which memory can be read.
  */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      rounds: { type: 'string', default: '3' },
-      prompt: { type: 'string', default: '512' },
-      new: { type: 'string', default: '32' },
-      cache: { type: 'string', default: defaultCache() },
-      gguf: { type: 'string' },
-      'compute-dtype': { type: 'string', default: 'float32,bfloat16' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    rounds: '3',
+    prompt: '512',
+    new: '32',
+    cache: defaultCache(),
+    gguf: undefined,
+    'compute-dtype': 'float32,bfloat16',
   });
-  const dir = oneFolder(positionals, usage);
   const rounds = count(values.rounds, 'rounds');
   const sizes = ['--prompt', values.prompt, '--new', values.new];
   const contenders: Contender[] = values['compute-dtype'].split(',').map((dtype) => ({

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { type HubContent, HubServer, Link, patternContent } from '../../../.ci/hub-server';
+import { readOptions } from './arguments';
 import { FILE, type HubAnswer, type HubQuestion, REPO } from './hub-process';
 import { startNginx } from './nginx';
 
@@ -9,9 +9,9 @@ export const usage = 'bench serve-hub --bytes <n> [--nginx <folder>]   (a Hub on
 
 /** Serves one model of so many bytes, its weights by nginx if asked for, until the process that started it ends. */
 export async function run(args: string[]): Promise<void> {
-  const { values } = parseArgs({
-    args,
-    options: { bytes: { type: 'string', default: '2000000000' }, nginx: { type: 'string' } },
+  const values = readOptions(args, {
+    bytes: '2000000000',
+    nginx: undefined,
   });
   const weights = patternContent(Number(values.bytes));
   const nginx = values.nginx === undefined ? undefined : await serveByNginx(values.nginx, weights);

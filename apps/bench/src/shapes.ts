@@ -1,3 +1,6 @@
+import { readFile } from 'node:fs/promises';
+import { OptionError } from '@airllm/loader';
+
 /** The numbers that make a Llama of a size; everything else of its config.json is the same for all. */
 interface Shape {
   readonly layers: number;
@@ -19,10 +22,10 @@ const SHAPES: Readonly<Record<string, Shape>> = {
 /** Names that `--shape` takes. */
 export const SHAPE_NAMES: readonly string[] = Object.keys(SHAPES);
 
-/** config.json of a named shape; undefined for an unknown name. */
-export function shapeConfig(name: string): Record<string, unknown> | undefined {
+/** config.json of a named shape. Throws `OptionError` for an unknown name. */
+export function shapeConfig(name: string): Record<string, unknown> {
   const shape = SHAPES[name];
-  if (shape === undefined) return undefined;
+  if (shape === undefined) throw new OptionError({ option: '--shape', expected: SHAPE_NAMES.join(', '), found: name });
   return {
     architectures: ['LlamaForCausalLM'],
     model_type: 'llama',
@@ -42,4 +45,13 @@ export function shapeConfig(name: string): Record<string, unknown> | undefined {
     bos_token_id: 1,
     eos_token_id: 2,
   };
+}
+
+/** config.json of what `--config` or `--shape` names; undefined where neither is given. Throws `OptionError`. */
+export async function madeUpConfig(values: {
+  readonly config: string | undefined;
+  readonly shape: string | undefined;
+}): Promise<Record<string, unknown> | undefined> {
+  if (values.config !== undefined) return JSON.parse(await readFile(values.config, 'utf8'));
+  return values.shape === undefined ? undefined : shapeConfig(values.shape);
 }

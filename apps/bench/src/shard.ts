@@ -3,8 +3,9 @@ import { mkdir, mkdtemp, open, readdir, rm, stat, writeFile } from 'node:fs/prom
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { splitCheckpoint, verifyShards } from '@airllm/shard';
+import { readOptions } from './arguments';
 import { machine } from './machine';
 import { SHAPE_NAMES, shapeConfig } from './shapes';
 
@@ -18,17 +19,14 @@ const execute = promisify(execFile);
  * two, the page cache dropped before each (with root), and the best of each counts, since shared drives drift.
  */
 export async function run(args: string[]): Promise<void> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      source: { type: 'string' },
-      shape: { type: 'string', default: 'llama-8b' },
-      layers: { type: 'string', default: '8' },
-      rounds: { type: 'string', default: '3' },
-      concurrency: { type: 'string' },
-      work: { type: 'string', default: os.tmpdir() },
-      once: { type: 'string' },
-    },
+  const values = readOptions(args, {
+    source: undefined,
+    shape: 'llama-8b',
+    layers: '8',
+    rounds: '3',
+    concurrency: undefined,
+    work: os.tmpdir(),
+    once: undefined,
   });
   const concurrency = values.concurrency === undefined ? undefined : Number(values.concurrency);
   if (values.once !== undefined) return splitOnce(values.source!, values.once, concurrency);
@@ -65,11 +63,9 @@ export async function run(args: string[]): Promise<void> {
 }
 
 async function makeSource(dir: string, shape: string, layers: number): Promise<string> {
-  const config = shapeConfig(shape);
-  if (config === undefined) throw new Error(`usage: ${usage}`);
   // On demand: the measured process must not hold the runtime.
   const { writeSynthetic } = await import('./synthetic');
-  await writeSynthetic(dir, config, { layers });
+  await writeSynthetic(dir, shapeConfig(shape), { layers });
   return dir;
 }
 

@@ -1,6 +1,6 @@
-import { parseArgs } from 'node:util';
 import { AutoModel, type FromPretrainedOptions, type GenerateResult } from '@airllm/runtime';
-import { count, oneFolder, UsageError } from './arguments';
+import { count, readFolderAndOptions, UsageError } from './arguments';
+import { cpuSeconds } from './process-usage';
 
 export const usage =
   'bench speculate-once <model> [--speculate off] [--memory N] [--context 512] [--prompts 2] [--new 40] [--cache-dir folder]';
@@ -34,22 +34,18 @@ export interface SpeculateFigures {
 
 /** Answers chat prompts greedily, one after the other, and prints the figures as one JSON line. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      speculate: { type: 'string', default: 'off' },
-      memory: { type: 'string' },
-      context: { type: 'string', default: '512' },
-      prompts: { type: 'string', default: '2' },
-      new: { type: 'string', default: '40' },
-      'cache-dir': { type: 'string' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    speculate: 'off',
+    memory: undefined,
+    context: '512',
+    prompts: '2',
+    new: '40',
+    'cache-dir': undefined,
   });
   const prompts = count(values.prompts, 'prompts');
   if (prompts > CHATS.length) throw new UsageError(usage, `there are ${CHATS.length} prompts`);
   const warnings: string[] = [];
-  await using model = await AutoModel.fromPretrained(oneFolder(positionals, usage), {
+  await using model = await AutoModel.fromPretrained(dir, {
     memory: values.memory,
     contextLength: count(values.context, 'context'),
     // Whatever is none is refused by name.
@@ -66,7 +62,6 @@ export async function run(args: string[]): Promise<void> {
     answers.push({ seconds: (performance.now() - start) / 1000, stats, ids });
   }
   const { plan, drafter } = model.info;
-  const { user, system } = process.cpuUsage();
   const figures: SpeculateFigures = {
     answers,
     residentBytes: plan.bytes.pinned,
@@ -75,7 +70,7 @@ export async function run(args: string[]): Promise<void> {
     weightBytes: plan.bytes.weights,
     drafter,
     warnings,
-    cpuSeconds: (user + system) / 1e6,
+    cpuSeconds: cpuSeconds(),
   };
   console.log(JSON.stringify(figures));
 }

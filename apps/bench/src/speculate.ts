@@ -1,10 +1,10 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { openCheckpoint } from '@airllm/loader';
 import { AutoModel, type LanguageModel } from '@airllm/runtime';
-import { count, oneFolder, readCap, UsageError } from './arguments';
+import { count, readFolderAndOptions, UsageError } from './arguments';
+import { readCap } from './byte-sizes';
 import { cgroupObstacle, dropCaches } from './cgroup';
 import { denseCopy } from './dense-copy';
 import { machine } from './machine';
@@ -21,19 +21,14 @@ type Case = 'self' | 'edit' | 'prose';
 
 /** What tokens guessed ahead bring: a self-draft where half the model streams, prompt lookup where nothing does. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      case: { type: 'string' },
-      'read-bps': { type: 'string', default: '600MB' },
-      prompts: { type: 'string', default: '2' },
-      new: { type: 'string', default: '56' },
-      rounds: { type: 'string', default: '3' },
-      dir: { type: 'string', default: join(homedir(), '.cache', 'airllm', 'bench') },
-    },
+  const { dir: source, values } = readFolderAndOptions(args, usage, {
+    case: undefined,
+    'read-bps': '600MB',
+    prompts: '2',
+    new: '56',
+    rounds: '3',
+    dir: join(homedir(), '.cache', 'airllm', 'bench'),
   });
-  const source = oneFolder(positionals, usage);
   const cases: Readonly<Record<Case, () => Promise<void>>> = {
     self: () => selfDraft(source, values),
     edit: () => edit(source, values.dir),

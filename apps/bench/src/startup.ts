@@ -1,14 +1,13 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { count, oneFolder, UsageError } from './arguments';
+import { count, oneFolder, readArguments, UsageError } from './arguments';
 import { dropCaches, dropObstacle } from './cgroup';
 import type { GenerateFigures, StartFigures } from './generate-once';
 import { machine } from './machine';
 import { noise, type OwnRun, runOwn } from './own-process';
 import { fillPageCache } from './page-cache';
-import { SHAPE_NAMES, shapeConfig } from './shapes';
+import { madeUpConfig, SHAPE_NAMES } from './shapes';
 import { writeSparse } from './sparse-checkpoint';
 import { placeTokenizer } from './tokenizer-files';
 import { bytes, head, row } from './units';
@@ -30,21 +29,17 @@ interface Case {
  * included), and the first token is there.
  */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      shape: { type: 'string' },
-      config: { type: 'string' },
-      memory: { type: 'string' },
-      rounds: { type: 'string', default: '3' },
-      tokenizer: { type: 'string' },
-      work: { type: 'string', default: tmpdir() },
-    },
+  const { values, positionals } = readArguments(args, {
+    shape: undefined,
+    config: undefined,
+    memory: undefined,
+    rounds: '3',
+    tokenizer: undefined,
+    work: tmpdir(),
   });
   const rounds = count(values.rounds, 'rounds');
   const memory = values.memory === undefined ? [] : ['--memory', values.memory];
-  const config = await madeUp(values);
+  const config = await madeUpConfig(values);
   if (config === undefined) {
     const dir = oneFolder(positionals, usage);
     await measure(dir, rounds, [...memory, '--new', '1'], () => fillPageCache(dir));
@@ -64,14 +59,6 @@ export async function run(args: string[]): Promise<void> {
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
-}
-
-async function madeUp(values: { shape?: string | undefined; config?: string | undefined }) {
-  if (values.config !== undefined) return JSON.parse(await readFile(values.config, 'utf8'));
-  if (values.shape === undefined) return undefined;
-  const config = shapeConfig(values.shape);
-  if (config === undefined) throw new UsageError(usage, `unknown shape ${values.shape}`);
-  return config;
 }
 
 /** Of holes there is nothing to be read. */

@@ -1,7 +1,7 @@
-import { parseArgs } from 'node:util';
 import { BLOCK_POSITIONS } from '@airllm/kernels';
 import { AutoModel, type LanguageModel, type Sequence } from '@airllm/runtime';
-import { count, oneFolder, UsageError } from './arguments';
+import { count, readFolderAndOptions, UsageError } from './arguments';
+import { cpuSeconds, peakBytes } from './process-usage';
 
 export const usage = `bench state-once <checkpoint> --context N [--memory 1GB] [--new 4] [--kv-cache-dtype float32] [--kv-cache-place disk]
                  [--kv-cache-dir <folder>]`;
@@ -26,19 +26,14 @@ export interface StateFigures {
 
 /** Puts made-up keys and values in place of a prompt's, as the weights are made up, and generates behind them. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      memory: { type: 'string' },
-      context: { type: 'string' },
-      new: { type: 'string', default: '4' },
-      'kv-cache-dtype': { type: 'string', default: 'float32' },
-      'kv-cache-place': { type: 'string', default: 'disk' },
-      'kv-cache-dir': { type: 'string' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    memory: undefined,
+    context: undefined,
+    new: '4',
+    'kv-cache-dtype': 'float32',
+    'kv-cache-place': 'disk',
+    'kv-cache-dir': undefined,
   });
-  const dir = oneFolder(positionals, usage);
   if (values.context === undefined) throw new UsageError(usage, '--context is missing');
   const context = count(values.context, 'context');
   const newTokens = count(values.new, 'new');
@@ -69,7 +64,6 @@ export async function run(args: string[]): Promise<void> {
   }
   const after = engine.stats;
   const each = (of: 'bytesRead' | 'stateBytesRead' | 'stateBytesWritten') => (after[of] - before[of]) / newTokens;
-  const { user, system } = process.cpuUsage();
   const { bytes, diskState } = info.plan;
   const figures: StateFigures = {
     tokenSeconds,
@@ -81,8 +75,8 @@ export async function run(args: string[]): Promise<void> {
     residentBytes: bytes.pinned + bytes.experts,
     weightBytes: bytes.weights,
     waitShare: (after.waitMs - before.waitMs) / (performance.now() - begin),
-    peakBytes: process.resourceUsage().maxRSS * 1024,
-    cpuSeconds: (user + system) / 1e6,
+    peakBytes: peakBytes(),
+    cpuSeconds: cpuSeconds(),
   };
   console.log(JSON.stringify(figures));
 }

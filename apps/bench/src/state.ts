@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { openCheckpoint } from '@airllm/loader';
 import { buildModel, parseByteSize, stateBytes } from '@airllm/runtime';
-import { count, numbers, oneFolder, readCap, UsageError } from './arguments';
+import { count, numbers, readFolderAndOptions, UsageError } from './arguments';
+import { readCap } from './byte-sizes';
 import { type CgroupLimits, cgroupObstacle, dropCaches, dropObstacle } from './cgroup';
 import { machine } from './machine';
 import { noise, type OwnRun, runOwn } from './own-process';
@@ -24,24 +24,19 @@ export const usage = `bench state <checkpoint> [--memory 1GB] [--times 4 | --con
  * the drive needs for the bytes that have to be read: the weights that are not resident, and the keys and values.
  */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      memory: { type: 'string', default: '1GB' },
-      times: { type: 'string', default: '4' },
-      context: { type: 'string' },
-      shape: { type: 'string' },
-      layers: { type: 'string' },
-      'read-bps': { type: 'string' },
-      new: { type: 'string', default: '4' },
-      rounds: { type: 'string', default: '1' },
-      'raw-gb': { type: 'string', default: '5' },
-      'kv-cache-dtype': { type: 'string', default: 'float32' },
-      'kv-cache-dir': { type: 'string' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    memory: '1GB',
+    times: '4',
+    context: undefined,
+    shape: undefined,
+    layers: undefined,
+    'read-bps': undefined,
+    new: '4',
+    rounds: '1',
+    'raw-gb': '5',
+    'kv-cache-dtype': 'float32',
+    'kv-cache-dir': undefined,
   });
-  const dir = oneFolder(positionals, usage);
   await makeCheckpoint(dir, values.shape, values.layers);
   const memory = parseByteSize(values.memory, '--memory');
   const [times = 4] = numbers(values.times, 'times');
@@ -75,9 +70,7 @@ export async function run(args: string[]): Promise<void> {
 /** A checkpoint of a named shape, unless there is one. */
 async function makeCheckpoint(dir: string, shape: string | undefined, layers: string | undefined): Promise<void> {
   if (shape === undefined || existsSync(path.join(dir, 'config.json'))) return;
-  const config = shapeConfig(shape);
-  if (config === undefined) throw new UsageError(usage, `unknown shape ${shape}`);
-  await writeSynthetic(dir, config, { layers: layers === undefined ? undefined : count(layers, 'layers') });
+  await writeSynthetic(dir, shapeConfig(shape), { layers: layers === undefined ? undefined : count(layers, 'layers') });
 }
 
 /** Positions whose keys and values come to so many bytes. */

@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
-import { SHAPE_NAMES, shapeConfig } from './shapes';
+import { readFolderAndOptions, UsageError } from './arguments';
+import { madeUpConfig, SHAPE_NAMES } from './shapes';
 import { writeSynthetic } from './synthetic';
 
 export const usage = `bench synthetic <dir> --shape ${SHAPE_NAMES.join('|')} | --config <config.json>
@@ -8,23 +7,17 @@ export const usage = `bench synthetic <dir> --shape ${SHAPE_NAMES.join('|')} | -
 
 /** Writes a checkpoint with random weights, for other benches and for trying things out. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      shape: { type: 'string' },
-      config: { type: 'string' },
-      layers: { type: 'string' },
-      dtype: { type: 'string', default: 'BF16' },
-      'shard-gb': { type: 'string', default: '5' },
-    },
+  const { dir, values } = readFolderAndOptions(args, usage, {
+    shape: undefined,
+    config: undefined,
+    layers: undefined,
+    dtype: 'BF16',
+    'shard-gb': '5',
   });
-  const [dir] = positionals;
-  const config =
-    values.config === undefined ? shapeConfig(values.shape ?? '') : JSON.parse(await readFile(values.config, 'utf8'));
+  const config = await madeUpConfig(values);
   const { dtype } = values;
-  if (dir === undefined || config === undefined || (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16')) {
-    throw new Error(`usage: ${usage}`);
+  if (config === undefined || (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16')) {
+    throw new UsageError(usage);
   }
   const started = performance.now();
   const bytes = await writeSynthetic(dir, config, {

@@ -14,7 +14,7 @@ test.each(['BF16', 'F16', 'F32'] as const)(
   'a sharded %s checkpoint that the runtime takes, with sane weights',
   async (dtype) => {
     const out = path.join(dir, dtype);
-    const bytes = await writeSynthetic(out, shapeConfig('tiny')!, {
+    const bytes = await writeSynthetic(out, shapeConfig('tiny'), {
       layers: 2,
       dtype,
       shardBytes: 100_000,

@@ -1,6 +1,5 @@
 import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { count, oneFolder } from './arguments';
+import { count, oneFolder, readArguments } from './arguments';
 import type { TokenizerFigures } from './load-tokenizer';
 import { machine } from './machine';
 import { defaultCache, npmInstall } from './npm-install';
@@ -15,10 +14,9 @@ const VERSION = '3.7.2';
 
 /** What a tokenizer costs a process that starts: the time until it is loaded, and what the process has grown by then. */
 export async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: { rounds: { type: 'string', default: '5' }, cache: { type: 'string', default: defaultCache() } },
+  const { values, positionals } = readArguments(args, {
+    rounds: '5',
+    cache: defaultCache(),
   });
   const rounds = count(values.rounds, 'rounds');
   const dir = positionals.length > 0 ? oneFolder(positionals, usage) : await largeTokenizer(values.cache);
