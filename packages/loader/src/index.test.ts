@@ -45,6 +45,7 @@ test('the public face changes only on purpose', () => {
       "isPadding",
       "layoutHeader",
       "loadLibrary",
+      "makeFolder",
       "mark",
       "openCheckpoint",
       "openCheckpointIndex",

@@ -39,6 +39,7 @@ export {
 } from './foreign';
 export { HostBuffer, type HostBufferOptions, type Lease } from './host-buffer';
 export { HostTensor, type HostTensorFields } from './host-tensor';
+export { makeFolder } from './make-folder';
 export { type MaterializeOptions, MetaTensor, type MetaTensorFields } from './meta-tensor';
 export {
   type MappedFile,

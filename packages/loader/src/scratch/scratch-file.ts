@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { DisposedError, OptionError, ReadError, WriteError, writeFailure } from '../errors';
 import { alignUp, BLOCK } from '../extent';
 import type { HostBuffer } from '../host-buffer';
+import { makeFolder } from '../make-folder';
 import type { CreateReply, Failure, ReadReply, Request, Target, WriteReply } from '../readers/protocol';
 import { ReaderThreads } from '../readers/reader-threads';
 
@@ -65,7 +66,7 @@ export class ScratchFile {
     const { label, threads: limit = DEFAULT_THREADS, requestBytes = DEFAULT_REQUEST_BYTES } = options;
     const path = join(resolve(dir), `${label}-${process.pid}-${randomBytes(6).toString('hex')}.scratch`);
     try {
-      await mkdir(dir, { recursive: true });
+      await makeFolder(dir);
     } catch (cause) {
       throw writeFailure(dir, cause);
     }

@@ -1,6 +1,6 @@
-import { mkdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Reader } from '@airllm/loader';
+import { makeFolder, type Reader } from '@airllm/loader';
 import { pullModel } from '../hub';
 import type { Model } from '../models/model';
 import { arrive } from '../remote/arrive';
@@ -82,7 +82,7 @@ async function openArriving(found: ModelToDownload, options: FindWeightsOptions)
 /** Weights that are converted while they come. */
 async function openConverted(coming: Coming, remote: RemoteModel, options: FindWeightsOptions): Promise<FoundWeights> {
   const { path } = remote;
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const { source, stop, done } = await beginSource(coming, remote, options);
   const { signal } = options;
   const onAbort = () => stop(signal?.reason);

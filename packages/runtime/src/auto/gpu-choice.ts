@@ -1,7 +1,8 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gpuProviders, type Provider } from '@airllm/kernels';
+import { makeFolder } from '@airllm/loader';
 import { conversionRoot } from './conversion-cache';
 import { writeJson } from './write-json';
 
@@ -15,7 +16,7 @@ interface GpuChoice {
 export async function rememberGpuChoice(provider: Provider): Promise<void> {
   const file = choiceFile();
   const choice: GpuChoice = { version: 1, provider };
-  await mkdir(dirname(file), { recursive: true });
+  await makeFolder(dirname(file));
   await writeJson(file, choice);
 }
 

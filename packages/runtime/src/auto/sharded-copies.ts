@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, realpath, rm, rmdir, stat } from 'node:fs/promises';
+import { readdir, readFile, realpath, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { makeFolder } from '@airllm/loader';
 import { type Manifest, readManifest } from '@airllm/shard';
 import { type ConversionCacheOptions, conversionRoot } from './conversion-cache';
 import { writeJson } from './write-json';
@@ -21,7 +22,7 @@ const FOLDER = 'sharded';
 export async function recordSharded(dir: string, source: string, options: ConversionCacheOptions = {}): Promise<void> {
   const path = await realpath(dir);
   const file = recordOf(path, options);
-  await mkdir(dirname(file), { recursive: true });
+  await makeFolder(dirname(file));
   await writeJson(file, { dir: path, source: await realpath(source) });
 }
 

@@ -1,18 +1,7 @@
 import { constants } from 'node:fs';
-import {
-  copyFile,
-  link,
-  lstat,
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
+import { copyFile, link, lstat, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
+import { makeFolder } from '@airllm/loader';
 
 /** A commit id of git. */
 export const COMMIT = /^[0-9a-f]{40}$/;
@@ -73,7 +62,7 @@ export class CacheLayout {
   async writeRef(revision: string, commit: string): Promise<void> {
     if (revision === commit || (await this.readRef(revision)) === commit) return;
     const file = this.#ref(revision);
-    await mkdir(dirname(file), { recursive: true });
+    await makeFolder(dirname(file));
     const temporary = `${file}.${process.pid}.tmp`;
     await writeFile(temporary, commit);
     await rename(temporary, file);
@@ -83,7 +72,7 @@ export class CacheLayout {
   async writeNoExist(commit: string, path: string): Promise<void> {
     if (!SAFE_PATH.test(path)) return;
     const file = join(this.root, '.no_exist', commit, ...path.split('/'));
-    await mkdir(dirname(file), { recursive: true });
+    await makeFolder(dirname(file));
     await writeFile(file, '');
   }
 
@@ -94,7 +83,7 @@ export class CacheLayout {
   async point(commit: string, path: string, etag: string): Promise<string> {
     const pointer = this.pointer(commit, path);
     const blob = this.blob(etag);
-    await mkdir(dirname(pointer), { recursive: true });
+    await makeFolder(dirname(pointer));
     if (await isFile(pointer)) return pointer;
     await rm(pointer, { force: true });
     const ways = [

@@ -1,6 +1,6 @@
-import { mkdir, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { AirllmError, WriteError } from '@airllm/loader';
+import { AirllmError, makeFolder, WriteError } from '@airllm/loader';
 import { NoSpaceError } from '@airllm/shard';
 
 /** What a drive needs beside the files themselves, and for others to go on working. */
@@ -43,8 +43,17 @@ const WRITE_REASONS: Readonly<Record<string, string | undefined>> = {
 
 export async function ensureFolder(dir: string): Promise<void> {
   try {
-    await mkdir(dir, { recursive: true });
+    await makeFolder(dir);
   } catch (error) {
-    throw await writeFailure(error, dir, 0);
+    const { code } = error as NodeJS.ErrnoException;
+    const known = FOLDER_REASONS[code ?? ''];
+    if (known === undefined) throw await writeFailure(error, dir, 0);
+    const reason = `${known}; give another cache (cacheDir, HF_HUB_CACHE)`;
+    throw new WriteError({ file: dir, reason, errno: code, cause: error });
   }
 }
+
+const FOLDER_REASONS: Readonly<Record<string, string | undefined>> = {
+  ENOENT: 'no folder can be made there',
+  EEXIST: 'cannot be made: a part of its path is a file, or a link to nothing',
+};

@@ -83,8 +83,9 @@ describe('without flock a lock', () => {
 
   test('is taken over from a dead process, and from one that has been silent', async () => {
     const file = prepare();
-    const { pid } = spawn(process.execPath, ['-e', '']).on('exit', () => {});
-    await sleep(500);
+    const dead = spawn(process.execPath, ['-e', '']);
+    const { pid } = dead;
+    await once(dead, 'exit');
     writeFileSync(owner(file), JSON.stringify({ pid, host: hostname() }));
     expect(await trySoft(file)).toBeNull();
     const taken = await trySoft(file);

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ForeignFunction, foreignAvailable, loadLibrary } from '@airllm/loader';
-import { ensureFolder } from './files';
+import { ensureFolder, writeFailure } from './files';
 
 /** A lock that one process at a time holds. */
 export interface FileLock {
@@ -22,11 +22,14 @@ const STALE_MS = 30_000;
  */
 export async function acquireLock(file: string, signal?: AbortSignal): Promise<FileLock> {
   await ensureFolder(dirname(file));
+  const fail = async (error: unknown) => {
+    throw await writeFailure(error, file, 0);
+  };
   const flock = flockFunction();
-  const attempt = flock && (await flockWorks(file, flock)) ? () => tryFlock(file, flock) : () => trySoft(file);
+  const hasFlock = flock && (await flockWorks(file, flock).catch(fail));
   for (let pause = 20; ; pause = Math.min(500, pause * 1.5)) {
     signal?.throwIfAborted();
-    const lock = await attempt();
+    const lock = await (hasFlock ? tryFlock(file, flock) : trySoft(file)).catch(fail);
     if (lock) return lock;
     await sleep(pause, undefined, signal ? { signal } : {}).catch(() => {});
   }

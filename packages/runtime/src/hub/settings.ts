@@ -40,12 +40,18 @@ export function isOffline(option: boolean | undefined): boolean {
 /** The cache folder, by huggingface_hub's rules. */
 export function hubCache(): string {
   const { HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE } = process.env;
-  return HF_HUB_CACHE || HUGGINGFACE_HUB_CACHE || join(hubHome(), 'hub');
+  return expanded(HF_HUB_CACHE || HUGGINGFACE_HUB_CACHE || join(hubHome(), 'hub'));
 }
 
 function hubHome(): string {
   const { HF_HOME, XDG_CACHE_HOME } = process.env;
-  return HF_HOME || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface');
+  return expanded(HF_HOME || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface'));
+}
+
+/** `~` and `$NAME` in a path that no shell has seen, as huggingface_hub takes them; names that are not set stay. */
+function expanded(path: string): string {
+  const named = path.replace(/\$(?:(\w+)|\{(\w+)\})/g, (text, bare, braced) => process.env[bare ?? braced] ?? text);
+  return /^~(?=[\\/]|$)/.test(named) ? join(homedir(), named.slice(1)) : named;
 }
 
 function endpointOf(text: string): string {
@@ -61,7 +67,7 @@ async function tokenOf(option: string | false | undefined): Promise<string | und
   const token = clean(option) ?? clean(process.env.HF_TOKEN) ?? clean(process.env.HUGGING_FACE_HUB_TOKEN);
   if (token !== undefined) return token;
   if (isTrue(process.env.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return undefined;
-  const file = process.env.HF_TOKEN_PATH || join(hubHome(), 'token');
+  const file = expanded(process.env.HF_TOKEN_PATH || join(hubHome(), 'token'));
   return clean(await readFile(file, 'utf8').catch(() => undefined));
 }
 

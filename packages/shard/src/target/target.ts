@@ -1,6 +1,6 @@
-import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { MissingFileError } from '@airllm/loader';
+import { MissingFileError, makeFolder } from '@airllm/loader';
 import { SourceChangedError, TargetError } from '../errors';
 import { encodeManifest, MANIFEST_FILE, MANIFEST_FORMAT, type Manifest, readManifest } from '../manifest';
 import { planDigest } from '../plan/plan';
@@ -59,7 +59,7 @@ export class Target {
    * `SourceChangedError` if it was begun from something else (unless `restart`), `FormatError` for a damaged manifest.
    */
   static async open(dir: string, header: JournalHeader, restart: boolean, planned: readonly string[]): Promise<Target> {
-    const created = await makeFolder(dir);
+    const created = await makeTarget(dir);
     const names = await readdir(dir);
     if (names.length > 0 && !(await isOurs(dir))) {
       throw new TargetError({
@@ -68,7 +68,7 @@ export class Target {
       });
     }
     const work = path.join(dir, WORK_FOLDER);
-    await mkdir(work, { recursive: true });
+    await makeFolder(work);
     const target = new Target(dir, header, await TargetLock.acquire(path.join(work, 'lock')), created);
     try {
       if (restart) await target.#clear(planned);
@@ -183,7 +183,7 @@ export class Target {
 
   async #makeSubfolder(dir: string): Promise<void> {
     if (dir === this.dir || this.#folders.has(dir)) return;
-    await mkdir(dir, { recursive: true });
+    await makeFolder(dir);
     await syncFolder(path.dirname(dir));
     this.#folders.add(dir);
   }
@@ -249,15 +249,24 @@ function changes(before: JournalHeader, now: JournalHeader): string[] {
 }
 
 /** The topmost folder that had to be made. */
-async function makeFolder(dir: string): Promise<string | undefined> {
+async function makeTarget(dir: string): Promise<string | undefined> {
   try {
-    return await mkdir(dir, { recursive: true });
+    return await makeFolder(dir);
   } catch (cause) {
-    const errno = errnoName(cause);
-    if (errno !== 'EEXIST' && errno !== 'ENOTDIR') throw cause;
-    throw new TargetError({ dir, reason: 'it, or a folder above it, is a file; choose another target', cause });
+    const reason = FOLDER_REASONS[errnoName(cause) ?? ''];
+    if (reason === undefined) throw cause;
+    throw new TargetError({ dir, reason: `${reason}; choose another target`, cause });
   }
 }
+
+const FOLDER_REASONS: Readonly<Record<string, string | undefined>> = {
+  EEXIST: 'it, or a folder above it, is a file or a link to nothing',
+  ENOTDIR: 'it, or a folder above it, is a file',
+  ENOENT: 'no folder can be made there',
+  EACCES: 'it cannot be made by this user',
+  EPERM: 'it cannot be made by this user',
+  EROFS: 'it is on a drive that cannot be written',
+};
 
 async function removeCreated(dir: string, created: string | undefined): Promise<void> {
   if (created === undefined) return;

@@ -25,7 +25,7 @@ async function listen(server: Server): Promise<string> {
 
 function transport(): Transport {
   vi.stubEnv('no_proxy', '*');
-  const made = new Transport({ endpoint: 'http://127.0.0.1:1', token: undefined, stallTimeoutMs: 500 });
+  const made = new Transport({ endpoint: 'http://127.0.0.1:1', token: undefined, stallTimeoutMs: 60_000 });
   closing.push(() => void made.close());
   return made;
 }
