@@ -1,7 +1,7 @@
-import { copyFile, mkdir, open, readdir, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PackedDecoder, PackedTensor } from '@airllm/kernels';
-import { decodeToFloat32, type MetaTensor, SafetensorsWriter } from '@airllm/loader';
+import { type MetaTensor, SafetensorsWriter } from '@airllm/loader';
 import { openWeights } from '@airllm/runtime';
 
 /** A model's tensor: dense, or a quantised matrix. */
@@ -36,26 +36,13 @@ export async function denseCopy(source: string, target: string): Promise<string>
 
 async function* bfloat16(tensor: Tensor): AsyncGenerator<Uint8Array> {
   if (!PackedTensor.isInstance(tensor)) {
-    const bytes = await bytesOf(tensor);
-    yield tensor.dtype === 'BF16' ? bytes : rounded(decodeToFloat32(tensor.dtype, bytes, tensor.elementCount));
+    using host = await tensor.materialize();
+    yield tensor.dtype === 'BF16' ? host.bytes() : rounded(host.toFloat32());
     return;
   }
-  const [rows, columns] = tensor.shape as [number, number];
-  const parts = await Promise.all(tensor.parts().map(async ([name, part]) => [name, await bytesOf(part)] as const));
-  const rowwise = tensor.parts().flatMap(([name, part]) => (part.shape.length === 2 ? [name] : []));
-  const decoder = new PackedDecoder({
-    format: tensor.format,
-    columns,
-    firstRow: 0,
-    bytes: Object.fromEntries(parts),
-    rowwise: new Set(rowwise),
-  });
-  for (let from = 0; from < rows; from += ROWS) {
-    const count = Math.min(ROWS, rows - from);
-    const out = new Float32Array(count * columns);
-    for (let r = 0; r < count; r++) decoder.row(from + r, out.subarray(r * columns, (r + 1) * columns));
-    yield rounded(out);
-  }
+  const [rows] = tensor.shape as [number, number];
+  const decoder = await PackedDecoder.of(tensor);
+  for (let from = 0; from < rows; from += ROWS) yield rounded(decoder.rows(from, Math.min(ROWS, rows - from)));
 }
 
 /** To bfloat16, to nearest even. */
@@ -63,17 +50,4 @@ function rounded(numbers: Float32Array): Uint8Array {
   const bits = new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
   const halves = Uint16Array.from(bits, (word) => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16);
   return new Uint8Array(halves.buffer);
-}
-
-async function bytesOf({ name, extent, literal }: MetaTensor): Promise<Uint8Array> {
-  if (literal !== undefined) return literal;
-  if (extent === undefined) throw new Error(`${name} has no bytes`);
-  const bytes = new Uint8Array(extent.length);
-  const file = await open(extent.file);
-  try {
-    await file.read(bytes, 0, extent.length, extent.offset);
-  } finally {
-    await file.close();
-  }
-  return bytes;
 }

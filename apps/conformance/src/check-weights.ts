@@ -1,5 +1,4 @@
-import { type ComponentName, PackedDecoder, PackedTensor } from '@airllm/kernels';
-import type { MetaTensor } from '@airllm/loader';
+import { PackedDecoder, PackedTensor } from '@airllm/kernels';
 import type { Model, ModelTensor } from '@airllm/runtime';
 import { type Comparison, largestError, scientific } from './compare';
 import type { ExpectedWeight } from './expected';
@@ -61,23 +60,11 @@ function tensorNamed({ tensors }: Model, name: string): ModelTensor | undefined 
 }
 
 async function numbersOf(tensor: ModelTensor): Promise<Float32Array> {
-  if (!PackedTensor.isInstance(tensor)) return (await bytesOf(tensor)).numbers;
-  const [rows, columns] = tensor.shape as [number, number];
-  const bytes: Partial<Record<ComponentName, Uint8Array>> = {};
-  const rowwise = new Set<ComponentName>();
-  for (const [name, part] of tensor.parts()) {
-    bytes[name] = (await bytesOf(part)).bytes;
-    if (part.shape.length === 2) rowwise.add(name);
+  if (!PackedTensor.isInstance(tensor)) {
+    using host = await tensor.materialize();
+    return host.toFloat32();
   }
-  const decoder = new PackedDecoder({ format: tensor.format, columns, firstRow: 0, bytes, rowwise });
-  const numbers = new Float32Array(rows * columns);
-  for (let row = 0; row < rows; row++) decoder.row(row, numbers.subarray(row * columns, (row + 1) * columns));
-  return numbers;
-}
-
-async function bytesOf(tensor: MetaTensor): Promise<{ bytes: Uint8Array; numbers: Float32Array }> {
-  using host = await tensor.materialize();
-  return { bytes: host.bytes().slice(), numbers: host.toFloat32() };
+  return (await PackedDecoder.of(tensor)).rows(0, tensor.shape[0]!);
 }
 
 function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {

@@ -1,4 +1,4 @@
-import { type DType, decodeToFloat32, dtypeBits } from '@airllm/loader';
+import { type DType, decodeToFloat32, dtypeBits, type MetaTensor } from '@airllm/loader';
 import { GraphError } from '../errors';
 import {
   type BlockDType,
@@ -9,6 +9,7 @@ import {
   type PackedFormat,
 } from './format';
 import { E4M3 } from './numbers';
+import type { PackedTensor } from './packed-tensor';
 
 /** What a decoder needs to know of a matrix, or of a range of its rows. */
 export interface PackedSource {
@@ -50,6 +51,25 @@ export class PackedDecoder {
     this.#zero = typeof zero === 'object' ? this.#stored('zeros', zero.dtype) : () => fixed;
     const columns = format.columns ? this.#bytes('columns').slice() : undefined;
     this.#columns = columns && new Int32Array(columns.buffer);
+  }
+
+  /** Of a whole matrix, with components read from where they lie. Throws as `MetaTensor.materialize` does. */
+  static async of(tensor: PackedTensor): Promise<PackedDecoder> {
+    const bytes: Partial<Record<ComponentName, Uint8Array>> = {};
+    const rowwise = new Set<ComponentName>();
+    for (const [name, component] of tensor.parts()) {
+      bytes[name] = await bytesOf(component);
+      if (component.shape.length === 2) rowwise.add(name);
+    }
+    return new PackedDecoder({ format: tensor.format, columns: tensor.shape[1]!, firstRow: 0, bytes, rowwise });
+  }
+
+  /** Rows from `from` on, `[count, K]`. */
+  rows(from: number, count: number): Float32Array<ArrayBuffer> {
+    const { columns } = this.#source;
+    const out = new Float32Array(count * columns);
+    for (let r = 0; r < count; r++) this.row(from + r, out.subarray(r * columns, (r + 1) * columns));
+    return out;
   }
 
   /** Writes row `row` of the matrix into `out` of K numbers. */
@@ -134,6 +154,11 @@ function numberReader(
     case 'e4m3':
       return (codes, byte, k) => E4M3[codes[byte + k]!]!;
   }
+}
+
+async function bytesOf(tensor: MetaTensor): Promise<Uint8Array> {
+  using host = await tensor.materialize();
+  return host.bytes().slice();
 }
 
 /** Little-endian floats (F32, F16, BF16) at any address, as float32. */

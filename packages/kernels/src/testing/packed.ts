@@ -47,9 +47,7 @@ export function packExample(
     components[component] = new MetaTensor({ name: part, dtype, shape: own, ...literal });
     if (own.length === 2) rowwise.add(component);
   }
-  const decoder = new PackedDecoder({ format, columns, firstRow: 0, bytes, rowwise });
-  const values = new Float32Array(rows * columns);
-  for (let r = 0; r < rows; r++) decoder.row(r, values.subarray(r * columns, (r + 1) * columns));
+  const values = new PackedDecoder({ format, columns, firstRow: 0, bytes, rowwise }).rows(0, rows);
   return { tensor: new PackedTensor({ name, shape, format, components }), bytes, values };
 }
 

@@ -92,10 +92,7 @@ function decodePacked(
   rowwise: ReadonlySet<ComponentName>,
 ): Float32Array {
   const [rows, columns] = shape as [number, number];
-  const decoder = new PackedDecoder({ format, columns, firstRow: 0, bytes, rowwise });
-  const out = new Float32Array(rows * columns);
-  for (let row = 0; row < rows; row++) decoder.row(row, out.subarray(row * columns, (row + 1) * columns));
-  return out;
+  return new PackedDecoder({ format, columns, firstRow: 0, bytes, rowwise }).rows(0, rows);
 }
 
 function bytesOf({ name, literal, extent }: MetaTensor): Uint8Array {

@@ -17,10 +17,7 @@ function decode(type: string, values: number, blocks: readonly Uint8Array[]): Fl
   const all: Partial<Record<ComponentName, Uint8Array>> = { ...out };
   if (constants) all.constants = new Uint8Array(constants.buffer, constants.byteOffset, constants.byteLength);
   const columns = values * blocks.length;
-  const decoder = new PackedDecoder({ format, columns, firstRow: 0, bytes: all, rowwise: new Set() });
-  const row = new Float32Array(columns);
-  decoder.row(0, row);
-  return row;
+  return new PackedDecoder({ format, columns, firstRow: 0, bytes: all, rowwise: new Set() }).rows(0, 1);
 }
 
 const half = (bits: number): number[] => [bits & 255, bits >> 8];
