@@ -228,24 +228,6 @@ export class OptionError extends AirllmError {
   }
 }
 
-/** The system's name of an error (`ENOSPC`), from what Node throws. */
-export function errnoName(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === 'string' ? code : undefined;
-}
-
-/** What the system said about a file that could not be written. */
-export function writeFailure(file: string, cause: unknown): WriteError {
-  const errno = errnoName(cause);
-  const advice: Readonly<Record<string, string>> = {
-    ENOSPC: ': the drive is full; free some space or choose another',
-    EDQUOT: ': the quota is used up',
-    EROFS: ': the drive is read-only',
-  };
-  const reason = `cannot be written: ${errno ?? (cause as Error).message}${advice[errno ?? ''] ?? ''}`;
-  return new WriteError({ file, errno, reason, cause });
-}
-
 // Names come from untrusted files: an error message must stay a line that a terminal can show.
 function quoted(name: string): string {
   return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);

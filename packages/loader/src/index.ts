@@ -28,6 +28,9 @@ export {
   WriteError,
 } from './errors';
 export type { Extent } from './extent';
+export { makeFolder } from './files/make-folder';
+export { type OpenFile, readExactly } from './files/read-exactly';
+export { syncFolder } from './files/sync-folder';
 export {
   addressOf,
   type ForeignFunction,
@@ -39,8 +42,8 @@ export {
 } from './foreign';
 export { HostBuffer, type HostBufferOptions, type Lease } from './host-buffer';
 export { HostTensor, type HostTensorFields } from './host-tensor';
-export { makeFolder } from './make-folder';
 export { type MaterializeOptions, MetaTensor, type MetaTensorFields } from './meta-tensor';
+export { isProcessAlive } from './process-alive';
 export {
   type MappedFile,
   type Reader,
@@ -69,3 +72,4 @@ export {
   writeSafetensors,
 } from './safetensors/safetensors-writer';
 export { ScratchFile, type ScratchFileOptions, type ScratchRun, type ScratchStats } from './scratch/scratch-file';
+export { errnoName, openFailure } from './system-errors';

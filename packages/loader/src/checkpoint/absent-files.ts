@@ -1,6 +1,7 @@
 import { relative, sep } from 'node:path';
-import { errnoName, MissingFileError, ReadError } from '../errors';
+import { MissingFileError, ReadError } from '../errors';
 import type { Extent } from '../extent';
+import { errnoName } from '../system-errors';
 
 /** Files that belong to a folder and are not there yet, e.g. while they are downloaded: known by size, read in ranges. */
 export interface AbsentFiles {

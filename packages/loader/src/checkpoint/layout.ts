@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { errnoName, MissingFileError, ReadError, UnsupportedCheckpointError } from '../errors';
+import { UnsupportedCheckpointError } from '../errors';
+import { openFailure } from '../system-errors';
 import { type LayeredManifest, MANIFEST_FILE, readManifest } from './manifest';
 import { readWeightIndex, type WeightIndex } from './weight-index';
 
@@ -60,8 +61,7 @@ async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch (cause) {
-    if (errnoName(cause) === 'ENOENT') throw new MissingFileError({ file: path, neededBy: path, cause });
-    throw new ReadError({ file: path, offset: 0, expected: 0, found: 0, errno: errnoName(cause), cause });
+    throw openFailure(path, cause);
   }
 }
 

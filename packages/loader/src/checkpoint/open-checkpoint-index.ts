@@ -1,6 +1,6 @@
 import { open, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { errnoName, MissingFileError, ReadError } from '../errors';
+import { openFailure } from '../system-errors';
 import { theIndex } from './layout';
 import { readConfig } from './read-json';
 import { readWeightIndex } from './weight-index';
@@ -39,8 +39,7 @@ async function list(dir: string): Promise<string[]> {
   try {
     return await readdir(dir);
   } catch (cause) {
-    if (errnoName(cause) === 'ENOENT') throw new MissingFileError({ file: dir, neededBy: dir, cause });
-    throw new ReadError({ file: dir, offset: 0, expected: 0, found: 0, errno: errnoName(cause), cause });
+    throw openFailure(dir, cause);
   }
 }
 

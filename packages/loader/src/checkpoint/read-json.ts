@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
-import { errnoName, FormatError, MissingFileError, ReadError } from '../errors';
+import { FormatError, MissingFileError } from '../errors';
 import { JsonError, type JsonObject, parseJson } from '../strict-json';
+import { errnoName, openFailure } from '../system-errors';
 
 /** Real configurations have some KB; those that list every quantised module reach a few MB. */
 const MAX_CONFIG_BYTES = 16 * 2 ** 20;
@@ -71,7 +72,7 @@ async function readText(file: string, limit: number): Promise<string | null> {
   } catch (cause) {
     if (errnoName(cause) === 'ENOENT') return null;
     if (FormatError.isInstance(cause)) throw cause;
-    throw new ReadError({ file, offset: 0, expected: 0, found: 0, errno: errnoName(cause), cause });
+    throw openFailure(file, cause);
   }
 }
 

@@ -1,7 +1,9 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { AbsentFolder } from '../checkpoint/absent-files';
-import { errnoName, FormatError, MissingFileError, ReadError } from '../errors';
+import { FormatError } from '../errors';
+import { readExactly } from '../files/read-exactly';
+import { openFailure } from '../system-errors';
 import { headerLength, parseHeader, type SafetensorsHeader } from './parse-header';
 
 /** Most headers fit, so that one read does; a longer one takes a second read. */
@@ -17,7 +19,7 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) throw new FormatError({ file, reason: 'it is not a regular file' });
-    const start = await read(handle, file, 0, Math.min(stat.size, FIRST_READ_BYTES));
+    const start = await readExactly(handle, { file, offset: 0, length: Math.min(stat.size, FIRST_READ_BYTES) });
     const length = headerLength(file, start, stat.size);
     return parseHeader(file, await headerBytes(handle, file, start, length), stat.size);
   } finally {
@@ -50,7 +52,7 @@ async function headerBytes(handle: FileHandle, file: string, start: Uint8Array, 
   const bytes = new Uint8Array(length);
   bytes.set(start.subarray(8));
   const have = start.byteLength - 8;
-  bytes.set(await read(handle, file, start.byteLength, length - have), have);
+  bytes.set(await readExactly(handle, { file, offset: start.byteLength, length: length - have }), have);
   return bytes;
 }
 
@@ -58,21 +60,6 @@ async function openFile(file: string): Promise<FileHandle> {
   try {
     return await open(file, 'r');
   } catch (cause) {
-    if (errnoName(cause) === 'ENOENT') throw new MissingFileError({ file, neededBy: file, cause });
-    throw new ReadError({ file, offset: 0, expected: 0, found: 0, errno: errnoName(cause), cause });
+    throw openFailure(file, cause);
   }
-}
-
-/** Exactly `length` bytes, or an error: never zeros. */
-async function read(handle: FileHandle, file: string, offset: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done).catch((cause: unknown) => {
-      throw new ReadError({ file, offset, expected: length, found: done, errno: errnoName(cause), cause });
-    });
-    if (bytesRead === 0) throw new ReadError({ file, offset, expected: length, found: done });
-    done += bytesRead;
-  }
-  return bytes;
 }

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { DisposedError, OptionError, writeFailure } from '../errors';
+import { DisposedError, OptionError } from '../errors';
+import { syncFolder } from '../files/sync-folder';
+import { writeFailure } from '../system-errors';
 import {
   type HeaderLayout,
   type LayoutOptions,
@@ -161,17 +163,6 @@ async function writeFully(handle: FileHandle, bytes: Uint8Array, position: numbe
   while (done < bytes.byteLength) {
     const { bytesWritten } = await handle.write(bytes, done, bytes.byteLength - done, position + done);
     done += bytesWritten;
-  }
-}
-
-/** Without it the new name may be lost in a power cut. Windows cannot open folders and does not need it. */
-async function syncFolder(dir: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const handle = await open(dir, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

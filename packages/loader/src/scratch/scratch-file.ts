@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { DisposedError, OptionError, ReadError, WriteError, writeFailure } from '../errors';
+import { DisposedError, OptionError, ReadError, WriteError } from '../errors';
 import { alignUp, BLOCK } from '../extent';
+import { makeFolder } from '../files/make-folder';
 import type { HostBuffer } from '../host-buffer';
-import { makeFolder } from '../make-folder';
+import { isProcessAlive } from '../process-alive';
 import type { CreateReply, Failure, ReadReply, Request, Target, WriteReply } from '../readers/protocol';
 import { ReaderThreads } from '../readers/reader-threads';
+import { writeFailure } from '../system-errors';
 
 export interface ScratchFileOptions {
   /** What the file is for: its name begins with it. */
@@ -223,15 +225,6 @@ async function removeOrphans(dir: string, label: string): Promise<void> {
   for (const name of await readdir(dir)) {
     if (!name.startsWith(`${label}-`) || !name.endsWith('.scratch')) continue;
     const pid = Number(name.slice(label.length + 1).split('-')[0]);
-    if (Number.isSafeInteger(pid) && pid > 0 && !isAlive(pid)) await rm(join(dir, name), { force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if (Number.isSafeInteger(pid) && pid > 0 && !isProcessAlive(pid)) await rm(join(dir, name), { force: true });
   }
 }

@@ -1,8 +1,8 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { temporaryFolder } from '../testing/folder';
 import { makeFolder } from './make-folder';
-import { temporaryFolder } from './testing/folder';
 
 test('makes what is missing and says what that was', async () => {
   const root = temporaryFolder();
