@@ -5,8 +5,8 @@ import { isJsonObject, type JsonObject, readFileBytes, readJsonFile } from './js
 import { namedSpecialTokens, specialContents } from './special-tokens';
 import { type AddedToken, AddedTokenFinder } from './tokenizer/added-tokens';
 import { type DecoderChain, readDecoder } from './tokenizer/decoder';
-import { splitTokenizerJson } from './tokenizer/json-tables';
-import { checkId, type ModelTables, readModel } from './tokenizer/model';
+import { type ModelTables, readTokenizerJson } from './tokenizer/json-tables';
+import { checkId, readModel } from './tokenizer/model';
 import { readPostProcessor, type Surround, withExplicitEnds } from './tokenizer/post-processor';
 import { type PreTokenizer, readPreTokenizer } from './tokenizer/pre-tokenizer';
 import type { TokenModel } from './tokenizer/token-model';
@@ -222,6 +222,6 @@ export async function loadTokenizer(
   const bytes = await readFileBytes(dir, 'tokenizer.json', signal);
   if (bytes === undefined) return null;
   const file = path.join(dir, 'tokenizer.json');
-  const { json: tokenizerJson, ...tables } = splitTokenizerJson(bytes, file);
+  const { json: tokenizerJson, ...tables } = readTokenizerJson(bytes, file);
   return assemble({ tokenizerJson, tokenizerConfig, specialTokensMap }, tables, file);
 }

@@ -1,58 +1,142 @@
 import { TokenizerError } from '../errors';
 import { isJsonObject, type JsonObject } from '../json-file';
+import {
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  JsonReader,
+  JsonText,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+} from './json-reader';
+import { MergeTable } from './merge-table';
+import { isTokenId, Vocabulary } from './vocabulary';
 
-/** A part of a file's bytes, an object or a list of JSON. */
-export interface JsonSpan {
-  readonly bytes: Uint8Array;
-  readonly start: number;
-  readonly end: number;
-  /** Strings in it, keys included. */
-  readonly strings: number;
+/** The two long tables of a model, where they were read from the bytes of its file. */
+export interface ModelTables {
+  readonly vocab?: Vocabulary | undefined;
+  readonly merges?: MergeTable | undefined;
 }
 
-/** A tokenizer.json with its two long tables left as bytes. */
-export interface TokenizerJsonParts {
-  /** Everything else, parsed. */
+/** A tokenizer.json with its two long tables apart: they are null in `json`. */
+export interface TokenizerJson extends ModelTables {
   readonly json: JsonObject;
-  /** `model.vocab`, where it is an object. */
-  readonly vocab?: JsonSpan;
-  /** `model.merges`. */
-  readonly merges?: JsonSpan;
 }
 
 /**
- * Parses a tokenizer.json without its vocabulary and merges. As JavaScript values those two take up to a quarter of a
- * gigabyte for a moment, which the process keeps; read from the bytes one by one, they take nothing.
+ * Reads a tokenizer.json. As JavaScript values, vocabulary and merges take up to a quarter of a gigabyte for a moment,
+ * which the process keeps; read from the bytes one by one, they take nothing. A file that is in any way unusual is left
+ * to JSON.parse, and with it the last word on what is wrong.
  *
- * @throws TokenizerError where it is not JSON.
+ * @throws TokenizerError where it is not a JSON object.
  */
-export function splitTokenizerJson(bytes: Uint8Array, file: string): TokenizerJsonParts {
-  const tables: Partial<Record<'vocab' | 'merges', JsonSpan>> = {};
-  const reader = new JsonReader(bytes);
+export function readTokenizerJson(bytes: Uint8Array, file: string): TokenizerJson {
   try {
-    reader.members((key) => {
-      if (key === 'model' && reader.peek() === '{') {
-        reader.members((name) => {
-          const start = reader.at;
-          const isTable = (name === 'vocab' && reader.peek() === '{') || (name === 'merges' && reader.peek() === '[');
-          const strings = reader.skip();
-          if (isTable) tables[name as 'vocab' | 'merges'] = { bytes, start, end: reader.at, strings };
-        });
-      } else reader.skip();
-    });
+    return readInOneGo(bytes, file);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    // JSON.parse says better what is wrong, and has the last word on whether anything is.
-    return { json: parse(new TextDecoder().decode(bytes), file) };
+    return { json: parse(utf8.decode(bytes), file) };
   }
-  const spans = Object.values(tables).sort((a, b) => a.start - b.start);
-  let text = '';
-  let at = 0;
-  for (const { start, end } of spans) {
-    text += `${new TextDecoder().decode(bytes.subarray(at, start))}null`;
-    at = end;
+}
+
+const utf8 = new TextDecoder();
+
+/** @throws SyntaxError where the tables are not as every known writer puts them. */
+function readInOneGo(bytes: Uint8Array, file: string): TokenizerJson {
+  const reader = new JsonReader(bytes);
+  let vocab: Vocabulary | undefined;
+  let merges: MergeTable | undefined;
+  /** The file without its tables. */
+  let rest = '';
+  let done = 0;
+  const table = <T>(read: () => T): T => {
+    rest += `${utf8.decode(bytes.subarray(done, reader.at))}null`;
+    const value = read();
+    done = reader.at;
+    return value;
+  };
+  const modelMember = (name: string) => {
+    if (name === 'vocab' && reader.peek() === OPEN_BRACE) {
+      vocab = table(() => readVocabulary(reader, bytes.length / BYTES_PER_TOKEN));
+    } else if (name === 'merges' && reader.peek() === OPEN_BRACKET && vocab !== undefined) {
+      const known = vocab;
+      merges = table(() => readMerges(reader, known, bytes.length / BYTES_PER_MERGE));
+    } else reader.skip();
+  };
+  reader.members((key) => {
+    if (key === 'model' && reader.peek() === OPEN_BRACE) reader.members(modelMember);
+    else reader.skip();
+  });
+  const json = parse(rest + utf8.decode(bytes.subarray(done)), file);
+  if (!isUsual(json.model, { vocab, merges })) throw new SyntaxError('an unusual model');
+  return { json, vocab, merges };
+}
+
+/** Whether the tables read are all that the model wants of them. */
+function isUsual(model: unknown, { vocab, merges }: ModelTables): boolean {
+  if (vocab === undefined) return true;
+  // Of two models in a file the last counts.
+  if (!isJsonObject(model) || model.vocab !== null) return false;
+  if (merges === undefined) return model.type === 'WordLevel';
+  // Only parts of words that begin with nothing are joined as they stand.
+  return model.merges === null && (model.type ?? 'BPE') === 'BPE' && !model.continuing_subword_prefix;
+}
+
+// For the first size of tables: files have from 56 to 139 bytes for a token, and from 31 for a merge.
+const BYTES_PER_TOKEN = 64;
+const BYTES_PER_MERGE = 32;
+
+function readVocabulary(reader: JsonReader, expected: number): Vocabulary {
+  const vocab = new Vocabulary(expected);
+  const { text } = reader;
+  for (let more = reader.open(OPEN_BRACE, CLOSE_BRACE); more; more = reader.next(CLOSE_BRACE)) {
+    reader.string();
+    reader.expect(COLON);
+    const id = reader.number();
+    if (!isTokenId(id)) throw new SyntaxError('an impossible id');
+    vocab.addBytes(text.bytes, text.start, text.end, id);
   }
-  return { json: parse(text + new TextDecoder().decode(bytes.subarray(at)), file), ...tables };
+  return vocab;
+}
+
+/** Merges as `"a b"` (old files) or `["a", "b"]`. */
+function readMerges(reader: JsonReader, vocab: Vocabulary, expected: number): MergeTable {
+  const merges = new MergeTable(vocab, 0, expected);
+  const left = new JsonText();
+  const right = new JsonText();
+  for (let more = reader.open(OPEN_BRACKET, CLOSE_BRACKET); more; more = reader.next(CLOSE_BRACKET)) {
+    if (reader.peek() === OPEN_BRACKET) {
+      reader.expect(OPEN_BRACKET);
+      reader.string(left);
+      reader.expect(COMMA);
+      reader.string(right);
+      reader.expect(CLOSE_BRACKET);
+    } else {
+      reader.string(left);
+      splitAtSpace(left, right);
+    }
+    const isKnown = merges.add(left.bytes, left.start, left.end, right.bytes, right.start, right.end);
+    if (!isKnown) throw new SyntaxError('a merge into an unknown token');
+  }
+  return merges;
+}
+
+/** Leaves in `text` what stands before its only space, and puts into `behind` what follows. */
+function splitAtSpace(text: JsonText, behind: JsonText): void {
+  const { bytes, start, end } = text;
+  const space = indexOfSpace(bytes, start, end);
+  if (space === end || indexOfSpace(bytes, space + 1, end) < end) throw new SyntaxError('not two tokens');
+  text.end = space;
+  behind.bytes = bytes;
+  behind.start = space + 1;
+  behind.end = end;
+}
+
+function indexOfSpace(bytes: Uint8Array, start: number, end: number): number {
+  let at = start;
+  while (at < end && bytes[at] !== 0x20) at++;
+  return at;
 }
 
 function parse(text: string, file: string): JsonObject {
@@ -63,217 +147,4 @@ function parse(text: string, file: string): JsonObject {
     throw new TokenizerError({ file, reason: `not JSON (${(cause as Error).message}); download it again`, cause });
   }
   throw new TokenizerError({ file, reason: 'expected a JSON object' });
-}
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const ESCAPED: Record<string, number> = { b: 8, t: 9, n: 10, f: 12, r: 13, '"': 0x22, '\\': 0x5c, '/': 0x2f };
-
-/** A string as UTF-8 without escapes: within the file itself, or within a copy where it has escapes. */
-export class JsonText {
-  bytes: Uint8Array = new Uint8Array(0);
-  start = 0;
-  end = 0;
-  copy = new Uint8Array(256);
-
-  toString(): string {
-    return utf8.decode(this.bytes.subarray(this.start, this.end));
-  }
-}
-
-const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
-const encoder = new TextEncoder();
-
-/** Of numbers and of true, false, null: letters, digits and `+`, `-`, `.`. */
-function isWordByte(byte = 0): boolean {
-  const letter = byte | 0x20;
-  const isDigit = byte >= 0x30 && byte <= 0x39;
-  return isDigit || (letter >= 0x61 && letter <= 0x7a) || byte === 0x2b || byte === 0x2d || byte === 0x2e;
-}
-
-/** Walks over JSON bytes. Throws SyntaxError where they are not what is asked for. */
-export class JsonReader {
-  /** The last string read; valid until the next one. */
-  readonly text = new JsonText();
-
-  constructor(
-    private readonly bytes: Uint8Array,
-    public at = 0,
-    private readonly end = bytes.length,
-  ) {
-    this.space();
-  }
-
-  /** The next character that is no white space. */
-  peek(): string {
-    return String.fromCharCode(this.bytes[this.at] ?? 0);
-  }
-
-  /** Goes through an object; `visit` must read or skip the value. */
-  members(visit: (key: string) => void): void {
-    this.list('{', '}', () => {
-      this.string();
-      const key = this.text.toString();
-      this.expect(':');
-      visit(key);
-    });
-  }
-
-  /** Goes through an object of whole numbers; the key is in `text`. */
-  integers(visit: (value: number) => void): void {
-    this.list('{', '}', () => {
-      this.string();
-      this.expect(':');
-      visit(this.number());
-    });
-  }
-
-  /** Goes through a list; `visit` must read or skip the item. */
-  items(visit: () => void): void {
-    this.list('[', ']', visit);
-  }
-
-  private list(open: string, close: string, visit: () => void): void {
-    this.expect(open);
-    if (this.peek() !== close) {
-      for (;;) {
-        visit();
-        if (this.peek() !== ',') break;
-        this.expect(',');
-      }
-    }
-    this.expect(close);
-  }
-
-  expect(char: string): void {
-    if (this.at >= this.end || this.bytes[this.at] !== char.charCodeAt(0)) this.fail(`expected '${char}'`);
-    this.at++;
-    this.space();
-  }
-
-  private number(): number {
-    const start = this.at;
-    let value = 0;
-    for (let byte = this.bytes[this.at]!; byte >= 0x30 && byte <= 0x39; byte = this.bytes[++this.at]!) {
-      value = 10 * value + byte - 0x30;
-    }
-    const isWhole = this.at > start && !isWordByte(this.bytes[this.at]);
-    if (!isWhole) this.skipWord();
-    const number = isWhole ? value : Number(String.fromCharCode(...this.bytes.subarray(start, this.at)));
-    this.space();
-    return number;
-  }
-
-  /** Reads a string into `into`. */
-  string(into: JsonText = this.text): void {
-    const { bytes, end } = this;
-    if (bytes[this.at] !== QUOTE) this.fail('expected a string');
-    const start = this.at + 1;
-    let at = start;
-    let byte = bytes[at];
-    while (at < end && byte !== QUOTE && byte !== BACKSLASH) byte = bytes[++at];
-    if (byte === BACKSLASH) at = this.unescape(start, into);
-    else {
-      into.bytes = bytes;
-      into.start = start;
-      into.end = at;
-    }
-    if (at >= end) this.fail('a string does not end');
-    this.at = at + 1;
-    this.space();
-  }
-
-  /** Copies a string without its escapes, and returns where it ends. */
-  private unescape(start: number, into: JsonText): number {
-    const { bytes, end } = this;
-    let length = 0;
-    let at = start;
-    for (; at < end && bytes[at] !== QUOTE; at++) {
-      // An escape becomes at most four bytes.
-      if (length + 4 > into.copy.length) {
-        const larger = new Uint8Array(2 * into.copy.length);
-        larger.set(into.copy);
-        into.copy = larger;
-      }
-      if (bytes[at] !== BACKSLASH) into.copy[length++] = bytes[at]!;
-      else {
-        const { code, last } = this.escape(at + 1);
-        if (code < 0x80) into.copy[length++] = code;
-        else length += encoder.encodeInto(String.fromCodePoint(code), into.copy.subarray(length)).written;
-        at = last;
-      }
-    }
-    into.bytes = into.copy;
-    into.start = 0;
-    into.end = length;
-    return at;
-  }
-
-  /** The character an escape stands for, a pair of surrogates as one, and where it ends. */
-  private escape(at: number): { code: number; last: number } {
-    const kind = String.fromCharCode(this.bytes[at] ?? 0);
-    if (kind !== 'u') {
-      const code = ESCAPED[kind];
-      if (code === undefined) this.fail('an unknown escape');
-      return { code: code!, last: at };
-    }
-    const unit = this.hex(at + 1);
-    const isPair = unit >= 0xd800 && unit < 0xdc00 && this.bytes[at + 5] === BACKSLASH && this.bytes[at + 6] === 0x75;
-    const low = isPair ? this.hex(at + 7) : 0;
-    if (low < 0xdc00 || low > 0xdfff) return { code: unit, last: at + 4 };
-    return { code: 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00), last: at + 10 };
-  }
-
-  private hex(at: number): number {
-    const digits = String.fromCharCode(...this.bytes.subarray(at, at + 4));
-    if (!/^[0-9a-f]{4}$/i.test(digits)) this.fail('a broken escape');
-    return Number.parseInt(digits, 16);
-  }
-
-  /** Passes over a value without looking at it closely; returns how many strings it has. */
-  skip(): number {
-    const { bytes, end } = this;
-    let depth = 0;
-    let strings = 0;
-    let at = this.at;
-    do {
-      const byte = bytes[at];
-      if (byte === QUOTE) {
-        strings++;
-        at++;
-        for (let char = bytes[at]; at < end && char !== QUOTE; char = bytes[at]) at += char === BACKSLASH ? 2 : 1;
-        at++;
-      } else if (byte === 0x7b || byte === 0x5b) {
-        depth++;
-        at++;
-      } else if (byte === 0x7d || byte === 0x5d) {
-        depth--;
-        at++;
-      } else if (depth === 0) {
-        this.at = at;
-        this.skipWord();
-        at = this.at;
-      } else at++;
-      if (at > end || (at === end && depth > 0)) this.fail('the file ends early');
-    } while (depth > 0);
-    this.at = at;
-    this.space();
-    return strings;
-  }
-
-  /** A number, true, false or null. */
-  private skipWord(): void {
-    const start = this.at;
-    while (this.at < this.end && isWordByte(this.bytes[this.at])) this.at++;
-    if (this.at === start) this.fail('expected a value');
-  }
-
-  private space(): void {
-    let byte = this.bytes[this.at];
-    while (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) byte = this.bytes[++this.at];
-  }
-
-  private fail(what: string): never {
-    throw new SyntaxError(`${what} at byte ${this.at}`);
-  }
 }

@@ -14,6 +14,10 @@ export class MergeTable {
   /** rank + 1 of the last merge that makes a token, by its id. */
   private readonly last: Int32Array;
   private size = 0;
+  /** The token of the last merge. */
+  private latest = 0;
+  /** Of two tokens of the same text only one is meant. */
+  private readonly guesses: boolean;
 
   /**
    * @param vocab Complete but for added tokens, which no merge makes.
@@ -30,12 +34,14 @@ export class MergeTable {
     this.leftBytes = new Int32Array(capacity);
     this.before = new Int32Array(capacity);
     this.last = new Int32Array(vocab.size);
+    this.guesses = vocab.isUnambiguous;
   }
 
   /** Adds the merge of the next rank, of the tokens in two pieces of bytes; false where the vocabulary lacks the result. */
   add(a: Uint8Array, aStart: number, aEnd: number, b: Uint8Array, bStart: number, bEnd: number): boolean {
-    const merged = this.vocab.idOfJoined(a, aStart, aEnd, b, Math.min(bEnd, bStart + this.prefix), bEnd);
+    const merged = this.find(a, aStart, aEnd, b, Math.min(bEnd, bStart + this.prefix), bEnd);
     if (merged === undefined) return false;
+    this.latest = merged;
     if (this.size === this.merged.length) this.grow();
     const rank = this.size++;
     this.merged[rank] = merged;
@@ -43,6 +49,19 @@ export class MergeTable {
     this.before[rank] = this.last[merged]!;
     this.last[merged] = rank + 1;
     return true;
+  }
+
+  /**
+   * The token two pieces make. Vocabularies number their tokens in the order of the merges, as far as is known, so it is
+   * that of the merge before or the next: looked at first, as its bytes lie at hand, and a look by hash is a cache miss.
+   */
+  private find(a: Uint8Array, aStart: number, aEnd: number, b: Uint8Array, bStart: number, bEnd: number) {
+    const { vocab, latest } = this;
+    if (this.guesses) {
+      if (vocab.isJoined(latest, a, aStart, aEnd, b, bStart, bEnd)) return latest;
+      if (vocab.isJoined(latest + 1, a, aStart, aEnd, b, bStart, bEnd)) return latest + 1;
+    }
+    return vocab.idOfJoined(a, aStart, aEnd, b, bStart, bEnd);
   }
 
   /** Rank of a pair, or -1. Of two equal pairs the later counts, as in the reference. */
