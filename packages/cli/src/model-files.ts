@@ -13,6 +13,7 @@ import {
   configDType,
   HubUnavailableError,
   type Model,
+  type ModelAddress,
   type ModelTensor,
   needsConversion,
   OfflineError,
@@ -24,7 +25,7 @@ import {
   resolveModel,
 } from '@airllm/runtime';
 import { convertedTensor, isConversion, type ModelSource, openSource, quantisedOnMeta } from '@airllm/shard';
-import { type Address, addressOf } from './pull/address';
+import { addressOf } from './pull/address';
 
 /** What is known of a model: with its weights' headers where the weights are here. */
 export interface ModelFiles {
@@ -69,7 +70,7 @@ export async function openModelFiles(
   options: ResolveModelOptions,
   signal: AbortSignal,
 ): Promise<ModelFiles> {
-  const address = addressOf(source, options.revision);
+  const address = addressOf(source, options);
   const isPath = address === undefined || (await isThere(source));
   if (isPath || options.offline === true) return localFiles(source, options, signal);
   const local = await localFiles(source, options, signal).catch((reason: unknown) => ({ reason }));
@@ -99,11 +100,11 @@ async function localFiles(source: string, options: ResolveModelOptions, signal: 
 }
 
 async function remoteFiles(
-  { repo, revision }: Address,
+  { repo, revision, quantisation }: ModelAddress,
   options: RemoteModelOptions & { readonly signal: AbortSignal },
 ): Promise<ModelFiles> {
   const { signal } = options;
-  const remote = await openRemoteModel(repo, { ...options, revision });
+  const remote = await openRemoteModel(repo, { ...options, revision, quantisation });
   try {
     const { dir, absent, commit, files } = remote;
     const { weights, absent: reason } = await weightsHere(remote.path, { absent, signal });

@@ -134,6 +134,7 @@ export {
   type HubModelInfo,
   type HubOptions,
   HubUnavailableError,
+  type ModelAddress,
   OfflineError,
   openHub,
   openPull,
@@ -141,6 +142,7 @@ export {
   type PulledModel,
   type PullOptions,
   type PullProgress,
+  parseAddress,
   pullModel,
   RateLimitError,
   RepositoryFileError,
@@ -153,6 +155,7 @@ export {
   type CachedFile,
   type CachedFormat,
   type CachedModel,
+  type CachedQuantisation,
   type CachedSnapshot,
   CacheInUseError,
   type FilesDescription,
@@ -161,6 +164,7 @@ export {
   type RemovedModel,
   type RemoveOptions,
   removeCached,
+  removeQuantisation,
 } from './hub-cache';
 export type { MeasuredDType } from './measure/chain';
 export type { ComputeSpeed, StepCosts } from './measure/compute';

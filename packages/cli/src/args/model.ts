@@ -16,7 +16,7 @@ const options = {
   ),
   quantisation: text({
     value: '<name>',
-    help: 'Which GGUF file of a repository to take, such as Q8_0. Default: the only one, else Q4_K_M.',
+    help: 'Which GGUF file of a repository to take, such as Q8_0; org/name:Q8_0 says the same. Default: the only one, else Q4_K_M.',
   }),
   offline: toggle({
     help: 'Takes what the cache has, and asks no network. Default: HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE.',

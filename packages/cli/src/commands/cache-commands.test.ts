@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { airllm } from '../testing/fake-io';
 import { hubCacheWith } from '../testing/hub-cache';
 import { temporaryFolder } from '../testing/temporary';
@@ -120,4 +120,50 @@ test('an unknown name is refused with the nearest one', async () => {
     );
   }
   expect((await airllm(['rm'])).code).toBe(2);
+});
+
+describe('GGUF files of one repository', () => {
+  /** Two quantisations, one of them in parts; the bytes make no model. */
+  function ggufs() {
+    const source = temporaryFolder();
+    const files = {
+      'name-Q4_K_M.gguf': 4000,
+      'name-Q8_0-00001-of-00002.gguf': 8000,
+      'name-Q8_0-00002-of-00002.gguf': 500,
+    };
+    for (const [name, bytes] of Object.entries(files))
+      writeFileSync(path.join(source, name), Buffer.alloc(bytes, bytes));
+    const made = hubCacheWith(source, { main: MAIN });
+    return { ...made, options: ['--cache-dir', made.cacheDir] };
+  }
+
+  test('are listed by the names that other commands take', async () => {
+    const { options } = ggufs();
+    const { stdout } = await airllm(['ls', ...options]);
+    expect(stdout.split('\n').map((line) => line.replace(/ +/g, ' '))).toEqual([
+      'org/name:Q4_K_M 4.00 kB gguf main (aaaaaaa) used just now',
+      'org/name:Q8_0 8.50 kB gguf main (aaaaaaa) used just now',
+      '',
+    ]);
+    const shown = (await airllm(['show', 'org/name@main:q8_0', ...options])).stdout;
+    expect(shown).toContain('name-Q8_0-00002-of-00002.gguf');
+    expect(shown).not.toContain('Q4_K_M');
+    const wrong = await airllm(['show', 'org/name:Q5_0', ...options]);
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('there is Q4_K_M, Q8_0') });
+  });
+
+  test('are removed one by one, with the copies made from them', async () => {
+    const { options, snapshot, cacheDir } = ggufs();
+    const copy = path.join(cacheDir, 'airllm', 'converted', 'org--name-0123456789ab');
+    mkdirSync(copy, { recursive: true });
+    const source = realpathSync(path.join(snapshot(MAIN), 'name-Q8_0-00001-of-00002.gguf'));
+    writeFileSync(path.join(copy, 'airllm-source.json'), JSON.stringify({ source, files: [] }));
+    const dry = await airllm(['rm', 'org/name:Q8_0', '--dry-run', ...options]);
+    expect(dry.stdout).toContain('would remove org/name:Q8_0 main (aaaaaaa), 8.50 kB\n');
+    expect((await airllm(['rm', 'org/name:Q8_0', ...options])).stdout).toContain(`removed ${copy}, `);
+    expect(readdirSync(snapshot(MAIN)).sort()).toEqual(['README.md', 'name-Q4_K_M.gguf']);
+    expect([existsSync(source), existsSync(copy)]).toEqual([false, false]);
+    expect((await airllm(['rm', 'org/name:Q4_K_M', ...options])).code).toBe(0);
+    expect((await airllm(['ls', ...options])).stdout).toBe('');
+  });
 });

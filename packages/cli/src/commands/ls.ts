@@ -1,4 +1,4 @@
-import type { CachedModel } from '@airllm/runtime';
+import { type CachedModel, parseAddress } from '@airllm/runtime';
 import { cacheArgs } from '../args/model';
 import { reportArgs } from '../args/output';
 import {
@@ -51,9 +51,14 @@ function listing(contents: CacheContents): string {
 function modelRows(model: CachedModel): string[][] {
   const { repo, snapshots, partialBytes, lastUsed } = model;
   const used = lastUsed === null ? '' : `used ${formatAge(lastUsed)}`;
-  const rows = snapshots.map((snapshot) => {
-    const { bytes } = snapshot;
-    return [repo, formatBytes(bytes), formatName(snapshot), revisionName(snapshot), used, incompleteness(snapshot)];
+  const rows = snapshots.flatMap((snapshot) => {
+    const rest = [revisionName(snapshot), used, incompleteness(snapshot)];
+    if (snapshot.format !== 'gguf') return [[repo, formatBytes(snapshot.bytes), formatName(snapshot), ...rest]];
+    // By the names that run and rm take.
+    return snapshot.quantisations.map(({ name, bytes }) => {
+      const isAddress = parseAddress(`${repo}:${name}`) !== undefined;
+      return [isAddress ? `${repo}:${name}` : repo, formatBytes(bytes), 'gguf', ...rest];
+    });
   });
   const partial = partialBytes === 0 ? [] : [[repo, formatBytes(partialBytes), 'parts of a download', '', '', '']];
   return [...rows, ...partial];

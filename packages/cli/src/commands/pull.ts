@@ -18,7 +18,12 @@ const lookArgs: OptionGroup<typeof lookOptions> = { title: 'Preview', options: l
 export const pull = defineCommand({
   name: 'pull',
   summary: 'Downloads a model, or the newest state of it, into the Hugging Face cache.',
-  positionals: [{ name: 'model', help: 'org/name or org/name@revision.' }],
+  positionals: [
+    {
+      name: 'model',
+      help: 'org/name, org/name@revision, org/name:Q4_K_M (of several GGUF files), or org/name@revision:Q4_K_M.',
+    },
+  ],
   details: [
     'Takes what a run needs and nothing else: configuration, tokenizer, and one kind of weights (safetensors where there are any). The cache is shared with Python’s huggingface_hub; what is there is not fetched again.',
     'Every byte is verified while it arrives. An interrupted download, by Ctrl-C, a lost network or a power cut, goes on where it stopped when it is started again. Free space is checked first.',
@@ -28,17 +33,19 @@ export const pull = defineCommand({
   examples: [
     ['airllm pull Qwen/Qwen3-8B', 'about 16 GB'],
     ['airllm pull org/name@v1.0 --json --quiet | jq -r .dir', 'a tag, for programs'],
-    ['airllm pull unsloth/gemma-3-4b-it-GGUF --quantisation Q4_K_M', 'one of several GGUF files'],
+    ['airllm pull unsloth/gemma-3-4b-it-GGUF:Q4_K_M', 'one of several GGUF files'],
     ['airllm pull org/name-GGUF --dry-run', 'which files, how large, and what is here'],
     ['airllm pull org/name --include "*.json" --include tokenizer.model', 'some files only'],
   ],
   groups: { look: lookArgs, download: downloadArgs, model: modelArgs, output: workArgs },
   async run({ terminal, signal }, [model], values) {
-    const address = addressOf(model!, values.model.revision);
-    if (!address) throw new UsageError(`"${model}" is no repository: expected org/name or org/name@revision`);
-    const { repo, revision } = address;
+    const address = addressOf(model!, values.model);
+    if (!address) {
+      throw new UsageError(`"${model}" is no repository: expected org/name, org/name@revision or org/name:Q4_K_M`);
+    }
+    const { repo, revision, quantisation } = address;
     const { files: patterns, ...download } = values.download;
-    const options: PullOptions = { ...values.model, ...download, revision, signal };
+    const options: PullOptions = { ...values.model, ...download, revision, quantisation, signal };
     const files = patterns && (await matching(repo, patterns, options));
     if (values.look.dryRun) {
       const plan = await planPull(repo, { ...options, files });

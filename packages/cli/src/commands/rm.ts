@@ -1,5 +1,12 @@
 import path from 'node:path';
-import { type CachedSnapshot, type ConvertedCopy, removeCached, removeConverted, removeSharded } from '@airllm/runtime';
+import {
+  type CachedSnapshot,
+  type ConvertedCopy,
+  removeCached,
+  removeConverted,
+  removeQuantisation,
+  removeSharded,
+} from '@airllm/runtime';
 import { cacheArgs } from '../args/model';
 import { type OptionGroup, toggle } from '../args/option';
 import { reportArgs } from '../args/output';
@@ -26,7 +33,7 @@ export const rm = defineCommand({
   positionals: [
     {
       name: 'name',
-      help: 'As airllm ls has it: org/name, org/name@revision, a converted copy (or what it was made from), or the folder of a split one.',
+      help: 'As airllm ls has it: org/name, org/name@revision, org/name:Q4_K_M, a converted copy (or what it was made from), or the folder of a split one.',
     },
   ],
   details: [
@@ -36,6 +43,7 @@ export const rm = defineCommand({
   examples: [
     ['airllm rm org/name', 'every revision'],
     ['airllm rm org/name@8ac3f1d --dry-run', 'how much would that free?'],
+    ['airllm rm org/name-GGUF:Q8_0', 'one of several GGUF files'],
     ['airllm rm ./model.gguf', 'its converted copy, never the file'],
   ],
   groups: { removal: removalArgs, cache: cacheArgs, output: reportArgs },
@@ -56,7 +64,8 @@ type Options = { readonly cacheDir?: string; readonly dryRun: boolean };
 async function remove(found: Found, contents: CacheContents, options: Options): Promise<Removed[]> {
   switch (found.kind) {
     case 'model': {
-      const { model, snapshots } = found;
+      const { model, snapshots, quantisation } = found;
+      if (quantisation !== undefined) return removeGguf(found, quantisation, contents, options);
       const from = (some: readonly CachedSnapshot[], copy: ConvertedCopy) =>
         some.some((snapshot) => isMadeFrom(copy.source, snapshot));
       const staying = model.snapshots.filter((snapshot) => !snapshots.includes(snapshot));
@@ -80,6 +89,24 @@ async function remove(found: Found, contents: CacheContents, options: Options): 
       return [{ what: found.dir, bytes: removed?.bytes ?? bytes }];
     }
   }
+}
+
+/** The copies that were converted from these very files go with them. */
+async function removeGguf(
+  { model, snapshots }: Extract<Found, { kind: 'model' }>,
+  quantisation: string,
+  contents: CacheContents,
+  options: Options,
+): Promise<Removed[]> {
+  const blobs = snapshots.flatMap(({ files, quantisations }) => {
+    const names = quantisations.filter(({ name }) => name === quantisation).flatMap((each) => each.files);
+    return files.filter(({ name }) => names.includes(name)).map(({ blob }) => blob);
+  });
+  const copies = contents.converted.filter(({ source }) => source !== null && blobs.includes(source));
+  const { dryRun } = options;
+  const { bytesFreed, bytesShared } = await removeQuantisation(model, quantisation, { snapshots, dryRun });
+  const what = `${model.repo}:${quantisation} ${snapshots.map(revisionName).join(', ')}`;
+  return [{ what, bytes: bytesFreed, kept: bytesShared }, ...(await removeCopies(copies, options))];
 }
 
 async function removeCopies(copies: readonly ConvertedCopy[], options: Options): Promise<Removed[]> {

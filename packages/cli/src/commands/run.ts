@@ -36,7 +36,7 @@ export const run = defineCommand({
   positionals: [
     {
       name: 'model',
-      help: 'Folder with config.json and weights (safetensors, plain, split or quantised; .bin), a .gguf file, or a repository id, which is downloaded if it is not here.',
+      help: 'Folder with config.json and weights (safetensors, plain, split or quantised; .bin), a .gguf file, or a repository (org/name, org/name@revision, org/name:Q4_K_M), which is downloaded if it is not here.',
     },
     {
       name: 'prompt',

@@ -1,5 +1,11 @@
 import path from 'node:path';
-import { type ConvertedCopy, describeCheckpoint, type ModelDescription, type ShardedCopy } from '@airllm/runtime';
+import {
+  type CachedSnapshot,
+  type ConvertedCopy,
+  describeCheckpoint,
+  type ModelDescription,
+  type ShardedCopy,
+} from '@airllm/runtime';
 import { cacheArgs } from '../args/model';
 import { reportArgs } from '../args/output';
 import { cacheContents, formatName, incompleteness, revisionName, sourceName } from '../cache/contents';
@@ -32,7 +38,10 @@ export const show = defineCommand({
   name: 'show',
   summary: 'Says what there is of one model on this machine: revisions, files, where they are, copies made from it.',
   positionals: [
-    { name: 'name', help: 'As airllm ls has it: org/name, org/name@revision, or a converted or split copy.' },
+    {
+      name: 'name',
+      help: 'As airllm ls has it: org/name, org/name@revision, org/name:Q4_K_M, or a converted or split copy.',
+    },
   ],
   details: ['Reads nothing but headers and configurations. airllm inspect says more of what the model is.'],
   examples: [
@@ -53,11 +62,13 @@ export const show = defineCommand({
       await (values.output.json ? terminal.printJson({ kind: found.kind, ...copy }) : terminal.print(text));
       return EXIT.ok;
     }
-    const { model, snapshots } = found;
+    const { model, quantisation } = found;
+    const snapshots = found.snapshots.map((snapshot) => only(snapshot, quantisation));
     const isFrom = ({ source }: { source: string | null }) => source?.startsWith(`${model.dir}${path.sep}`) === true;
     const descriptions: Record<string, ModelDescription> = {};
-    for (const { commit, dir } of snapshots) {
-      const described = await describe(dir, signal);
+    for (const { commit, dir, quantisations } of snapshots) {
+      const [gguf] = quantisations.flatMap(({ files }) => files);
+      const described = await describe(gguf === undefined ? dir : path.join(dir, gguf), signal);
       if (described !== undefined) descriptions[commit] = described;
     }
     const { repo, dir, bytes, partialBytes, lastUsed } = model;
@@ -71,6 +82,16 @@ export const show = defineCommand({
   },
 });
 
+/** Of several GGUF files those of one quantisation. */
+function only(snapshot: CachedSnapshot, quantisation: string | undefined): CachedSnapshot {
+  if (quantisation === undefined) return snapshot;
+  const quantisations = snapshot.quantisations.filter(({ name }) => name === quantisation);
+  const names = quantisations.flatMap(({ files }) => files);
+  const files = snapshot.files.filter(({ name }) => !name.endsWith('.gguf') || names.includes(name));
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  return { ...snapshot, files, bytes, quantisations, quantisation };
+}
+
 function copyText(kind: string, copy: ConvertedCopy | ShardedCopy, from: string): string {
   return table([
     ['copy', 'state' in copy ? `${kind}, ${copy.state}` : kind],
@@ -81,9 +102,9 @@ function copyText(kind: string, copy: ConvertedCopy | ShardedCopy, from: string)
 }
 
 /** Undefined where configuration and headers do not tell. */
-async function describe(dir: string, signal: AbortSignal): Promise<ModelDescription | undefined> {
+async function describe(source: string, signal: AbortSignal): Promise<ModelDescription | undefined> {
   try {
-    const { config, tensors, quantised, totalBytes, quantisation } = await openModelFiles(dir, {}, signal);
+    const { config, tensors, quantised, totalBytes, quantisation } = await openModelFiles(source, {}, signal);
     return describeCheckpoint(config, {
       ...(tensors && { tensors }),
       ...(quantised && { quantised }),

@@ -1,13 +1,12 @@
-/** A repository and its revision, where one is named. */
-export interface Address {
-  readonly repo: string;
-  readonly revision: string | undefined;
-}
+import { type ModelAddress, parseAddress } from '@airllm/runtime';
 
-const REPO = /^[\w-][\w.-]*(\/[\w.-]+)?$/;
+/** What options say of a model whose address leaves it open. */
+export type AddressOptions = Partial<Pick<ModelAddress, 'revision' | 'quantisation'>>;
 
 /** Undefined for what cannot be a repository: a path, most likely. */
-export function addressOf(model: string, option?: string): Address | undefined {
-  const [repo, revision = option, ...rest] = model.split('@') as [string, string?, ...string[]];
-  return REPO.test(repo) && rest.length === 0 ? { repo, revision } : undefined;
+export function addressOf(model: string, options: AddressOptions): ModelAddress | undefined {
+  const address = parseAddress(model);
+  if (address === undefined) return undefined;
+  const { repo, revision = options.revision, quantisation = options.quantisation } = address;
+  return { repo, revision, quantisation };
 }

@@ -54,8 +54,8 @@ function readsAllBefore({ speculate, draftModel }: SpeculationOptions): boolean 
 
 /** Null for what must be here as a whole before it runs. */
 async function openArriving(found: ModelToDownload, options: FindWeightsOptions): Promise<FoundWeights | null> {
-  const { repo, revision, layout } = found;
-  const asked = { ...options, cacheDir: layout.cacheDir, revision };
+  const { repo, revision, quantisation, layout } = found;
+  const asked = { ...options, cacheDir: layout.cacheDir, revision, quantisation };
   const remote = await openRemoteModel(repo, asked);
   try {
     const { dir, commit, files, absent, path } = remote;

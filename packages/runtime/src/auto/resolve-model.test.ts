@@ -126,6 +126,26 @@ describe('a repository that is not in the cache', () => {
     await expect(resolveModel('org/remote', { weights: 'gguf' })).rejects.toSatisfy(OptionError.isInstance);
   });
 
+  test('gives the GGUF file that its address names, and lists what there is where it has none of that name', async () => {
+    const found = await resolveModel('org/remote:q8_0', { quantisation: 'Q4_0' });
+    expect(found.file).toBe(join(found.dir, 'model-Q8_0.gguf'));
+    const other = await resolveModel(`org/remote@${found.commit}:Q4_0`);
+    expect(other.file).toBe(join(found.dir, 'model-Q4_0.gguf'));
+    await expect(resolveModel('org/remote:Q5_0')).rejects.toThrow(/Q4_0 \(.*\), Q8_0 \(/);
+    const asked = server.requests.length;
+    expect(await resolveModel('org/remote@main:Q8_0', { offline: true })).toEqual(found);
+    expect(server.requests.length).toBe(asked);
+  });
+
+  test('is not meant where a folder or file has the name', async () => {
+    const path = join(home, 'org', 'remote:Q8_0');
+    await mkdir(path, { recursive: true });
+    expect(await resolveModel(path)).toEqual({ dir: path });
+    await writeFile(join(path, 'a:b.gguf'), '');
+    expect(await resolveModel(join(path, 'a:b.gguf'))).toEqual({ dir: path, file: join(path, 'a:b.gguf') });
+    expect(server.requests).toEqual([]);
+  });
+
   test('is not asked for when the network is not to be used', async () => {
     await expect(resolveModel('org/remote', { offline: true })).rejects.toSatisfy(ModelNotFoundError.isInstance);
     vi.stubEnv('HF_HUB_OFFLINE', '1');
@@ -140,8 +160,9 @@ describe('a repository that is not in the cache', () => {
   test('is taken as it is where it can be run and the Hub cannot be reached', async () => {
     const { dir } = await resolveModel('org/remote');
     await rm(join(dir, 'tokenizer.json'));
-    await server.close();
-    vi.stubEnv('HF_ENDPOINT', 'http://127.0.0.1:9');
+    const gone = await HubServer.start();
+    await gone.close();
+    vi.stubEnv('HF_ENDPOINT', gone.url);
     expect((await resolveModel('org/remote')).dir).toBe(dir);
   });
 });

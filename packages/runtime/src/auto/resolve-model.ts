@@ -12,8 +12,8 @@ import {
   isOffline,
   nearestNames,
   type PullOptions,
+  parseAddress,
   pullModel,
-  REPO_ID,
 } from '../hub';
 
 /** Where a model is looked for, and how it is downloaded if it is not here. */
@@ -43,24 +43,24 @@ export interface ResolvedModel {
 const REVISION = /^(?!.*(^|\/)\.{1,2}(\/|$))(?!\/)[\w./-]+$/;
 
 /**
- * Finds a model: a folder, a file with weights, or a repository id, `org/name` or `org/name@revision`. A repository that is
- * not, or not wholly, in the Hugging Face cache (shared with Python's huggingface_hub) is downloaded there; one that is
+ * Finds a model: a folder, a file with weights, or a repository: `org/name`, `org/name@revision`, `org/name:Q4_K_M` (of
+ * several GGUF files), `org/name@revision:Q4_K_M`. What is there of that name goes first. A repository that is not, or not wholly, in the Hugging Face cache (shared with Python's huggingface_hub) is downloaded there; one that is
  * there is taken as it is, without asking the network whether it has changed: {@link pullModel} does.
  * Throws `ModelNotFoundError`, which says where it looked, `OptionError`, and what {@link pullModel} throws.
  */
 export async function resolveModel(source: string, options: ResolveModelOptions = {}): Promise<ResolvedModel> {
   const found = await lookUpModel(source, options);
   if ('here' in found) return found.here;
-  const { repo, revision, layout, cached } = found;
+  const { repo, revision, quantisation, layout, cached } = found;
   const { cacheDir } = layout;
   try {
-    await pullModel(repo, { ...options, cacheDir, revision, offline: false });
+    await pullModel(repo, { ...options, cacheDir, revision, quantisation, offline: false });
   } catch (error) {
     // What can be run is better than nothing: perhaps it never had a tokenizer.
     if (cached?.weights && HubUnavailableError.isInstance(error)) return resolved(repo, cached);
     throw error;
   }
-  const pulled = await findCached(layout, revision, options, options.signal);
+  const pulled = await findCached(layout, revision, { ...options, quantisation }, options.signal);
   if (pulled) return resolved(repo, pulled);
   throw new ModelNotFoundError({ source, reason: `it has just been removed from the cache ${cacheDir}` });
 }
@@ -69,6 +69,7 @@ export async function resolveModel(source: string, options: ResolveModelOptions 
 export interface ModelToDownload {
   readonly repo: string;
   readonly revision: string;
+  readonly quantisation: string | undefined;
   readonly layout: CacheLayout;
   /** What there is of it. */
   readonly cached: CachedSnapshot | undefined;
@@ -84,19 +85,18 @@ export async function lookUpModel(
   const found = await stat(path).catch(() => null);
   if (found?.isDirectory()) return { here: { dir: path } };
   if (found?.isFile()) return { here: { dir: dirname(path), file: path } };
-  const [repo, revision = options.revision ?? 'main', ...rest] = source.split('@') as [string, string?, ...string[]];
-  if (!REPO_ID.test(repo) || source.startsWith('.') || rest.length > 0) {
-    throw new ModelNotFoundError({ source, reason: `there is no folder or file ${path}` });
-  }
+  const address = parseAddress(source);
+  if (address === undefined) throw new ModelNotFoundError({ source, reason: `there is no folder or file ${path}` });
+  const { repo, revision = options.revision ?? 'main', quantisation = options.quantisation } = address;
   if (!REVISION.test(revision)) throw new ModelNotFoundError({ source, reason: `${revision} cannot be a revision` });
   const layout = new CacheLayout(options.cacheDir ?? hubCache(), repo);
-  const cached = await findCached(layout, revision, options, options.signal);
+  const cached = await findCached(layout, revision, { ...options, quantisation }, options.signal);
   if (cached && (cached.isComplete || isOffline(options.offline))) {
     if (OptionError.isInstance(cached.problem)) throw cached.problem;
     return { here: resolved(repo, cached) };
   }
   if (isOffline(options.offline)) throw await notFound(source, layout, revision);
-  return { repo, revision, layout, cached };
+  return { repo, revision, quantisation, layout, cached };
 }
 
 function resolved(repo: string, { dir, commit, weights }: CachedSnapshot): ResolvedModel {

@@ -1,6 +1,7 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';
 import { CacheLayout, cachedRepos } from '../hub/cache-layout';
+import { type GgufModel, ggufModels } from '../hub/choose-gguf';
 import { hubCache } from '../hub/settings';
 import { describeFiles, type FilesDescription } from './describe-files';
 
@@ -23,6 +24,13 @@ export interface CachedSnapshot extends FilesDescription {
   readonly dir: string;
   readonly files: readonly CachedFile[];
   readonly bytes: number;
+  /** Its GGUF files, as `org/name:Q4_K_M` names them. */
+  readonly quantisations: readonly CachedQuantisation[];
+}
+
+export interface CachedQuantisation extends Pick<GgufModel, 'name' | 'bytes'> {
+  /** Names of its files in the snapshot. */
+  readonly files: readonly string[];
 }
 
 /** A model repository in a hub cache. */
@@ -78,7 +86,9 @@ async function describeSnapshot(
   const named = [...refs].filter(([, at]) => at === commit).map(([name]) => name);
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const names = files.map(({ name }) => name);
-  return { commit, refs: named.sort(), dir, files, bytes, ...(await describeFiles(dir, names)) };
+  const ggufs = ggufModels(files.map(({ name: path, bytes: size }) => ({ path, size })));
+  const quantisations = ggufs.map((gguf) => ({ ...gguf, files: gguf.files.map(({ path }) => path) }));
+  return { commit, refs: named.sort(), dir, files, bytes, quantisations, ...(await describeFiles(dir, names)) };
 }
 
 async function filesOf(dir: string): Promise<CachedFile[]> {

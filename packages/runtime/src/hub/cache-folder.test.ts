@@ -91,7 +91,7 @@ describe('the cache that the environment names', () => {
     [{ HF_HOME: '~other/models' }, '~other/models/hub'],
     [{ HF_HUB_CACHE: '~/hub', HF_HOME: '/ignored' }, join(homedir(), 'hub')],
     [{ AIRLLM_TEST_DRIVE: '/mnt', HF_HOME: '$AIRLLM_TEST_DRIVE/$AIRLLM_TEST_NONE/x' }, '/mnt/$AIRLLM_TEST_NONE/x/hub'],
-    [{ AIRLLM_TEST_DRIVE: '/mnt', HF_HUB_CACHE: '${AIRLLM_TEST_DRIVE}/hub' }, '/mnt/hub'],
+    [{ AIRLLM_TEST_DRIVE: '/mnt', HF_HUB_CACHE: `\${AIRLLM_TEST_DRIVE}/hub` }, '/mnt/hub'],
     [{ XDG_CACHE_HOME: '/xdg' }, '/xdg/huggingface/hub'],
   ])('by %o is %s', (environment: Record<string, string>, expected) => {
     for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);

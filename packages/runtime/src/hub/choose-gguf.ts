@@ -13,8 +13,7 @@ const MOST_NAMED = 30;
  * quantisation is not among them, or it has to be named.
  */
 export function chooseGguf(files: readonly HubFile[], quantisation: string | undefined): readonly HubFile[] {
-  // Files of a vision tower or an importance matrix are no models.
-  const all = files.filter(({ path }) => path.endsWith('.gguf') && !/(^|\/)(mmproj|imatrix)/i.test(path));
+  const all = files.filter(isModel);
   const models = modelsOf(all);
   if (models.size <= 1 && quantisation === undefined) return all;
   const wanted = quantisation ?? USUAL;
@@ -28,9 +27,29 @@ export function chooseGguf(files: readonly HubFile[], quantisation: string | und
   });
 }
 
+/** A model of a repository's GGUF files, as addresses name it. */
+export interface GgufModel {
+  /** `Q4_K_M`, or the whole name where that would not tell it from the others. */
+  readonly name: string;
+  readonly files: readonly Sized[];
+  readonly bytes: number;
+}
+
+type Sized = Pick<HubFile, 'path' | 'size'>;
+
+/** The models among files, each with all of its parts. */
+export function ggufModels(files: readonly Sized[]): GgufModel[] {
+  return named([...modelsOf(files.filter(isModel))]);
+}
+
+/** Files of a vision tower or an importance matrix are none. */
+function isModel({ path }: Sized): boolean {
+  return path.endsWith('.gguf') && !/(^|\/)(mmproj|imatrix)/i.test(path);
+}
+
 /** Files by the name of their model, without part and ending. */
-function modelsOf(files: readonly HubFile[]): Map<string, HubFile[]> {
-  const models = new Map<string, HubFile[]>();
+function modelsOf<File extends Sized>(files: readonly File[]): Map<string, File[]> {
+  const models = new Map<string, File[]>();
   for (const file of files) {
     const name = file.path.replace(PART, '').replace(/\.gguf$/, '');
     const parts = models.get(name);
@@ -46,18 +65,24 @@ function carries(name: string, quantisation: string): boolean {
   return new RegExp(`(^|[./-])${word}(?=[./-]|$)`).test(name.toLowerCase());
 }
 
-/** `Q4_K_M` of `name-Q4_K_M`, or the whole name where that would not tell it from the others. */
-function listed(models: readonly (readonly [name: string, files: readonly HubFile[]])[]): string {
+type Named = readonly (readonly [name: string, files: readonly Sized[]])[];
+
+function named(models: Named): GgufModel[] {
   const short = models.map(([name]) => quantisationOf(name));
-  const texts = models.map(([name, files], i) => {
+  return models.map(([name, files], i) => {
     const isAlone = short.filter((each) => each === short[i]).length === 1;
-    return `${isAlone ? short[i] : name} (${sizeOf(files)})`;
+    const bytes = files.reduce((sum, { size }) => sum + size, 0);
+    return { name: isAlone ? short[i]! : name, files, bytes };
   });
+}
+
+function listed(models: Named): string {
+  const texts = named(models).map(({ name, bytes }) => `${name} (${shownSize(bytes)})`);
   return texts.length > MOST_NAMED ? `${texts.slice(0, MOST_NAMED).join(', ')}, …` : texts.join(', ');
 }
 
-function sizeOf(files: readonly HubFile[]): string {
-  const megabytes = files.reduce((sum, { size }) => sum + size, 0) / 1e6;
+function shownSize(bytes: number): string {
+  const megabytes = bytes / 1e6;
   return megabytes < 1000 ? `${Math.ceil(megabytes)} MB` : `${(megabytes / 1000).toPrecision(3)} GB`;
 }
 

@@ -1,3 +1,4 @@
+export { type ModelAddress, parseAddress } from './address';
 export { CacheLayout, cachedRepos } from './cache-layout';
 export { type CachedSnapshot, findCached } from './cached-snapshot';
 export { type ChooseOptions, chooseFiles } from './choose-files';
