@@ -16,7 +16,12 @@ import { openExecutor } from '../open-executor';
 export const estimate = defineCommand({
   name: 'estimate',
   summary: 'Says how a model would run in the memory granted, and how fast.',
-  positionals: [{ name: 'model', help: 'Folder, file with weights, or repository (org/name, org/name@revision, org/name:Q4_K_M); config.json is enough.' }],
+  positionals: [
+    {
+      name: 'model',
+      help: 'Folder, file with weights, or repository (org/name, org/name@revision, org/name:Q4_K_M); config.json is enough.',
+    },
+  ],
   details: [
     'Takes the options of airllm run and prints the plan it would make: what stays in memory, what is streamed for every token, and the least memory that works. A budget below that ends with exit code 3 and the number needed.',
     'What the process itself takes is measured here and now, with room for the tokenizer if the folder has one.',

@@ -20,7 +20,12 @@ const stateArgs: OptionGroup<typeof stateOptions> = { title: 'State', options: s
 export const inspect = defineCommand({
   name: 'inspect',
   summary: 'Says what a model is, without reading a weight.',
-  positionals: [{ name: 'model', help: 'Folder, file with weights, or repository (org/name, org/name@revision, org/name:Q4_K_M); config.json and an index are enough.' }],
+  positionals: [
+    {
+      name: 'model',
+      help: 'Folder, file with weights, or repository (org/name, org/name@revision, org/name:Q4_K_M); config.json and an index are enough.',
+    },
+  ],
   details: [
     'Figures come from config.json, from the index, and from the headers of the weights, of which those of a repository are fetched in ranges, a few hundred kB at most (of GGUF files, whose headers hold the tokenizer, up to 13 MB). What is not exact is marked ≈: parameters of model types that airllm cannot run yet are estimated from sizes and dtype.',
     'The state is what a sequence keeps between tokens, in float32: 2 · length · layers · kv heads · head dim · 4 bytes. A sliding window ends its growth.',
