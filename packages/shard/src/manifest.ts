@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type DType, FormatError, MissingFileError } from '@airllm/loader';
+import { type DType, errnoName, FormatError, MissingFileError } from '@airllm/loader';
 import type { Compression } from './compress/kinds';
 import type { FileRole } from './plan/place';
 import type { ShardDType } from './plan/plan';
-import { errnoName } from './system';
 
 export const MANIFEST_FILE = 'manifest.json';
 export const MANIFEST_FORMAT = 'airllm-shards';

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
 import { open, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { AbsentFiles } from '@airllm/loader';
+import { type AbsentFiles, errnoName } from '@airllm/loader';
 import { MANIFEST_FILE, type SourceDescription, type SourceFile } from './manifest';
 import { QUANTISATION_FILES } from './sources/quantisation-config';
 import type { ModelSource } from './sources/source';
-import { errnoName } from './system';
 
 /** Formats that hold weights; files of the checkpoint itself are split, the others are not needed. */
 const WEIGHTS =

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { PackedTensor } from '@airllm/kernels';
-import { OptionError, WriteError } from '@airllm/loader';
+import { errnoName, OptionError, WriteError } from '@airllm/loader';
 import { type ArrivingSource, abortable, arrivalRank, runArrived } from './arriving';
 import { compressTensors } from './compress/choose';
 import type { Compression } from './compress/kinds';
@@ -18,7 +18,6 @@ import { describeArriving, describeSource, findExtras, type Origin, type SourceE
 import { openSource } from './sources/open-source';
 import { OWN_METHOD } from './sources/quantisation-config';
 import { isConversion, type ModelSource, type SourceTensor } from './sources/source';
-import { errnoName, isFull } from './system';
 import type { JournalHeader } from './target/journal';
 import { checkSpace, freeBytes, MARGIN_BYTES } from './target/space';
 import { Target } from './target/target';
@@ -164,7 +163,7 @@ async function write(dir: string, work: Work, settings: ResolvedSplitOptions): P
     return { manifest, filesWritten: todo.length, bytesWritten: totalBytes(todo) };
   } catch (error) {
     await target.abandon();
-    if (!isFull(WriteError.isInstance(error) ? error.errno : errnoName(error))) throw error;
+    if (!isDriveFull(error)) throw error;
     const left = totalBytes(work.items.filter(({ file }) => !target.done.has(file)));
     throw new NoSpaceError({ dir, needed: left + MARGIN_BYTES, available: await freeBytes(dir), cause: error });
   }
@@ -278,4 +277,10 @@ function totalBytes(items: readonly WorkItem[]): number {
 
 function since(started: number): number {
   return (performance.now() - started) / 1000;
+}
+
+/** The drive is full, or the user's quota used up. */
+function isDriveFull(error: unknown): boolean {
+  const errno = WriteError.isInstance(error) ? error.errno : errnoName(error);
+  return errno === 'ENOSPC' || errno === 'EDQUOT';
 }

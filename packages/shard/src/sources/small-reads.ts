@@ -1,6 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { type AbsentFolder, type Extent, ReadError } from '@airllm/loader';
-import { errnoName } from '../system';
+import { type AbsentFolder, type Extent, errnoName, openFailure, readExactly } from '@airllm/loader';
 
 /** Reads in flight: what hides the latency of a network drive or a sleeping disk. */
 const PARALLEL = 32;
@@ -30,7 +29,7 @@ export class SmallReads {
     this.#absent = absent;
   }
 
-  /** Throws `ReadError`, or the signal's reason. */
+  /** Throws `MissingFileError`, `ReadError`, or the signal's reason. */
   read(extent: Extent): Promise<Uint8Array> {
     if (extent.length === 0) return Promise.resolve(new Uint8Array(0));
     if (this.#waiting.length === 0) setImmediate(() => void this.#flush());
@@ -68,22 +67,12 @@ export class SmallReads {
   }
 
   async #bytes(extent: Extent): Promise<Uint8Array> {
-    const { file, offset, length } = extent;
-    const bytes = new Uint8Array(length);
-    let done = 0;
-    const fail = (cause?: unknown): never => {
-      throw new ReadError({ file, offset, expected: length, found: done, errno: errnoName(cause), cause });
-    };
+    const { file } = extent;
     const handle = await this.#open(file).catch((cause: unknown) => {
-      return errnoName(cause) === 'ENOENT' && this.#absent?.size(file) !== undefined ? null : fail(cause);
+      if (errnoName(cause) === 'ENOENT' && this.#absent?.size(file) !== undefined) return null;
+      throw openFailure(file, cause);
     });
-    if (handle === null) return this.#absent!.read(extent, this.#signal);
-    while (done < length) {
-      const { bytesRead } = await handle.read(bytes, done, length - done, offset + done).catch(fail);
-      if (bytesRead === 0) fail();
-      done += bytesRead;
-    }
-    return bytes;
+    return handle === null ? this.#absent!.read(extent, this.#signal) : readExactly(handle, extent);
   }
 
   #open(file: string): Promise<FileHandle> {

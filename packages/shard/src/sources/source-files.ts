@@ -1,6 +1,13 @@
-import { type FileHandle, open } from 'node:fs/promises';
-import { type AbsentFolder, FormatError, MissingFileError, ReadError } from '@airllm/loader';
-import { errnoName } from '../system';
+import { open } from 'node:fs/promises';
+import {
+  type AbsentFolder,
+  errnoName,
+  FormatError,
+  MissingFileError,
+  openFailure,
+  ReadError,
+  readExactly,
+} from '@airllm/loader';
 import { KeptRanges } from './kept-ranges';
 
 /** A file of which small parts are read. */
@@ -36,9 +43,7 @@ export class SourceFiles {
   async with<T>(path: string, neededBy: string, use: (file: RangedFile) => Promise<T>): Promise<T> {
     this.#signal?.throwIfAborted();
     const handle = await open(path, 'r').catch((cause: unknown) => {
-      if (errnoName(cause) !== 'ENOENT') {
-        throw new ReadError({ file: path, offset: 0, expected: 0, found: 0, errno: errnoName(cause), cause });
-      }
+      if (errnoName(cause) !== 'ENOENT') throw openFailure(path, cause);
       if (this.#absent?.size(path) !== undefined) return null;
       throw new MissingFileError({ file: path, neededBy, cause });
     });
@@ -48,7 +53,7 @@ export class SourceFiles {
       if (!stat.isFile()) throw new FormatError({ file: path, reason: 'it is not a regular file' });
       const read = async (offset: number, length: number) => {
         this.#signal?.throwIfAborted();
-        return readFully(handle, path, offset, length);
+        return readExactly(handle, { file: path, offset, length });
       };
       return await use({ path, size: stat.size, isHere: true, read });
     } finally {
@@ -73,18 +78,4 @@ export class SourceFiles {
     };
     return { path, size, isHere: false, read };
   }
-}
-
-/** Short reads are errors: never zeros. */
-async function readFully(handle: FileHandle, file: string, offset: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done).catch((cause: unknown) => {
-      throw new ReadError({ file, offset, expected: length, found: done, errno: errnoName(cause), cause });
-    });
-    if (bytesRead === 0) throw new ReadError({ file, offset, expected: length, found: done });
-    done += bytesRead;
-  }
-  return bytes;
 }

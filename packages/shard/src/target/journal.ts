@@ -1,8 +1,8 @@
 import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
+import { errnoName } from '@airllm/loader';
 import type { Compression } from '../compress/kinds';
 import type { ManifestExtra, ManifestFile, SourceDescription } from '../manifest';
 import type { ShardDType } from '../plan/plan';
-import { errnoName } from '../system';
 
 /** What a split was begun from and as; its files are of use only to a run with the same. */
 export interface JournalHeader {

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
+import { errnoName, isProcessAlive } from '@airllm/loader';
 import { TargetLockedError } from '../errors';
-import { errnoName } from '../system';
 
 interface Owner {
   readonly pid: number;
@@ -40,6 +40,12 @@ export class TargetLock {
       }
       await takeAway(file, text);
     }
+  }
+
+  /** Whether a living process holds it. */
+  static async isHeld(file: string): Promise<boolean> {
+    const owner = parseOwner((await readOrNull(file)) ?? '');
+    return owner !== null && isAlive(owner);
   }
 
   /** Removes the lock if it is still ours. */
@@ -109,11 +115,7 @@ function parseOwner(text: string): Owner | null {
 /** A process of another machine cannot be asked: it counts as alive. */
 async function isAlive(owner: Owner): Promise<boolean> {
   if (owner.host !== os.hostname()) return true;
-  try {
-    process.kill(owner.pid, 0);
-  } catch (error) {
-    return errnoName(error) === 'EPERM';
-  }
+  if (!isProcessAlive(owner.pid)) return false;
   const started = await startOf(owner.pid);
   return started === null || owner.started === null || started === owner.started;
 }

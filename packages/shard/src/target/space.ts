@@ -1,7 +1,7 @@
 import { stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
+import { errnoName } from '@airllm/loader';
 import { NoSpaceError } from '../errors';
-import { errnoName } from '../system';
 
 /** Beyond the files themselves: manifest, journal, folder entries, and the file system's own accounting. */
 export const MARGIN_BYTES = 1 << 20;

@@ -1,11 +1,10 @@
 import { open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { MissingFileError, makeFolder } from '@airllm/loader';
+import { errnoName, MissingFileError, makeFolder, syncFolder } from '@airllm/loader';
 import { SourceChangedError, TargetError } from '../errors';
 import { encodeManifest, MANIFEST_FILE, MANIFEST_FORMAT, type Manifest, readManifest } from '../manifest';
 import { planDigest } from '../plan/plan';
 import { sourceChanges } from '../source';
-import { errnoName, syncFolder } from '../system';
 import { Journal, type JournalContent, type JournalHeader, type JournalRecord } from './journal';
 import { TargetLock } from './lock';
 

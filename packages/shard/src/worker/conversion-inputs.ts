@@ -1,7 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import type { Extent } from '@airllm/loader';
+import { type Extent, errnoName } from '@airllm/loader';
 import type { ByteSource } from '../plan/pieces';
-import { errnoName } from '../system';
 import { JobFailure } from './protocol';
 import type { Workspace } from './workspace';
 

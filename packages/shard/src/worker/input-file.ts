@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
-import type { HostBuffer } from '@airllm/loader';
-import { alignDown, alignUp, BLOCK, errnoName } from '../system';
+import { errnoName, type HostBuffer } from '@airllm/loader';
+import { alignDown, alignUp, BLOCK } from '../alignment';
 import { JobFailure } from './protocol';
 
 export interface InputOptions {

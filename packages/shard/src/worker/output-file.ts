@@ -1,6 +1,6 @@
 import { closeSync, constants, fsyncSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
-import type { HostBuffer } from '@airllm/loader';
-import { alignUp, BLOCK, errnoName } from '../system';
+import { errnoName, type HostBuffer } from '@airllm/loader';
+import { alignUp, BLOCK } from '../alignment';
 import { JobFailure } from './protocol';
 
 /** Writes a file front to back in large blocking requests, past the page cache where the drive allows it. */

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { AirllmError, FormatError, ReadError, WriteError } from '@airllm/loader';
 import { ConversionOverflowError } from '../errors';
-import { requireHere } from '../system';
+import { requireHere } from '../here';
 import type { Failure, HostMessage, Job, JobResult, WorkerMessage, WorkerSettings } from './protocol';
 
 interface Pending {

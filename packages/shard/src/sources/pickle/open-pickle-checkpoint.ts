@@ -4,15 +4,13 @@ import {
   type AbsentFiles,
   AbsentFolder,
   FormatError,
-  MissingFileError,
   MissingTensorError,
-  ReadError,
+  openFailure,
   readConfigFile,
   readWeightIndex,
   UnsupportedCheckpointError,
   type WeightIndex,
 } from '@airllm/loader';
-import { errnoName } from '../../system';
 import { SourceFiles } from '../source-files';
 import { openPickleFile, type PickleFile } from './open-pickle-file';
 import type { PickleTensor } from './pickle-tensor';
@@ -93,8 +91,7 @@ async function isDirectory(given: string): Promise<boolean> {
   try {
     return (await stat(given)).isDirectory();
   } catch (cause) {
-    if (errnoName(cause) === 'ENOENT') throw new MissingFileError({ file: given, neededBy: given, cause });
-    throw new ReadError({ file: given, offset: 0, expected: 0, found: 0, errno: errnoName(cause), cause });
+    throw openFailure(given, cause);
   }
 }
 

@@ -1,7 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { MissingFileError, ReadError } from '@airllm/loader';
-import { errnoName } from '../../system';
+import { openFailure } from '@airllm/loader';
 
 /** Which files of a folder hold weights, by format; names within the folder, sorted. */
 export interface WeightFiles {
@@ -57,7 +56,6 @@ async function list(dir: string): Promise<string[]> {
   try {
     return await readdir(dir);
   } catch (cause) {
-    if (errnoName(cause) === 'ENOENT') throw new MissingFileError({ file: dir, neededBy: dir, cause });
-    throw new ReadError({ file: dir, offset: 0, expected: 0, found: 0, errno: errnoName(cause), cause });
+    throw openFailure(dir, cause);
   }
 }
