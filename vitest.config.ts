@@ -14,8 +14,11 @@ export default defineConfig({
   test: {
     include: ['**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // For what hangs, not for what is slow: tests run on machines that have little time for them.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 60_000,
+    expect: { poll: { timeout: 60_000 } },
     // Nothing is looked for in the network; tests of downloads have a Hub of their own, and say so.
     env: { HF_HUB_OFFLINE: '1' },
     reporters: ['default', ...(countsFile ? [new CountReporter(countsFile)] : [])],

@@ -3,8 +3,9 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { NoSpaceError } from '@airllm/shard';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { canMount } from '../../../../.ci/mount';
 import { bytesOf, hubOptions } from '../testing/hub-options';
-import { HubServer, patternContent } from '../testing/hub-server';
+import { HubServer, patternContent, Ration } from '../testing/hub-server';
 import { temporaryFolder } from '../testing/temporary';
 import { openPull, pullModel } from './pull-model';
 
@@ -22,7 +23,7 @@ afterAll(async () => {
 });
 
 // A drive of this size can only be had by mounting one.
-describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')('on a small drive', () => {
+describe.skipIf(!canMount())('on a small drive', () => {
   let drive: string;
 
   function mount(mib: number): () => void {
@@ -49,8 +50,10 @@ describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')('on a 
   test('a drive that fills up meanwhile is said, and the download goes on when there is room', async () => {
     const unmount = mount(44);
     try {
-      const options = hubOptions(server, { cacheDir: join(drive, 'hub') });
-      const slow = server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond: 8 * MIB } });
+      const options = hubOptions(server, { cacheDir: join(drive, 'hub'), connections: 1 });
+      const ration = new Ration();
+      ration.give(2 * MIB);
+      const rationed = server.fault({ route: 'cdn', fault: { kind: 'link', link: ration } });
       const running = await openPull('org/name', options);
       await running.written('model.safetensors', 0, MIB);
       mkdirSync(join(drive, 'other'));
@@ -59,11 +62,12 @@ describe.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')('on a 
       } catch (error) {
         expect(error).toMatchObject({ code: 'ENOSPC' });
       }
-      slow();
+      ration.give(Infinity);
       const error = await running.done.catch((thrown) => thrown);
       expect(error).toSatisfy(NoSpaceError.isInstance);
       expect(error.needed).toBeGreaterThan(0);
       rmSync(join(drive, 'other'), { recursive: true });
+      rationed();
       const { dir, bytesReceived } = await pullModel('org/name', options);
       expect(bytesReceived).toBeLessThan(20 * MIB - MIB / 2);
       expect(readFileSync(join(dir, 'model.safetensors')).equals(await bytesOf(weights))).toBe(true);

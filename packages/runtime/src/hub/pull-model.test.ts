@@ -11,7 +11,7 @@ import {
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { bytesOf, hubOptions } from '../testing/hub-options';
-import { HubServer, patternContent } from '../testing/hub-server';
+import { HubServer, patternContent, Ration } from '../testing/hub-server';
 import { beginPull, openPull, pullModel } from './pull-model';
 import type { HubFile, PullOptions, PullProgress } from './types';
 
@@ -118,11 +118,12 @@ describe('a pull', () => {
   test('tells how it goes', async () => {
     const events: PullProgress[] = [];
     const told: string[] = [];
-    server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond: 2 * MIB } });
+    const ration = new Ration();
+    server.fault({ route: 'cdn', fault: { kind: 'link', link: ration } });
     const running = await beginPull(
       'org/name',
       hubOptions(server, {
-        connections: 4,
+        connections: 1,
         onProgress: (event) => events.push(event),
         onFile: ({ path }) => told.push(path),
       }),
@@ -130,6 +131,12 @@ describe('a pull', () => {
     );
     const small = WANTED.filter((path) => path.endsWith('.json')).sort();
     expect(running.files.map(({ path }) => path)).toEqual([...small, ...SHARDS]);
+    // A part at a time.
+    for (let parts = 1; parts <= 4; parts++) {
+      ration.give(MIB);
+      await expect.poll(() => events.at(-1)?.bytesDone).toBeGreaterThanOrEqual(parts * MIB);
+    }
+    ration.give(Infinity);
     const path = await running.ready(SHARDS[0]);
     expect(readFileSync(path).length).toBe(5 * MIB + 17);
     const { files } = await running.done;
@@ -154,13 +161,13 @@ describe('a pull', () => {
   });
 
   test('lets readers have ranges as soon as they are written', async () => {
-    const stop = server.fault({
-      path: SHARDS[1],
-      route: 'cdn',
-      holding: 2 * MIB,
-      fault: { kind: 'stall', afterBytes: 0 },
+    let release = () => {};
+    const until = new Promise<void>((resolve) => {
+      release = resolve;
     });
-    const running = await beginPull('org/name', hubOptions(server, { stallTimeoutMs: 1500 }), { partBytes: MIB });
+    const at = 2 * MIB;
+    server.fault({ path: SHARDS[1], route: 'cdn', holding: at, fault: { kind: 'hold', at, until } });
+    const running = await beginPull('org/name', hubOptions(server), { partBytes: MIB });
     const path = await running.written(SHARDS[1], MIB + 5, MIB + 25);
     expect(path).toMatch(/incomplete$/);
     const expected = (await bytesOf(FILES[SHARDS[1]])).subarray(MIB + 5, MIB + 25);
@@ -174,7 +181,7 @@ describe('a pull', () => {
       late = true;
     });
     expect(late).toBe(false);
-    stop();
+    release();
     await Promise.all([rest, running.done]);
     await expect(running.written('nothing.bin', 0, 1)).rejects.toThrow(/nothing.bin/);
   });
@@ -192,13 +199,16 @@ describe('a pull', () => {
     const controller = new AbortController();
     const options = hubOptions(server);
     const reason = new Error('enough');
-    const slow = server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond: MIB } });
-    const running = await beginPull('org/name', { ...options, signal: controller.signal }, { partBytes: MIB });
+    const ration = new Ration();
+    ration.give(MIB);
+    const rationed = server.fault({ route: 'cdn', fault: { kind: 'link', link: ration } });
+    const signalled = { ...options, connections: 1, signal: controller.signal };
+    const running = await beginPull('org/name', signalled, { partBytes: MIB });
     await running.written(SHARDS[0], 0, 100_000);
     controller.abort(reason);
     await expect(running.done).rejects.toBe(reason);
     await expect(running.ready(SHARDS[0])).rejects.toBe(reason);
-    slow();
+    rationed();
     const { bytesReceived, dir, files } = await pull(options);
     expect(bytesReceived).toBeLessThanOrEqual(files.reduce((sum, { size }) => sum + size, 0) - 100_000);
     await expectFiles(dir);

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { bytesOf, hubOptions } from '../testing/hub-options';
-import { HubServer, patternContent } from '../testing/hub-server';
+import { HubServer, patternContent, Ration } from '../testing/hub-server';
 import { bootId } from './boot-id';
 import { parseJournal } from './journal';
 import { pullModel } from './pull-model';
@@ -100,36 +100,37 @@ async function knownBytes(cacheDir: string): Promise<number> {
 
 test('a download that is killed at random moments goes on at the byte where it stopped', async () => {
   const options = hubOptions(server, { connections: 4 });
-  // Slow enough that every process is killed at work.
-  const slow = server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond: 2 * MIB } });
+  // So little that every process is killed at work, however late.
+  const ration = new Ration();
+  const rationed = server.fault({ route: 'cdn', fault: { kind: 'link', link: ration } });
   let known = 0;
-  for (let killed = 0; killed < 8; ) {
+  for (let killed = 0; killed < 8; killed++) {
     const child = startPull(options);
+    ration.give(2 * MIB + Math.floor(Math.random() * 2 * MIB));
     await child.begun;
     await sleep(Math.random() * 300);
     child.process.kill('SIGKILL');
-    if ((await child.done) !== null) continue;
-    killed++;
+    expect(await child.done).toBeNull();
     const now = await knownBytes(options.cacheDir);
     expect(now).toBeGreaterThanOrEqual(known);
     known = now;
   }
-  slow();
+  rationed();
   expect(known).toBeGreaterThan(BEGUN_BYTES);
   const { received } = (await startPull(options).done) as { received: number };
   expect(received).toBe(SIZE - known);
   await expectWhole(options.cacheDir);
-}, 60_000);
+});
 
 test('of what a killed process had read nothing is sent twice', async () => {
-  const options = hubOptions(server, { connections: 4 });
+  const options = hubOptions(server, { connections: 4, stallTimeoutMs: 600_000 });
   const sent = () => server.requests.filter(({ route }) => route === 'cdn').reduce((sum, { bytes }) => sum + bytes, 0);
   for (let killed = 0; killed < 4; killed++) {
+    const all = sent() + 4 * (123_457 + killed);
     const stop = server.fault({ route: 'cdn', fault: { kind: 'stall', afterBytes: 123_457 + killed } });
     const child = startPull(options);
-    await child.begun;
-    // Each byte that the server sent is known within moments: then there is nothing under way that a kill could lose.
-    await vi.waitFor(async () => expect(await knownBytes(options.cacheDir)).toBe(sent()), { timeout: 10_000 });
+    // All that the server sends before it stalls is known then: nothing is under way that a kill could lose.
+    await expect.poll(async () => [sent(), await knownBytes(options.cacheDir)]).toEqual([all, all]);
     child.process.kill('SIGKILL');
     await child.done;
     stop();
@@ -138,7 +139,7 @@ test('of what a killed process had read nothing is sent twice', async () => {
   expect(await startPull(options).done).not.toBeNull();
   expect(sent()).toBe(SIZE);
   await expectWhole(options.cacheDir);
-}, 60_000);
+});
 
 test('two processes at once share one download', async () => {
   const options = hubOptions(server, { connections: 2 });
@@ -155,14 +156,18 @@ test('two processes at once share one download', async () => {
 
 test('who waits for a process that is killed takes over where it was', async () => {
   const options = hubOptions(server, { connections: 2 });
-  const slow = server.fault({ route: 'cdn', fault: { kind: 'throttle', bytesPerSecond: 5 * MIB } });
+  const ration = new Ration();
+  ration.give(4 * MIB);
+  const rationed = server.fault({ route: 'cdn', fault: { kind: 'link', link: ration } });
   const first = startPull(options);
-  await first.begun;
+  await expect.poll(() => knownBytes(options.cacheDir)).toBeGreaterThan(BEGUN_BYTES);
   const second = pullModel('org/name', options);
-  await sleep(500);
+  // It has asked what there is, and comes to the lock.
+  await expect.poll(() => server.requests.filter(({ route }) => route === 'info').length).toBe(2);
+  await sleep(300);
   first.process.kill('SIGKILL');
   await first.done;
-  slow();
+  rationed();
   const { bytesReceived } = await second;
   // Of what the first had begun with nothing comes again.
   expect(bytesReceived).toBeLessThan(SIZE - BEGUN_BYTES);

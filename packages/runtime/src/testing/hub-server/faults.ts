@@ -1,5 +1,5 @@
 import type { ContentSource } from './content';
-import type { Link } from './link';
+import type { Line } from './link';
 
 /** What the server does wrong, once or for every request that matches. */
 export type Fault =
@@ -18,7 +18,7 @@ export type Fault =
   /** Sends the file up to this byte, and the rest when told to. */
   | { readonly kind: 'hold'; readonly at: number; readonly until: Promise<unknown> }
   /** Sends over this line, which others may share. */
-  | { readonly kind: 'link'; readonly link: Link }
+  | { readonly kind: 'link'; readonly link: Line }
   /** Announces so many bytes more (or fewer) than the body has. */
   | { readonly kind: 'wrong-length'; readonly by: number }
   /** Answers 200 with the whole file to a request for a range. */

@@ -68,6 +68,7 @@ export async function sendContent(response: ServerResponse, sending: Sending): P
       piece[flipped - at] = (piece[flipped - at] as number) ^ 0xff;
     }
     await link?.take(piece.length);
+    if (response.destroyed) return;
     sending.sent(piece.length);
     if (!response.write(piece)) await drained(response);
     at = whole ? end : next;
