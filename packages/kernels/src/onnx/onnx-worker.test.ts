@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { GraphError } from '../errors';
 import { Connection } from './connection';
 import { OnnxError } from './errors';
@@ -44,18 +44,26 @@ describe('a thread of onnxruntime', () => {
   });
 
   it('that gives no answer is given up', async () => {
-    // Answers all but the third question, which it is busy with for a while.
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    // Answers all but the third question, which it is busy with until it is told to leave it.
     const worker = workerOf(
-      'if (ask.executor === 2) for (const end = Date.now() + 1500; Date.now() < end; );' +
+      'if (ask.executor === 2) Atomics.wait(ask.request.until, 0, 0);' +
         'parentPort.postMessage({ id: ask.id, value: ask.executor })',
       400,
     );
+    const until = new Int32Array(new SharedArrayBuffer(4));
     expect(await worker.ask(0, stats)).toBe(0);
-    const [one, two, three] = [1, 2, 3].map((executor) => worker.ask(executor, stats));
+    const [one, two, three] = [1, 2, 3].map((executor) => worker.ask(executor, { ...stats, until } as typeof stats));
     expect(await one).toBe(1);
+    vi.advanceTimersByTime(399);
+    expect(worker.lost).toBe(false);
+    vi.advanceTimersByTime(1);
     expect((await failure(two!)).reason).toMatch(/no answer/);
     expect((await failure(three!)).failure).toBe('lost');
     // It ends once it can.
+    Atomics.store(until, 0, 1);
+    Atomics.notify(until, 0);
     await worker.ended;
   });
 
