@@ -6,6 +6,7 @@ import { buildModel } from '../models/registry';
 import { planResidency } from '../plan/residency';
 import type { PlanOptions } from '../plan/types';
 import { Engine } from './engine';
+import type { Observer, Span } from './trace';
 
 const fixtures = fileURLToPath(new URL('../../../../apps/conformance/fixtures/', import.meta.url));
 const closing: (() => Promise<void>)[] = [];
@@ -15,20 +16,21 @@ afterEach(async () => {
 });
 
 interface Setup extends Partial<PlanOptions> {
+  readonly observe?: Observer;
   readonly executor?: ExecutorName;
   readonly reader?: 'direct' | 'plain';
 }
 
 async function open(
   name: string,
-  { executor: executorName = 'reference', reader: kind = 'plain', ...plan }: Setup = {},
+  { executor: executorName = 'reference', reader: kind = 'plain', observe, ...plan }: Setup = {},
 ) {
   const checkpoint = await openCheckpoint(`${fixtures}${name}`);
   const model = buildModel(checkpoint.config, checkpoint);
   const reader = await openReader({ kind });
   const executor = await createExecutor({ executor: executorName });
   const options = { processBytes: 0, contextLength: 256, readAlignment: reader.alignment, ...plan };
-  const engine = new Engine({ model, plan: planResidency(model, options), executor, reader });
+  const engine = new Engine({ model, plan: planResidency(model, options), executor, reader, observe });
   closing.push(
     () => reader.close(),
     () => executor.dispose(),
@@ -105,13 +107,16 @@ describe.each(['llama', 'gemma3_text', 'gpt2', 'mixtral', 'phi3-longrope-long'])
 test('an aborted step leaves the engine usable, and the next one gives the same bytes', async () => {
   const { ids } = await expected('llama');
   const { floor } = (await open('llama')).plan;
-  const engine = await open('llama', { weightsMemory: floor.weightsMemory });
-  const before = await allLogits(engine, ids);
-  using sequence = await engine.openSequence(ids.length);
   const controller = new AbortController();
   const reason = new Error('changed my mind');
+  let isAborting = false;
+  // After the first of several segments.
+  const observe = ({ track }: Span) => isAborting && track === 'compute' && controller.abort(reason);
+  const engine = await open('llama', { weightsMemory: floor.weightsMemory, observe });
+  const before = await allLogits(engine, ids);
+  using sequence = await engine.openSequence(ids.length);
+  isAborting = true;
   const step = engine.step([{ sequence, position: 0, input: 1, wantsLogits: true }], { signal: controller.signal });
-  setTimeout(() => controller.abort(reason), 1);
   await expect(step).rejects.toBe(reason);
   expect(sequence.length).toBe(0);
   expect(await allLogits(engine, ids)).toEqual(before);
