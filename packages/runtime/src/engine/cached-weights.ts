@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import type { MappedFile, Reader } from '@airllm/loader';
+import { DisposedError, type MappedFile, type Reader } from '@airllm/loader';
 import type { Segment } from '../plan/types';
 import type { PlacedWeight } from './read-weights';
 
@@ -8,8 +8,11 @@ const FIRST_PAUSE_MS = 1000;
 
 export interface CachedWeightsOptions {
   readonly mapCached: NonNullable<Reader['mapCached']>;
-  /** Reads a segment's weights to the place that is theirs, and lets them be computed with there from now on. */
-  readonly copy: (segment: Segment) => Promise<void>;
+  /**
+   * Reads a segment's weights to the place that is theirs, and lets them be computed with there from now on. `goesOn`
+   * throws where it is to break off.
+   */
+  readonly copy: (segment: Segment, goesOn: () => void) => Promise<void>;
   /** Before the first copy. @defaultValue 1000 */
   readonly firstPauseMs?: number | undefined;
 }
@@ -18,8 +21,7 @@ export interface CachedWeightsOptions {
  * Weights of which the page cache has a copy when they are first wanted: the first passes compute with that one, since
  * taking memory for another and filling it may take longer than these passes. It does not stay so: the cache is the
  * system's, which drops pages as it likes, and the file anyone's who may write to it. So the weights are copied to their
- * place one segment after the other, while the engine generates or has nothing to do. Pauses between them were no gain:
- * products are slower on the page cache's small pages, for as long as the copying takes.
+ * place one segment after the other, while the engine generates or has nothing to do.
  */
 export class CachedWeights {
   readonly #options: CachedWeightsOptions;
@@ -29,6 +31,7 @@ export class CachedWeights {
   #copying = false;
   #failure: { readonly error: unknown } | undefined;
   #ended = false;
+  #current: Promise<void> = Promise.resolve();
 
   constructor(options: CachedWeightsOptions) {
     this.#options = options;
@@ -72,18 +75,25 @@ export class CachedWeights {
     return segments;
   }
 
-  end(): void {
+  /** Resolves when nothing is copied any more. */
+  async end(): Promise<void> {
     this.#ended = true;
+    await this.#current.catch(() => {});
   }
 
   async #copyAll(): Promise<void> {
     this.#copying = true;
+    const goesOn = () => {
+      if (this.#ended) throw new DisposedError('weights in the page cache');
+    };
     await setTimeout(this.#options.firstPauseMs ?? FIRST_PAUSE_MS, undefined, { ref: false });
     for (const [segment, files] of this.#mapped) {
       if (this.#ended) return;
       try {
-        await this.#options.copy(segment);
+        this.#current = this.#options.copy(segment, goesOn);
+        await this.#current;
       } catch (error) {
+        if (this.#ended) return;
         this.#failure = { error };
         return;
       }

@@ -1,6 +1,7 @@
 import { DisposedError, HostBuffer, type Reader } from '@airllm/loader';
 import type { Plan, Segment } from '../plan/types';
 import { CachedWeights } from './cached-weights';
+import { copyWeights } from './copy-weights';
 import { type PlacedWeight, readWeights } from './read-weights';
 import { Ring } from './ring';
 import type { Observer } from './trace';
@@ -66,7 +67,7 @@ export class Streamer {
     this.#mostInFlight = Math.max(LEAST_IN_FLIGHT, plan.bytes.ring / 2);
     this.#ringBuffer = plan.bytes.ring > 0 ? HostBuffer.allocate(plan.bytes.ring, { label: 'weight ring' }) : null;
     const mapCached = plan.bytes.ring === 0 && plan.device === null ? reader.mapCached?.bind(reader) : undefined;
-    const copy = (segment: Segment) => this.#copyPinned(segment);
+    const copy = (segment: Segment, goesOn: () => void) => this.#copyPinned(segment, goesOn);
     this.#cached = mapCached === undefined ? null : new CachedWeights({ mapCached, copy });
   }
 
@@ -178,7 +179,7 @@ export class Streamer {
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#cached?.end();
+    await this.#cached?.end();
     await this.#settle();
     this.#loads.clear();
     this.#loaded.clear();
@@ -254,10 +255,12 @@ export class Streamer {
     return placed;
   }
 
-  /** Gives a segment that was found the place it is to stay in. */
-  async #copyPinned(segment: Segment): Promise<void> {
+  /** Gives a segment that was found the place it is to stay in, which nothing else is read to. */
+  async #copyPinned(segment: Segment, goesOn: () => void): Promise<void> {
     const at = this.#pinnedAt.get(segment.index)!;
-    const placed = await this.#during(segment, () => this.#read(segment, this.#pinned!, at));
+    const start = performance.now();
+    const placed = await copyWeights(this.#reader, segment.weights, this.#pinned!, at, { goesOn });
+    this.#tell('read', segment, start);
     this.#loaded.set(segment.index, placed);
   }
 
