@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { runCommandLine } from '../main';
@@ -88,7 +88,7 @@ test('Ctrl-C ends it; what was answered stays, and nothing is in the way of goin
   writeFileSync(input, lines.join('\n'));
   const io = new FakeIo();
   const ended = runCommandLine(['batch', dir, input, output, '-q', '--max-active', '2'], io);
-  await expect.poll(() => existsSync(output) && readFileSync(output).length, { timeout: 20_000 }).toBeGreaterThan(0);
+  await expect.poll(() => existsSync(output) && readFileSync(output).length).toBeGreaterThan(0);
   io.raise('SIGINT');
   expect(await ended).toBe(130);
   const kept = answersIn(output).length;
@@ -127,7 +127,7 @@ test.skipIf(process.platform === 'win32')('killed again and again, no line is lo
   const argv = ['batch', dir, input!, output!, '-q', '--max-active', '3'];
   const size = () => (existsSync(output!) ? readFileSync(output!).length : 0);
   let kills = 0;
-  for (let run = 0; run < 5; run++) {
+  for (let run = 0; kills < 3 || run < 5; run++) {
     const before = size();
     const { child, ended } = startProgram(argv);
     let isOver = false;
@@ -135,14 +135,16 @@ test.skipIf(process.platform === 'win32')('killed again and again, no line is lo
       isOver = true;
     });
     // Somewhere in the middle of its work, at no particular place.
-    while (!isOver && size() <= before + 900 * run) await new Promise((resolve) => setTimeout(resolve, 3 + 2 * run));
+    while (!isOver && size() <= before + 900 * (run % 5))
+      await new Promise((resolve) => setTimeout(resolve, 3 + 2 * (run % 5)));
     child.kill('SIGKILL');
     const { code } = await ended;
     if (code === null) kills++;
+    // It was quicker than this process: once more from the start.
+    else rmSync(output!);
     // As if the machine had gone down in the middle of a write.
-    if (run % 2 === 1) appendFileSync(output!, '{"id":"batch_req_0123","custom_id":"Nr. 59');
+    if (code === null && run % 2 === 1) appendFileSync(output!, '{"id":"batch_req_0123","custom_id":"Nr. 59');
   }
-  expect(kills).toBeGreaterThan(2);
   expect(await startProgram(argv).ended).toMatchObject({ code: 0, stderr: '' });
   const answers = answersIn(output!);
   expect(answers.map(({ custom_id }) => custom_id).sort()).toEqual([...ids, null].sort());
