@@ -122,7 +122,7 @@ describe.skipIf(golden === undefined)('a source that is being downloaded', () =>
     await expect.poll(() => arrival.asked.length).toBeGreaterThan(1);
     expect(written().length).toBeLessThan(Object.keys(await expected(name)).length);
     for (const other of others) arrival.comes(other);
-    await expect.poll(() => written().length, { timeout: 10_000 }).toBe(Object.keys(await expected(name)).length);
+    await expect.poll(() => written().length).toBe(Object.keys(await expected(name)).length);
     expect(finished).toBe(false);
     expect(existsSync(path.join(out, 'manifest.json'))).toBe(false);
     for (const file of [first, ...others]) arrival.isInPlace(file);
