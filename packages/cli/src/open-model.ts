@@ -1,5 +1,6 @@
 import { AutoModel, type ConversionProgress, type FromPretrainedOptions, type LanguageModel } from '@airllm/runtime';
 import type { Context } from './command';
+import { DelayNotes } from './output/delay-notes';
 import { DownloadBar } from './output/download-bar';
 import { ProgressBar } from './output/progress-bar';
 import { formatBytes } from './output/units';
@@ -21,6 +22,7 @@ export function openModel(
       ...options,
       signal,
       onProgress: download.show,
+      onDelay: new DelayNotes(terminal).show,
       onConversion: (progress) => {
         if (!told) terminal.note(introduction(progress));
         told = true;

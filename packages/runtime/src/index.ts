@@ -30,6 +30,7 @@ export { LineLedger } from './batch/line-ledger';
 export { type BatchLines, runBatch } from './batch/run-batch';
 export { readLines } from './batch/split-lines';
 export type { BatchModel, BatchProgress, RunBatchOptions } from './batch/types';
+export type { ConversionDelay, Delay, DelayOptions, DownloadDelay, RetryDelay } from './delay';
 export {
   type Arrival,
   chromeTrace,

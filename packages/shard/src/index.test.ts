@@ -36,6 +36,7 @@ test('the public face changes only on purpose', () => {
     'splitCheckpoint',
     'stridedReads',
     'verifyShards',
+    'whenUnlocked',
   ]);
 });
 

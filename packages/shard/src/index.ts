@@ -51,4 +51,5 @@ export {
 } from './sources/source';
 export { type SplitReport, splitCheckpoint } from './split';
 export { TargetLock } from './target/lock';
+export { type WhenUnlockedOptions, whenUnlocked } from './target/when-unlocked';
 export { type VerifyOptions, type VerifyReport, verifyShards } from './verify';

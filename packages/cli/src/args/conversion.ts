@@ -7,6 +7,7 @@ const options = {
     name: 'no-convert',
   },
   onConversion: { declined: 'progress goes to stderr' },
+  onDelay: { declined: 'told on stderr' },
   signal: { declined: 'Ctrl-C is' },
 } satisfies Covers<Omit<OpenWeightsOptions, keyof ConversionCacheOptions>>;
 

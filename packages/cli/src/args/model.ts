@@ -24,6 +24,7 @@ const options = {
   endpoint: { declined: 'HF_ENDPOINT names it' },
   token: { declined: 'arguments are seen by every user of a machine: HF_TOKEN, or `hf auth login`' },
   onProgress: { declined: 'shown as a bar' },
+  onDelay: { declined: 'told on stderr' },
   signal: { declined: 'Ctrl-C is' },
 } satisfies Covers<ResolveModelOptions>;
 

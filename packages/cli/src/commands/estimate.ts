@@ -12,6 +12,7 @@ import { estimateSpeed } from '../estimate/speed';
 import { EXIT } from '../exit-codes';
 import { convertedBytes, modelOf, openModelFiles } from '../model-files';
 import { openExecutor } from '../open-executor';
+import { DelayNotes } from '../output/delay-notes';
 
 export const estimate = defineCommand({
   name: 'estimate',
@@ -44,7 +45,7 @@ export const estimate = defineCommand({
   },
   async run({ terminal, signal }, [source], values) {
     const { reader = 'direct' } = values.engine;
-    const files = await openModelFiles(source!, values.model, signal);
+    const files = await openModelFiles(source!, { ...values.model, onDelay: new DelayNotes(terminal).show }, signal);
     const model = modelOf(files, values.memory);
     // As large as the process that would run it.
     const executor = await openExecutor(values.engine, terminal);

@@ -7,6 +7,7 @@ import { UsageError } from '../errors';
 import { EXIT } from '../exit-codes';
 import { inspectReport, inspectText } from '../inspect/report';
 import { openModelFiles } from '../model-files';
+import { DelayNotes } from '../output/delay-notes';
 
 const stateOptions = {
   contextLength: number({
@@ -41,7 +42,7 @@ export const inspect = defineCommand({
     if (contextLength !== undefined && !(Number.isSafeInteger(contextLength) && contextLength > 0)) {
       throw new UsageError(`--context: expected a whole number above 0, found ${contextLength}`);
     }
-    const files = await openModelFiles(source!, values.model, signal);
+    const files = await openModelFiles(source!, { ...values.model, onDelay: new DelayNotes(terminal).show }, signal);
     const description = describeCheckpoint(files.config, {
       ...(files.tensors && { tensors: files.tensors }),
       ...(files.quantised && { quantised: files.quantised }),

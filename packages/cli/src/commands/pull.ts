@@ -6,6 +6,7 @@ import { workArgs } from '../args/output';
 import { defineCommand } from '../command';
 import { UsageError } from '../errors';
 import { EXIT } from '../exit-codes';
+import { DelayNotes } from '../output/delay-notes';
 import { DownloadBar } from '../output/download-bar';
 import { formatBytes, formatSeconds } from '../output/units';
 import { addressOf } from '../pull/address';
@@ -45,7 +46,8 @@ export const pull = defineCommand({
     }
     const { repo, revision, quantisation } = address;
     const { files: patterns, ...download } = values.download;
-    const options: PullOptions = { ...values.model, ...download, revision, quantisation, signal };
+    const onDelay = new DelayNotes(terminal).show;
+    const options: PullOptions = { ...values.model, ...download, revision, quantisation, signal, onDelay };
     const files = patterns && (await matching(repo, patterns, options));
     if (values.look.dryRun) {
       const plan = await planPull(repo, { ...options, files });

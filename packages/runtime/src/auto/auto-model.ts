@@ -63,7 +63,8 @@ export class AutoModel {
    * (`onConversion`).
    * Throws `ModelNotFoundError`, `FormatError`, `ConfigError`, `UnsupportedConfigError`, `ModelTensorError`,
    * `BudgetError`, `ExecutorUnavailableError`, `OptionError`, `TokenizerError`, and for a
-   * conversion or download `NoSpaceError`, `TargetLockedError`, `WriteError`, and `HubError`s.
+   * conversion or download `NoSpaceError`, `WriteError`, and `HubError`s. Another process that downloads or converts the
+   * same model is waited for (`onDelay`), and what it makes is used.
    */
   static async fromPretrained(source: string, options: FromPretrainedOptions = {}): Promise<LanguageModel> {
     const closing: (() => Promise<void>)[] = [];

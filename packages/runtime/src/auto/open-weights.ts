@@ -1,5 +1,6 @@
 import { rename, rm } from 'node:fs/promises';
-import { type AbsentFiles, OptionError } from '@airllm/loader';
+import { dirname } from 'node:path';
+import { type AbsentFiles, makeFolder, OptionError } from '@airllm/loader';
 import {
   type ArrivingSource,
   type Compression,
@@ -10,7 +11,10 @@ import {
   type ShardProgress,
   SourceChangedError,
   splitCheckpoint,
+  TargetLock,
+  whenUnlocked,
 } from '@airllm/shard';
+import type { DelayOptions } from '../delay';
 import type { ModelTensor } from '../models/model';
 import {
   type ConversionCacheOptions,
@@ -30,7 +34,7 @@ export interface ConversionProgress extends ShardProgress {
   readonly purpose: 'run' | 'draft';
 }
 
-export interface OpenWeightsOptions extends ConversionCacheOptions {
+export interface OpenWeightsOptions extends ConversionCacheOptions, DelayOptions {
   /** Whether a model that cannot be run as it is stored may be converted into the cache. @defaultValue true */
   readonly convert?: boolean | undefined;
   /** Is told while a model is converted, which happens once; the first call comes before anything is written. */
@@ -142,7 +146,27 @@ interface ConvertOptions extends OpenWeightsOptions {
   readonly arriving?: ArrivingSource | undefined;
 }
 
+/** Where another process is converting the same model, its copy is waited for. */
 async function convert(path: string, copy: string, source: ModelSource, options: ConvertOptions): Promise<void> {
+  const { signal, onDelay, arriving } = options;
+  await makeFolder(dirname(copy));
+  const work = async () => {
+    // Held until the copy is on record: who comes next finds it.
+    const lock = await TargetLock.acquire(`${copy}.lock`);
+    try {
+      if (await isConverted(copy)) await arriving?.settled();
+      else await makeCopy(path, copy, source, options);
+    } finally {
+      await lock.release();
+    }
+  };
+  await whenUnlocked(work, {
+    signal,
+    onWait: ({ pid, host }) => onDelay?.({ type: 'waiting', for: 'conversion', dir: copy, pid, host }),
+  });
+}
+
+async function makeCopy(path: string, copy: string, source: ModelSource, options: ConvertOptions): Promise<void> {
   const { compress, onConversion, purpose, arriving, signal } = options;
   const { quantisation } = source;
   const onProgress =

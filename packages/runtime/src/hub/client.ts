@@ -1,4 +1,5 @@
 import { OptionError } from '@airllm/loader';
+import type { RetryDelay } from '../delay';
 import { answeredRange } from './answered-range';
 import { cachedRepos } from './cache-layout';
 import { HubError, OfflineError, shownUrl } from './errors';
@@ -33,6 +34,12 @@ export interface OpenFileOptions extends HubRequest {
   readonly location?: string | undefined;
   readonly range?: ByteRange;
   readonly onRedirect?: (location: string, headers: HubResponse['headers']) => void;
+}
+
+interface Attempts {
+  /** Path in the repository, where a file is asked for. */
+  readonly file?: string | undefined;
+  readonly most?: number | undefined;
 }
 
 export class HubClient implements Hub {
@@ -102,28 +109,38 @@ export class HubClient implements Hub {
     }
     if (from === to) return new Uint8Array();
     this.#check(file.repo, `${file.repo}/${file.path}`);
-    return this.attempts(options.signal, this.fileUrl(file), async () => {
-      const response = await this.openFile(file, { range: { from, to }, signal: options.signal });
-      const answered = answeredRange(response, { from, to });
-      // A server without ranges sends the file from its start.
-      const skip = from - answered.from;
-      const bytes = (await collect(response, skip + to - from, 'cut')).subarray(skip);
-      if (bytes.length === Math.max(0, Math.min(to, answered.total ?? to) - from)) return bytes;
-      throw new Passing({ url: shownUrl(response.url), reason: `${bytes.length} of ${to - from} bytes came` });
-    });
+    return this.attempts(
+      options.signal,
+      this.fileUrl(file),
+      async () => {
+        const response = await this.openFile(file, { range: { from, to }, signal: options.signal });
+        const answered = answeredRange(response, { from, to });
+        // A server without ranges sends the file from its start.
+        const skip = from - answered.from;
+        const bytes = (await collect(response, skip + to - from, 'cut')).subarray(skip);
+        if (bytes.length === Math.max(0, Math.min(to, answered.total ?? to) - from)) return bytes;
+        throw new Passing({ url: shownUrl(response.url), reason: `${bytes.length} of ${to - from} bytes came` });
+      },
+      { file: file.path },
+    );
   }
 
   async readFile(file: HubFileAddress, options: HubCallOptions = {}): Promise<Uint8Array> {
     this.#check(file.repo, `${file.repo}/${file.path}`);
-    return this.attempts(options.signal, this.fileUrl(file), async () => {
-      const response = await this.openFile(file, { signal: options.signal });
-      const body = await collect(response, MAX_SMALL_FILE);
-      const length = response.headers['content-length'];
-      if (length !== undefined && Number(length) !== body.length) {
-        throw new Passing({ url: shownUrl(response.url), reason: `${body.length} of ${length} bytes came` });
-      }
-      return decoded(response, body);
-    });
+    return this.attempts(
+      options.signal,
+      this.fileUrl(file),
+      async () => {
+        const response = await this.openFile(file, { signal: options.signal });
+        const body = await collect(response, MAX_SMALL_FILE);
+        const length = response.headers['content-length'];
+        if (length !== undefined && Number(length) !== body.length) {
+          throw new Passing({ url: shownUrl(response.url), reason: `${body.length} of ${length} bytes came` });
+        }
+        return decoded(response, body);
+      },
+      { file: file.path },
+    );
   }
 
   async close(): Promise<void> {
@@ -145,9 +162,9 @@ export class HubClient implements Hub {
     signal: AbortSignal | undefined,
     url: string,
     attempt: () => Promise<T>,
-    most = Infinity,
+    about: Attempts = {},
   ): Promise<T> {
-    const patience = this.patience(signal, most);
+    const patience = this.patience(signal, about);
     for (;;) {
       try {
         return await attempt();
@@ -157,10 +174,12 @@ export class HubClient implements Hub {
     }
   }
 
-  patience(signal: AbortSignal | undefined, most = Infinity): Patience {
-    const { retry, token } = this.settings;
+  patience(signal: AbortSignal | undefined, { file, most = Infinity }: Attempts = {}): Patience {
+    const { retry, token, onDelay } = this.settings;
     const attempts = Math.min(retry.attempts, most);
-    return new Patience({ ...retry, attempts }, { token: token !== undefined, signal });
+    const onRetry =
+      onDelay && ((facts: Omit<RetryDelay, 'type' | 'file'>) => onDelay({ type: 'retrying', file, ...facts }));
+    return new Patience({ ...retry, attempts }, { token: token !== undefined, signal, onRetry });
   }
 
   /**
@@ -207,7 +226,7 @@ export class HubClient implements Hub {
         if (response.status >= 400) await this.#refuse(response, asked);
         return jsonResponse(decoded(response, await collect(response, MAX_SMALL_FILE)), response);
       };
-      return this.attempts(signal, url, attempt, FIRST_ATTEMPTS);
+      return this.attempts(signal, url, attempt, { most: FIRST_ATTEMPTS });
     };
   }
 

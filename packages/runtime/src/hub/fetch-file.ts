@@ -36,7 +36,7 @@ export async function fetchFile(options: FetchFileOptions): Promise<{ path: stri
     if ((await hasSize(pointer, file.size)) && !(await isThere(layout.journal(file.etag))))
       return { path: pointer, file };
     await ensureFolder(dirname(layout.blob(file.etag)));
-    const lock = await acquireLock(layout.lock(file.etag), signal);
+    const lock = await acquireLock(layout.lock(file.etag), signal, () => tellWait(options, file));
     try {
       const known = (await hasSize(layout.blob(file.etag), file.size)) && (await settleBlob(layout, file.etag));
       if (!known) await download(options, file);
@@ -122,6 +122,10 @@ async function currentVersion(
 async function forget(layout: CacheLayout, file: HubFile): Promise<void> {
   await rm(layout.incomplete(file.etag), { force: true });
   await rm(layout.journal(file.etag), { force: true });
+}
+
+function tellWait({ client, repo }: FetchFileOptions, { path }: HubFile): void {
+  client.settings.onDelay?.({ type: 'waiting', for: 'download', repo, file: path });
 }
 
 async function hasSize(path: string, size: number): Promise<boolean> {

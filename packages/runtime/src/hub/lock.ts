@@ -14,23 +14,25 @@ const LOCK_EX_NB = 2 | 4;
 /** A holder of a soft lock renews it this often, and is taken for dead when it has not done so for several times as long. */
 const RENEW_MS = 5_000;
 const STALE_MS = 30_000;
+const FIRST_PAUSE_MS = 20;
 
 /**
  * Waits until this process holds the lock file. Where the system has flock it is the lock of huggingface_hub (filelock),
  * so that Python and we wait for each other, and it ends with its process, however that dies. Elsewhere a second file names
- * the holder, and is taken over from the dead.
+ * the holder, and is taken over from the dead. `onWait` is told where somebody else holds it.
  */
-export async function acquireLock(file: string, signal?: AbortSignal): Promise<FileLock> {
+export async function acquireLock(file: string, signal?: AbortSignal, onWait?: () => void): Promise<FileLock> {
   await ensureFolder(dirname(file));
   const fail = async (error: unknown) => {
     throw await writeFailure(error, file, 0);
   };
   const flock = flockFunction();
   const hasFlock = flock && (await flockWorks(file, flock).catch(fail));
-  for (let pause = 20; ; pause = Math.min(500, pause * 1.5)) {
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(500, pause * 1.5)) {
     signal?.throwIfAborted();
     const lock = await (hasFlock ? tryFlock(file, flock) : trySoft(file)).catch(fail);
     if (lock) return lock;
+    if (pause === FIRST_PAUSE_MS) onWait?.();
     await sleep(pause, undefined, signal ? { signal } : {}).catch(() => {});
   }
 }

@@ -45,8 +45,8 @@ export class PartFetcher {
 
   /** The next part that nobody has, until there is none. */
   async #fetchParts(): Promise<void> {
-    const { client, signal } = this.#options;
-    const patience = client.patience(signal);
+    const { client, signal, file } = this.#options;
+    const patience = client.patience(signal, { file: file.path });
     for (let part = this.#parts.shift(); part !== undefined; part = this.#parts.shift()) {
       let { from } = part;
       while (from < part.to) {
@@ -60,7 +60,7 @@ export class PartFetcher {
           );
         } catch (error) {
           if (!this.#remote.hasRanges) {
-            this.#whole ??= this.#fetchWhole(client.patience(signal));
+            this.#whole ??= this.#fetchWhole(client.patience(signal, { file: file.path }));
             return await this.#whole;
           }
           await patience.failed(error, this.#remote.url);

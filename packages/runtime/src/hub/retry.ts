@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RetryDelay } from '../delay';
 import { HubUnavailableError, RateLimitError, shownUrl } from './errors';
 import { isNetworkError, networkReason } from './http/connection-error';
 import type { HubSettings } from './settings';
@@ -18,13 +19,20 @@ export class Passing extends Error {
   }
 }
 
+export interface PatienceContext {
+  readonly token: boolean;
+  readonly signal?: AbortSignal | undefined;
+  /** Told before each pause. */
+  readonly onRetry?: ((facts: Omit<RetryDelay, 'type' | 'file'>) => void) | undefined;
+}
+
 /** What every part of a program waits by: attempts since the last progress. */
 export class Patience {
   #failures = 0;
 
   constructor(
     private readonly retry: HubSettings['retry'],
-    private readonly context: { readonly token: boolean; readonly signal?: AbortSignal | undefined },
+    private readonly context: PatienceContext,
   ) {}
 
   /** New bytes came: the count starts again. */
@@ -59,9 +67,15 @@ export class Patience {
     }
     const backoff = Math.min(maxMs, baseMs * 2 ** (this.#failures - 1));
     const pause = retryAfterMs ?? backoff * (0.5 + Math.random() / 2);
+    const { reason } = passing;
+    this.context.onRetry?.({ host: hostOf(passing.url), reason, attempt: this.#failures, waitMs: pause });
     await sleep(pause, undefined, this.context.signal ? { signal: this.context.signal } : {}).catch(() => {});
     this.context.signal?.throwIfAborted();
   }
+}
+
+function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : shownUrl(url);
 }
 
 /** Retry-After in milliseconds: seconds, or a date. */

@@ -2,10 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { OptionError } from '@airllm/loader';
+import type { DelayOptions } from '../delay';
 import type { HubOptions, RetryOptions } from './types';
 
 /** Everything a client needs to know, the environment read. */
-export interface HubSettings {
+export interface HubSettings extends DelayOptions {
   readonly endpoint: string;
   readonly token: string | undefined;
   readonly cacheDir: string;
@@ -29,6 +30,7 @@ export async function resolveHubSettings(options: HubOptions = {}): Promise<HubS
       maxMs: options.retry?.maxMs ?? 60_000,
     },
     stallTimeoutMs: options.stallTimeoutMs ?? 20_000,
+    onDelay: options.onDelay,
   };
 }
 

@@ -1,5 +1,7 @@
+import type { DelayOptions } from '../delay';
+
 /** How a Hub is reached and where files are kept; what is left out comes from the environment, as huggingface_hub has it. */
-export interface HubOptions {
+export interface HubOptions extends DelayOptions {
   /** Address of the Hub. @defaultValue HF_ENDPOINT, else https://huggingface.co */
   readonly endpoint?: string | undefined;
   /**
