@@ -100,7 +100,8 @@ async function prepare(source: string, dir: string, settings: ResolvedSplitOptio
     ? describeArriving(origin, extras, arriving.absent)
     : describeSource(origin, extras));
   const planned = planFiles(model, settings.dtype);
-  const beside = extraItems(model.dir, description, await textsOf(model, extras, settings), planned);
+  const texts = await textsOf(model, extras, settings);
+  const beside = extraItems(model.dir, description, texts, planned, hasPacked(model));
   return {
     origin,
     header: {
@@ -132,11 +133,8 @@ async function textsOf(
     config = await readFile(path.join(model.dir, CONFIG_FILE), 'utf8');
   } else if (config === undefined && model.config !== null) config = `${JSON.stringify(model.config, null, 1)}\n`;
   if (config === undefined) return texts;
-  const quantised = [...model.tensors.values()].some(isQuantised);
-  return texts.set(
-    CONFIG_FILE,
-    configText(config, { dtype: settings.dtype, source: quantised ? (model.quantisation ?? model.kind) : null }),
-  );
+  const source = hasPacked(model) ? (model.quantisation ?? model.kind) : null;
+  return texts.set(CONFIG_FILE, configText(config, { dtype: settings.dtype, source }));
 }
 
 async function completed(dir: string, work: Work, settings: ResolvedSplitOptions): Promise<Written | null> {
@@ -249,7 +247,7 @@ async function refuseOwnSource(sourceDir: string, dir: string): Promise<void> {
 
 /** Scales and zero points of quantised layouts are exact numbers that belong to their codes. */
 function refuseQuantised(model: ModelSource, settings: ResolvedSplitOptions): void {
-  if (settings.dtype === null || ![...model.tensors.values()].some(isQuantised)) return;
+  if (settings.dtype === null || !hasPacked(model)) return;
   throw new OptionError({
     option: 'dtype',
     expected: `nothing, as this model is quantised (${model.quantisation ?? model.kind})`,
@@ -257,7 +255,11 @@ function refuseQuantised(model: ModelSource, settings: ResolvedSplitOptions): vo
   });
 }
 
-function isQuantised(tensor: SourceTensor): boolean {
+function hasPacked(model: ModelSource): boolean {
+  return [...model.tensors.values()].some(isPacked);
+}
+
+function isPacked(tensor: SourceTensor): boolean {
   return PackedTensor.isInstance(tensor) || (isConversion(tensor) && 'format' in tensor.output);
 }
 

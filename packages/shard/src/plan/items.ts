@@ -8,6 +8,11 @@ import { layoutOf, type PlannedFile, tensorsOf } from './plan';
 
 /** The index that lets transformers and others open a layered folder as a sharded checkpoint. */
 export const INDEX_FILE = 'model.safetensors.index.json';
+/**
+ * The same where matrices are packed, under a name that transformers does not look for: it goes on past a quantisation
+ * method that it does not know, with a warning, and would take codes of 8 bits for weights.
+ */
+export const PACKED_INDEX_FILE = 'airllm.safetensors.index.json';
 
 /** One file to be written: what a worker needs for it, and what is recorded of it. */
 export interface WorkItem {
@@ -23,6 +28,7 @@ export function extraItems(
   source: SourceDescription,
   texts: ReadonlyMap<string, string>,
   files: readonly PlannedFile[],
+  packed: boolean,
 ): WorkItem[] {
   const copies = source.files.filter(
     ({ file, headerSha256 }) => headerSha256 === null && !texts.has(file) && !MISLEADING_FILES.has(file),
@@ -30,7 +36,7 @@ export function extraItems(
   return [
     ...copies.map(({ file, bytes }) => copyItem(file, path.join(dir, file), bytes)),
     ...[...texts].map(([file, text]) => textItem(file, text)),
-    textItem(INDEX_FILE, indexText(files)),
+    textItem(packed ? PACKED_INDEX_FILE : INDEX_FILE, indexText(files)),
   ];
 }
 
