@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { appendFileSync, closeSync, openSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -28,6 +28,9 @@ const rejection = (promise: Promise<unknown>) =>
     () => undefined,
     (error: unknown) => error,
   );
+
+/** Of the event loop: reads get their requests from there, two at a time. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** What Node's own read says of a file that cannot be read, or undefined. */
 function errnoOf(path: string): string | undefined {
@@ -150,10 +153,12 @@ describe.each(kinds)('a reader of %o', (options) => {
       await reader.read({ file, offset: 0, length: 10 }, buffer, 0);
       const controller = new AbortController();
       const reason = new Error('enough');
-      const read = reader.read({ file, offset: 0, length: SIZE }, buffer, 0, { signal: controller.signal });
+      const before = reader.stats.requests;
+      const read = rejection(reader.read({ file, offset: 0, length: SIZE }, buffer, 0, { signal: controller.signal }));
       buffer.dispose();
-      setTimeout(() => controller.abort(reason), 1);
-      expect(await rejection(read)).toBe(reason);
+      while (reader.stats.requests === before) await turn();
+      controller.abort(reason);
+      expect(await read).toBe(reason);
       // The lease is gone with the read: the memory has been given back.
       expect(() => buffer.leasedAddress).toThrow(DisposedError);
       expect(reader.stats.requests).toBeLessThan(SIZE / 4096);
@@ -169,8 +174,9 @@ describe.each(kinds)('a reader of %o', (options) => {
     const reader = await openReader({ ...options, threads: 1, requestBytes: 4096 });
     const buffer = HostBuffer.allocate(SIZE + 4096);
     if (start === 'warm') await reader.read({ file, offset: 0, length: 10 }, buffer, 0);
+    const before = reader.stats.requests;
     const read = rejection(reader.read({ file, offset: 0, length: SIZE }, buffer, 0));
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    while (start === 'warm' && reader.stats.requests === before) await turn();
     await Promise.all([reader.close(), reader.close()]);
     expect(DisposedError.isInstance(await read)).toBe(true);
     const after = await rejection(reader.read({ file, offset: 0, length: 1 }, buffer, 0));
@@ -263,46 +269,31 @@ test('more files than a process may hold open', async () => {
   small.dispose();
 });
 
-test('fs.stat answers within 20 ms while a reader streams at full speed', { retry: 2 }, async () => {
-  const big = join(dir, 'big.bin');
-  const piece = patternBytes(16 * 2 ** 20);
-  for (let i = 0; i < 20; i++) appendFileSync(big, piece);
-  const { size } = statSync(big);
-  const slot = 32 * 2 ** 20;
-  const buffer = HostBuffer.allocate(4 * slot);
+// Whoever uses the library shares libuv's few threads for fs and dns: reads neither wait for them nor keep them.
+test.skipIf(process.platform === 'win32')('reads go on while not a thread of libuv’s pool is free', async () => {
+  const fifo = join(dir, 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  using buffer = HostBuffer.allocate(SIZE + 8192);
   await withReader({}, async (reader) => {
-    let streaming = true;
-    const latencies: number[] = [];
-    const watch = (async () => {
-      while (streaming) {
-        const start = performance.now();
-        await stat(file);
-        latencies.push(performance.now() - start);
-        await new Promise((resolve) => setTimeout(resolve, 2));
-      }
-    })();
-    const end = performance.now() + 1500;
-    let next = 0;
-    await Promise.all(
-      [0, 1, 2, 3].map(async (i) => {
-        while (performance.now() < end) {
-          const offset = next % size;
-          next += slot;
-          await reader.read({ file: big, offset, length: Math.min(slot, size - offset) }, buffer, i * slot);
-        }
-      }),
-    );
-    streaming = false;
-    await watch;
-    rmSync(big);
-    expect(reader.stats.bytesRead).toBeGreaterThan(size / 10);
-    expect(latencies.length).toBeGreaterThan(20);
-    // Not the maximum: a machine that does other things holds the whole process now and then. Behind reads in libuv's
-    // pool every stat would wait, not one in twenty.
-    const sorted = latencies.sort((a, b) => a - b);
-    expect(sorted[Math.floor(sorted.length * 0.95)]).toBeLessThan(20);
+    await reader.read({ file, offset: 0, length: 10 }, buffer, 0);
+    // Each keeps a thread until there is somebody to write.
+    const poolThreads = Number(process.env.UV_THREADPOOL_SIZE) || 4;
+    const opening = Array.from({ length: poolThreads }, () => open(fifo));
+    let isAnswered = false;
+    const answer = stat(file).then(() => {
+      isAnswered = true;
+    });
+    try {
+      const first = await reader.read({ file, offset: 0, length: SIZE }, buffer, 0);
+      expect(Buffer.compare(buffer.bytes(first, SIZE), content)).toBe(0);
+      expect(isAnswered).toBe(false);
+    } finally {
+      const writer = openSync(fifo, 'r+');
+      await Promise.all(opening.map(async (handle) => (await handle).close()));
+      closeSync(writer);
+      await answer;
+    }
   });
-  buffer.dispose();
 });
 
 /** A folder on another drive than the temporary one, where there is such. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { canMount } from '../../../../.ci/mount';
 import { DTYPES, tensorBytes } from '../dtype';
 import { DisposedError, OptionError, WriteError } from '../errors';
 import { HostBuffer } from '../host-buffer';
@@ -161,9 +162,7 @@ describe('mistakes leave no file', () => {
   });
 });
 
-const mountable = process.platform === 'linux' && process.getuid?.() === 0;
-
-describe.skipIf(!mountable)('on a full drive (needs root to mount one)', () => {
+describe.skipIf(!canMount())('on a full drive (needs root to mount one)', () => {
   test('ENOSPC is a WriteError, and the drive is as it was', async () => {
     const mount = mkdtempSync(join(tmpdir(), 'airllm-full-'));
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', mount]);

@@ -3,6 +3,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 as zlibCrc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { canMount } from '../../../../.ci/mount';
 import { crc32, portableCrc32 } from '../crc32';
 import { DisposedError, OptionError, ReadError, WriteError } from '../errors';
 import { HostBuffer } from '../host-buffer';
@@ -77,7 +78,7 @@ test('a folder that cannot be is a typed error', async () => {
   );
 });
 
-describe.skipIf(process.platform !== 'linux' || process.getuid?.() !== 0)('on a full drive', () => {
+describe.skipIf(!canMount())('on a full drive', () => {
   test('writing is a typed error that says so', async () => {
     const mount = join(temporaryFolder(), 'small');
     execFileSync('mkdir', [mount]);

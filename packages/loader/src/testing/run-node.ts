@@ -21,7 +21,7 @@ export function runNode(
     const child = execFile(
       process.execPath,
       args,
-      { cwd: options.cwd ?? dist, timeout: 20_000, env: { ...process.env, NODE_OPTIONS: '', NODE_PATH: '' } },
+      { cwd: options.cwd ?? dist, timeout: 100_000, env: { ...process.env, NODE_OPTIONS: '', NODE_PATH: '' } },
       (error, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr, timedOut: error?.killed === true }),
     );
   });
