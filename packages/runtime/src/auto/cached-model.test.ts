@@ -2,7 +2,7 @@ import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openReader } from '@airllm/loader';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Span } from '../engine';
 import { temporaryFolder } from '../testing/temporary';
 import { AutoModel, type FromPretrainedOptions } from './auto-model';
@@ -33,7 +33,7 @@ test('a model in the page cache is computed with there, then in memory of its ow
   expect(spansOf('read').filter(({ start }) => start < found + 900)).toEqual([]);
   expect(here.stats).toMatchObject({ bytesMapped: 0 });
   expect(here.stats.bytesRead).toBeGreaterThanOrEqual(weights);
-  await vi.waitFor(() => expect(spansOf('read').length).toBeGreaterThanOrEqual(segments), { timeout: 20_000 });
+  await expect.poll(() => spansOf('read').length).toBeGreaterThanOrEqual(segments);
   const moved = await mapped.generate(request);
   expect(moved.stats).toMatchObject({ bytesMapped: 0 });
   for (const { ids, logits } of [there, moved]) {

@@ -1,5 +1,5 @@
 import { type Extent, HostBuffer, type MappedFile, ReadError } from '@airllm/loader';
-import { afterAll, expect, test, vi } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import type { Segment } from '../plan/types';
 import { CachedWeights } from './cached-weights';
 
@@ -54,7 +54,7 @@ test('copies one after the other and leaves the files', async () => {
   const copied: number[] = [];
   const { cached, segments, files } = setUp(async ({ index }) => void copied.push(index));
   for (const segment of segments) await cached.find(segment);
-  await vi.waitFor(() => expect(files[1]!.released.map(({ offset }) => offset)).toEqual([0, 100, 200]));
+  await expect.poll(() => files[1]!.released.map(({ offset }) => offset)).toEqual([0, 100, 200]);
   expect(copied).toEqual([0, 1, 2]);
   expect(files[0]!.released).toEqual(segments.map(({ weights }) => weights[0]!.extent));
   // What happens to them is nobody's concern any more.
@@ -63,7 +63,7 @@ test('copies one after the other and leaves the files', async () => {
   // What is found later is copied later.
   files[0]!.cut = false;
   await cached.find(segments[1]!);
-  await vi.waitFor(() => expect(copied).toEqual([0, 1, 2, 1]));
+  await expect.poll(() => copied).toEqual([0, 1, 2, 1]);
 });
 
 test('what is found is left alone for a while', async () => {
@@ -91,7 +91,7 @@ test('what was copied from a file that changed meanwhile is not taken for what w
     files[0]!.cut = true;
   });
   await cached.find(segments[0]!);
-  await vi.waitFor(() => expect(() => cached.check()).toThrow(ReadError));
+  await expect.poll(() => () => cached.check()).toThrow(ReadError);
   expect(files[0]!.released).toEqual([]);
 });
 
@@ -101,7 +101,7 @@ test('what cannot be copied ends the next pass, and is then to be read', async (
     if (index === 1) throw broken;
   });
   for (const segment of segments) await cached.find(segment);
-  await vi.waitFor(() => expect(() => cached.check()).toThrow(broken));
+  await expect.poll(() => () => cached.check()).toThrow(broken);
   expect(cached.takeFailed()).toEqual(segments.slice(1));
   cached.check();
   expect(await cached.find(segments[1]!)).toBeNull();

@@ -58,8 +58,9 @@ export async function sendContent(response: ServerResponse, sending: Sending): P
   const started = performance.now();
   let at = from;
   while (at < end && !response.destroyed) {
-    if (hold && at + step > hold.at) await hold.until;
-    const next = Math.min(at + step, end);
+    const isHeld = hold !== undefined && at >= hold.at;
+    if (isHeld) await hold.until;
+    const next = Math.min(at + step, end, hold && !isHeld ? hold.at : end);
     let piece = whole ? whole.subarray(at, next) : await content.read(at, next);
     if (whole) {
       piece = whole;
