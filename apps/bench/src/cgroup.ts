@@ -29,13 +29,13 @@ export function dropObstacle(): string | null {
 export function cgroupObstacle(): string | null {
   if (process.platform !== 'linux') return 'not Linux';
   if (process.getuid?.() !== 0) return 'not root';
-  const dir = cgroupDir('probe');
+  const v1 = existsSync(V1);
+  const dir = join(v1 ? V1 : V2, groupName());
   try {
     mkdirSync(dir);
+    const hasPeak = existsSync(join(dir, peakFile(v1)));
     rmdirSync(dir);
-    return existsSync(V1) || readFileSync(`${V2}/cgroup.subtree_control`, 'utf8').includes('memory')
-      ? null
-      : 'no memory controller';
+    return hasPeak ? null : 'no memory controller that knows a peak';
   } catch (error) {
     return (error as Error).message;
   }
@@ -65,7 +65,7 @@ export async function runInCgroup(
     return { ...(await run(command, options)), peakBytes: 0, oomKills: 0 };
   }
   const v1 = existsSync(V1);
-  const name = `airllm-${process.pid}`;
+  const name = groupName();
   const memory = join(v1 ? V1 : V2, name);
   const io = v1 ? join(V1_IO, name) : memory;
   const groups = [...new Set([memory, io])];
@@ -85,7 +85,7 @@ export async function runInCgroup(
     const read = (file: string) => readFileSync(join(memory, file), 'utf8');
     return {
       ...ended,
-      peakBytes: Number(read(v1 ? 'memory.max_usage_in_bytes' : 'memory.peak')),
+      peakBytes: Number(read(peakFile(v1))),
       oomKills: Number(/^oom_kill (\d+)/m.exec(read(v1 ? 'memory.oom_control' : 'memory.events'))?.[1] ?? 0),
     };
   } finally {
@@ -116,8 +116,13 @@ function device(path: string): string {
   return readFileSync(join(drive, 'dev'), 'utf8').trim();
 }
 
-function cgroupDir(name: string): string {
-  return `${existsSync(V1) ? V1 : V2}/airllm-${name}`;
+/** Of a group of this process alone: one that was killed may have left its own. */
+function groupName(): string {
+  return `airllm-${process.pid}-${Date.now().toString(36)}`;
+}
+
+function peakFile(v1: boolean): string {
+  return v1 ? 'memory.max_usage_in_bytes' : 'memory.peak';
 }
 
 function run(command: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv }) {

@@ -39,7 +39,7 @@ describe.skipIf(obstacle !== null)(`under a memory cgroup${obstacle === null ? '
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'airllm-cgroup-'));
     bytes = await writeSynthetic(dir, shape);
-  }, 120_000);
+  }, 300_000);
   afterAll(() => rm(dir, { recursive: true, force: true }));
 
   test('a checkpoint four times larger than the limit runs to the end, within the limit', async () => {
