@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { FormatError } from '@airllm/loader';
 import { TargetLockedError } from '@airllm/shard';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { canMount } from '../../../../.ci/mount';
 import { temporaryFolder } from '../testing/temporary';
 import { AnswerFile } from './answer-file';
 import { AnswerFileError } from './answer-file-error';
@@ -105,8 +106,7 @@ test('a place where nothing can be written is named', async () => {
   expect(AnswerFileError.isInstance(error) && error.file).toBe(path);
 });
 
-const canMount = process.platform === 'linux' && process.getuid?.() === 0;
-describe.skipIf(!canMount)('a full drive', () => {
+describe.skipIf(!canMount())('a full drive', () => {
   test('loses no answer that was written, and takes the next ones once there is room', async () => {
     const drive = join(temporaryFolder(), 'drive');
     mkdirSync(drive);

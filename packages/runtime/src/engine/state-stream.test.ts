@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { createExecutor, type ExecutorName, type KvCacheDType } from '@airllm/kernels';
 import { openCheckpoint, openReader, ScratchFile, WriteError } from '@airllm/loader';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
+import { canMount } from '../../../../.ci/mount';
 import { buildModel } from '../models/registry';
 import { planResidency } from '../plan/residency';
 import type { PlanOptions } from '../plan/types';
@@ -215,34 +216,31 @@ describe('what a drive may do', () => {
     await engine.step(rowsOf(sequence, ids));
   });
 
-  test.skipIf(process.platform !== 'linux' || process.getuid?.() !== 0)(
-    'a drive that is full after all is an error, and nothing hangs',
-    async () => {
-      const mount = join(temporaryFolder(), 'small');
-      mkdirSync(mount);
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'none', mount]);
-      try {
-        const engine = await open(fixture('llama'), { statePlace: 'disk', stateDir: mount, contextLength: 2 ** 17 });
-        // Too little room for all that a sequence may come to is an error before anything is run.
-        const refused = await engine.openSequence(2 ** 16).catch((reason: unknown) => reason);
-        if (!StateSpaceError.isInstance(refused)) throw refused;
-        expect(refused.needed).toBeGreaterThan(refused.available);
-        using sequence = await engine.openSequence(200);
-        const ids = tokens(engine, 200, 1);
-        await engine.step(rowsOf(sequence, ids, 70));
-        execFileSync('sh', ['-c', 'cat /dev/zero > "$0/filler" || true', mount], { stdio: 'ignore' });
-        const error = await engine.step(rowsOf(sequence, ids)).catch((reason: unknown) => reason);
-        if (!WriteError.isInstance(error)) throw error;
-        expect(error.errno).toBe('ENOSPC');
-        // Its last block may be half of this and half of that: it is refused until it is run anew.
-        await expect(engine.step(rowsOf(sequence, ids, 71))).rejects.toSatisfy(WriteError.isInstance);
-        execFileSync('rm', [join(mount, 'filler')]);
-        sequence.truncate(0);
-        await engine.step(rowsOf(sequence, ids));
-        await engine.dispose();
-      } finally {
-        execFileSync('umount', ['-l', mount]);
-      }
-    },
-  );
+  test.skipIf(!canMount())('a drive that is full after all is an error, and nothing hangs', async () => {
+    const mount = join(temporaryFolder(), 'small');
+    mkdirSync(mount);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'none', mount]);
+    try {
+      const engine = await open(fixture('llama'), { statePlace: 'disk', stateDir: mount, contextLength: 2 ** 17 });
+      // Too little room for all that a sequence may come to is an error before anything is run.
+      const refused = await engine.openSequence(2 ** 16).catch((reason: unknown) => reason);
+      if (!StateSpaceError.isInstance(refused)) throw refused;
+      expect(refused.needed).toBeGreaterThan(refused.available);
+      using sequence = await engine.openSequence(200);
+      const ids = tokens(engine, 200, 1);
+      await engine.step(rowsOf(sequence, ids, 70));
+      execFileSync('sh', ['-c', 'cat /dev/zero > "$0/filler" || true', mount], { stdio: 'ignore' });
+      const error = await engine.step(rowsOf(sequence, ids)).catch((reason: unknown) => reason);
+      if (!WriteError.isInstance(error)) throw error;
+      expect(error.errno).toBe('ENOSPC');
+      // Its last block may be half of this and half of that: it is refused until it is run anew.
+      await expect(engine.step(rowsOf(sequence, ids, 71))).rejects.toSatisfy(WriteError.isInstance);
+      execFileSync('rm', [join(mount, 'filler')]);
+      sequence.truncate(0);
+      await engine.step(rowsOf(sequence, ids));
+      await engine.dispose();
+    } finally {
+      execFileSync('umount', ['-l', mount]);
+    }
+  });
 });

