@@ -6,6 +6,7 @@ import { OnnxExecutor } from './onnx/onnx-executor';
 import type { Provider } from './onnx/providers';
 import { ReferenceExecutor } from './reference/reference-executor';
 
+/** Which executor {@link createExecutor} opens, and how it computes. */
 export interface ExecutorOptions {
   /**
    * `auto`: native where its library is found, else onnx on the CPU where onnxruntime-node is installed, else reference;

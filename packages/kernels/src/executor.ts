@@ -4,6 +4,7 @@ import type { StateSpec } from './graph/specs';
 import type { PassRows } from './rows';
 import type { LayerState } from './state/layer-state';
 
+/** The executors there are: C++ with SIMD, onnxruntime-node, plain TypeScript. */
 export type ExecutorName = 'native' | 'onnx' | 'reference';
 
 /**
@@ -52,6 +53,7 @@ export interface RunCall {
   readonly maxRows: number;
 }
 
+/** What a run gives beside the values in its buffers. */
 export interface RunResult {
   /** For a part that ends in a `route` op: the chosen experts, `[rows, topK]`. */
   readonly routes?: Int32Array;
@@ -111,6 +113,7 @@ export interface DeviceLayerState extends LayerState {
   place(start: number, length: number): void;
   /** Blocks from `first` on into a buffer, zeros where there is no position. */
   readBlocks(first: number, count: number, into: HostBuffer): Promise<void>;
+  /** The reverse of `readBlocks`: blocks from `first` on out of a buffer. */
   writeBlocks(first: number, count: number, from: HostBuffer): Promise<void>;
 }
 
@@ -184,5 +187,6 @@ export interface Executor {
   chain?(links: readonly ChainLink[]): Chain;
   /** Present where weights and states must be brought to memory of its own. */
   readonly device?: Device;
+  /** Ends the threads and frees the memory when the calls made before have ended. Idempotent. */
   dispose(): Promise<void>;
 }

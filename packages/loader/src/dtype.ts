@@ -53,6 +53,7 @@ const BITS: ReadonlyMap<string, number> = new Map<DType, number>([
 /** Every element type the format knows. */
 export const DTYPES: readonly DType[] = [...BITS.keys()] as DType[];
 
+/** Whether a name is that of a dtype of safetensors. */
 export function isDType(name: unknown): name is DType {
   return typeof name === 'string' && BITS.has(name);
 }

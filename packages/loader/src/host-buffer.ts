@@ -10,6 +10,7 @@ export interface Lease {
   [Symbol.dispose](): void;
 }
 
+/** What {@link HostBuffer.allocate} takes beside the size. */
 export interface HostBufferOptions {
   /** Says in errors what the memory was for. */
   label?: string | undefined;

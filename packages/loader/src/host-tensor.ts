@@ -4,6 +4,7 @@ import { elementCount, tensorBytes } from './dtype';
 import { isMarked, mark } from './errors';
 import type { HostBuffer } from './host-buffer';
 
+/** What a {@link HostTensor} is made of. */
 export interface HostTensorFields {
   readonly name: string;
   readonly dtype: DType;

@@ -7,6 +7,7 @@ import { HostTensor } from './host-tensor';
 import type { Reader } from './reader';
 import { withSharedReader } from './readers/shared-reader';
 
+/** What a {@link MetaTensor} is made of. */
 export interface MetaTensorFields {
   readonly name: string;
   readonly dtype: DType;
@@ -18,6 +19,7 @@ export interface MetaTensorFields {
   readonly literal?: Uint8Array | undefined;
 }
 
+/** Where and how {@link MetaTensor.materialize} brings the bytes. */
 export interface MaterializeOptions {
   /** Read into this buffer instead of a new one; it stays the caller's. */
   into?: HostBuffer | undefined;

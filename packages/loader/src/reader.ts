@@ -12,11 +12,13 @@ export function readAlignment(kind: ReaderKind): number {
   return kind === 'direct' ? BLOCK : 1;
 }
 
+/** What {@link Reader.read} takes beside where from and where to. */
 export interface ReadOptions {
   /** Takes back requests not begun yet; the read rejects with its reason once none is running. */
   signal?: AbortSignal | undefined;
 }
 
+/** What a reader has done since it was opened. */
 export interface ReaderStats {
   /** Bytes brought so far, alignment included. */
   readonly bytesRead: number;

@@ -15,6 +15,7 @@ export interface ShardOptions {
   concurrency?: number | undefined;
 }
 
+/** What `splitCheckpoint` takes beside source and target. */
 export interface SplitOptions extends ShardOptions {
   /**
    * Converts float32, float16 and bfloat16 tensors to this type, rounding to nearest even. Other types are kept.

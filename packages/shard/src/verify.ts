@@ -7,6 +7,7 @@ import { ProgressMeter } from './progress';
 import { WorkerPool } from './worker/pool';
 import type { CheckJob } from './worker/protocol';
 
+/** What `verifyShards` takes beside the folder. */
 export type VerifyOptions = ShardOptions;
 
 /** What was read back and found right. */

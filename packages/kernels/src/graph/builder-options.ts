@@ -12,11 +12,13 @@ export interface Value {
 /** Finds the tensor of a name, of that shape, or throws; the model decides prefixes, aliases and meta tensors. */
 export type WeightSource = (name: string, shape: readonly number[]) => MetaTensor | PackedTensor;
 
+/** What holds for all that a builder records. */
 export interface GraphBuilderOptions {
   /** How attention keeps keys and values. @defaultValue 'float32' */
   readonly kvCacheDtype?: KvCacheDType | undefined;
 }
 
+/** What picks the rows, and what they are multiplied with: see `GraphBuilder.embed`. */
 export interface EmbedOptions {
   /** @defaultValue 'token' */
   readonly by?: 'token' | 'position';
@@ -26,6 +28,7 @@ export interface EmbedOptions {
   readonly scale?: number;
 }
 
+/** How a matrix is stored: see `GraphBuilder.linear`. */
 export interface LinearOptions {
   /** The projection has a bias tensor. @defaultValue false */
   readonly bias?: boolean;
@@ -35,6 +38,7 @@ export interface LinearOptions {
   readonly parts?: readonly number[];
 }
 
+/** How gpt-oss departs from act(gate) · up: see `GraphBuilder.gated`. */
 export interface GatedOptions {
   /** The gate is at most this, and up at most this in magnitude. */
   readonly limit?: number | undefined;
@@ -42,6 +46,7 @@ export interface GatedOptions {
   readonly shift?: number | undefined;
 }
 
+/** Heads, and what changes their scores: see `GraphBuilder.attention`. */
 export interface AttentionOptions {
   readonly heads: number;
   readonly kvHeads: number;

@@ -25,6 +25,7 @@ import type {
 } from './graph';
 import type { ActivationName, Op, ValueId, WeightId } from './ops';
 
+/** How experts are chosen and what one of them computes: see {@link GraphBuilder.experts}. */
 export interface ExpertsOptions {
   readonly count: number;
   readonly topK: number;
@@ -85,6 +86,7 @@ export class GraphBuilder {
     return this.#push(width, [], (out) => ({ op: 'embed', weight, by, shift, scale, out }));
   }
 
+  /** x / sqrt(mean(x²) + eps) · (`name.weight` + weightOffset), over groups of `groupWidth` columns (default: the row). */
   rmsNorm(x: Value, name: string | null, options: { eps: number; groupWidth?: number; weightOffset?: number }): Value {
     const groupWidth = options.groupWidth ?? x.width;
     this.#groups('rmsNorm', x, groupWidth);
@@ -100,6 +102,7 @@ export class GraphBuilder {
     }));
   }
 
+  /** (x − mean) / sqrt(var + eps) · `name.weight` + `name.bias`, over groups of `groupWidth` columns (default: the row). */
   layerNorm(x: Value, name: string | null, options: { eps: number; bias?: boolean; groupWidth?: number }): Value {
     const groupWidth = options.groupWidth ?? x.width;
     this.#groups('layerNorm', x, groupWidth);
@@ -132,6 +135,7 @@ export class GraphBuilder {
     }));
   }
 
+  /** Rotary position embedding of the first `spec.dim` columns of every head: see `RopeOp` for the pairings. */
   rope(x: Value, spec: RopeSpec, options: { headDim: number; pairing?: 'half' | 'interleaved' }): Value {
     this.#groups('rope', x, options.headDim);
     checkRope(spec, options.headDim);
@@ -177,6 +181,7 @@ export class GraphBuilder {
     }));
   }
 
+  /** kind(x), element by element: see `ActivationName`. */
   activation(x: Value, kind: ActivationName): Value {
     return this.#push(x.width, [x], (out) => ({ op: 'activation', kind, x: x.id, out }));
   }
@@ -197,20 +202,24 @@ export class GraphBuilder {
     }));
   }
 
+  /** a + b */
   add(a: Value, b: Value): Value {
     this.#width('add', 'b', b, a.width);
     return this.#push(a.width, [a, b], (out) => ({ op: 'add', a: a.id, b: b.id, out }));
   }
 
+  /** a · b, element by element */
   mul(a: Value, b: Value): Value {
     this.#width('mul', 'b', b, a.width);
     return this.#push(a.width, [a, b], (out) => ({ op: 'mul', a: a.id, b: b.id, out }));
   }
 
+  /** x · by */
   scale(x: Value, by: number): Value {
     return this.#push(x.width, [x], (out) => ({ op: 'scale', x: x.id, by, out }));
   }
 
+  /** cap · tanh(x / cap) */
   softcap(x: Value, cap: number): Value {
     return this.#push(x.width, [x], (out) => ({ op: 'softcap', x: x.id, cap, out }));
   }

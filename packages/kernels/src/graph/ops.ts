@@ -101,6 +101,7 @@ export interface AttentionOp {
   readonly out: ValueId;
 }
 
+/** y = kind(x), element by element. */
 export interface ActivationOp {
   readonly op: 'activation';
   readonly kind: ActivationName;
@@ -122,6 +123,7 @@ export interface GatedOp {
   readonly out: ValueId;
 }
 
+/** y = a + b or a · b, element by element. */
 export interface BinaryOp {
   readonly op: 'add' | 'mul';
   readonly a: ValueId;
@@ -198,6 +200,7 @@ export interface CombineOp {
   readonly out: ValueId;
 }
 
+/** Everything an executor can be asked to compute. */
 export type Op =
   | EmbedOp
   | RmsNormOp
@@ -215,6 +218,7 @@ export type Op =
   | ExpertOp
   | CombineOp;
 
+/** The names of the ops. */
 export type OpName = Op['op'];
 
 /** A recorded run of ops without names or bytes: layers of one kind share it, and so share one compiled program. */

@@ -16,6 +16,7 @@ export type WeightLayout =
   /** Of a packed matrix: a few numbers known since the checkpoint was opened, which are never loaded. */
   | 'constants';
 
+/** A weight of a graph as its ops see it: no name, no bytes. */
 export interface WeightSpec {
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -26,6 +27,7 @@ export interface WeightSpec {
   readonly packed?: PackedWeightSpec;
 }
 
+/** What makes a weight the codes of a quantised matrix. */
 export interface PackedWeightSpec {
   readonly format: PackedFormat;
   /** K of the matrix that is meant. */
@@ -34,6 +36,7 @@ export interface PackedWeightSpec {
   readonly components: Readonly<Partial<Record<Exclude<ComponentName, 'codes'>, number>>>;
 }
 
+/** A value between ops, `[rows, width]`. */
 export interface ValueSpec {
   readonly width: number;
   readonly type: 'f32' | 'i32';
@@ -56,4 +59,5 @@ export interface KvStateSpec {
   /** Positions older than this many are never read again (sliding window): the state is a ring. */
   readonly window?: number;
 }
+/** What a sequence keeps of a layer between passes. */
 export type StateSpec = KvStateSpec;

@@ -28,6 +28,7 @@ export interface PackedFormat {
  */
 export type CodeKind = 'u4' | 'table4' | 'u8' | 'i8' | 'e4m3';
 
+/** How a number that a block of weights shares is stored; U8 picks one of 256 numbers. */
 export type BlockDType = 'F32' | 'F16' | 'BF16' | 'U8';
 
 /** One number per block: (stored number, or the one of 256 that a U8 picks) · super + bias. */
@@ -62,6 +63,7 @@ export const COMPONENTS: readonly ComponentName[] = [
   'constants',
 ];
 
+/** Bits of one code. */
 export function codeBits(code: CodeKind): 4 | 8 {
   return code === 'u4' || code === 'table4' ? 4 : 8;
 }
@@ -89,6 +91,7 @@ export interface ConstantPlaces {
   readonly count: number;
 }
 
+/** Where a format's constants lie in their vector, and how many there are. */
 export function constantPlaces(format: PackedFormat): ConstantPlaces {
   let count = 0;
   const take = (length: number) => {

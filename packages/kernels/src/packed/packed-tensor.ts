@@ -11,8 +11,10 @@ import {
   type PackedFormat,
 } from './format';
 
+/** The tensors that a quantised matrix is stored in. */
 export type Components = Readonly<Partial<Record<ComponentName, MetaTensor>>>;
 
+/** What a {@link PackedTensor} is made of. */
 export interface PackedTensorFields {
   readonly name: string;
   /** `[N, K]`, of the matrix that is meant. */

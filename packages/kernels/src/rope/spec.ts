@@ -10,6 +10,7 @@ export interface RopeSpec {
   readonly scaling: RopeScaling;
 }
 
+/** How angles are changed for contexts beyond those of training, by transformers' `rope_type`. */
 export type RopeScaling =
   | { readonly type: 'default' }
   | { readonly type: 'linear'; readonly factor: number }

@@ -6,6 +6,7 @@ const SLAB_BYTES = 4 * 1024 * 1024;
 /** Block sizes are rounded up to this, so that every block starts on a cache line. */
 export const BLOCK_ALIGNMENT = 64;
 
+/** How much a {@link BlockPool} may take, and how much at a time. */
 export interface BlockPoolOptions {
   /** Most bytes of blocks that may be in use or waiting for reuse. @defaultValue no limit */
   readonly limitBytes?: number;
@@ -29,6 +30,7 @@ export interface PoolBlock {
 export interface BlockSource {
   /** A block of at least so many bytes. Throws `StateFullError` where there is none. */
   allocate(byteLength: number): PoolBlock;
+  /** Gives a block back. */
   free(block: PoolBlock): void;
 }
 

@@ -25,6 +25,7 @@ export interface Checkpoint {
   readonly byteLength: number;
 }
 
+/** What {@link openCheckpoint} takes beside the path. */
 export interface OpenCheckpointOptions {
   /** Files with weights that the folder will have: of these, headers are read from where they are. */
   absent?: AbsentFiles | undefined;

@@ -4,6 +4,7 @@ import { foreignAvailable } from '../foreign';
 import type { Reader, ReaderKind } from '../reader';
 import { ThreadedReader } from './threaded-reader';
 
+/** How {@link openReader} reads. */
 export interface ReaderOptions {
   /**
    * `auto` (the default): `direct` on Linux, falling back to `plain` file by file where a probe shows that the drive

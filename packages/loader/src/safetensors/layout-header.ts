@@ -19,6 +19,7 @@ export interface PlacedTensor extends TensorSpec {
   readonly byteLength: number;
 }
 
+/** The start of a safetensors file, and where everything behind it goes. */
 export interface HeaderLayout {
   /** Length field and header: what the file starts with. */
   readonly bytes: Uint8Array;
@@ -27,6 +28,7 @@ export interface HeaderLayout {
   readonly fileBytes: number;
 }
 
+/** How {@link layoutHeader} places tensors. */
 export interface LayoutOptions {
   /** `__metadata__`, strings only. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;

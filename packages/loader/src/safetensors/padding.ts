@@ -6,6 +6,7 @@ import type { MetaTensor } from '../meta-tensor';
  */
 export const PADDING_PREFIX = '__padding__.';
 
+/** Whether a tensor only aligns the one behind it, as {@link layoutHeader} makes them. */
 export function isPadding(tensor: Pick<MetaTensor, 'name' | 'dtype'>): boolean {
   return tensor.dtype === 'U8' && tensor.name.startsWith(PADDING_PREFIX);
 }

@@ -22,6 +22,7 @@ export interface HeaderTensor {
   readonly end: number;
 }
 
+/** A header that was found to be right. */
 export interface SafetensorsHeader {
   readonly file: string;
   /** Bytes of the whole file. */

@@ -12,6 +12,7 @@ import {
   type TensorSpec,
 } from './layout-header';
 
+/** How a {@link SafetensorsWriter} places tensors and ends. */
 export interface WriterOptions extends LayoutOptions {
   /** Force the bytes to the drive before the file gets its name: default true. */
   readonly fsync?: boolean | undefined;

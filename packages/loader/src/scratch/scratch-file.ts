@@ -10,6 +10,7 @@ import type { CreateReply, Failure, ReadReply, Request, Target, WriteReply } fro
 import { ReaderThreads } from '../readers/reader-threads';
 import { writeFailure } from '../system-errors';
 
+/** What {@link ScratchFile.create} takes beside the folder. */
 export interface ScratchFileOptions {
   /** What the file is for: its name begins with it. */
   readonly label: string;
@@ -27,6 +28,7 @@ export interface ScratchRun {
   readonly at: number;
 }
 
+/** Bytes moved since the file was made. */
 export interface ScratchStats {
   readonly bytesRead: number;
   readonly bytesWritten: number;

@@ -22,6 +22,7 @@ export interface ConvertedCopy {
   readonly bytes: number;
 }
 
+/** Where downloaded and converted models are kept. */
 export interface ConversionCacheOptions {
   /**
    * Folder for models: repositories in the hub's layout, and converted copies in its folder `airllm`.

@@ -5,6 +5,7 @@ import type { PlanOptions } from '../plan/types';
 import type { OpenWeightsOptions } from './open-weights';
 import type { ResolveModelOptions } from './resolve-model';
 
+/** Who guesses tokens ahead, if anybody. */
 export interface SpeculationOptions {
   /**
    * Who guesses tokens that are then verified several to a pass; the text is the same to the byte. `lookup`: the text

@@ -5,6 +5,7 @@ import { type ByteSize, parseByteSize } from './byte-size';
 import { rememberGpuChoice } from './gpu-choice';
 import { freeGpuMemory, mayHaveGpu } from './gpu-memory';
 
+/** What {@link examineGpus} measures with. */
 export interface ExamineGpusOptions {
   /** Most of the GPU's memory to take while it is measured. @defaultValue what is free, at most 1 GiB */
   readonly vram?: ByteSize | undefined;

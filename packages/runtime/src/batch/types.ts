@@ -30,6 +30,7 @@ export interface BatchProgress {
   readonly seconds: number;
 }
 
+/** What `runBatch` takes beside model and lines. */
 export interface RunBatchOptions {
   /** What earlier runs have answered: of an `AnswerFile`. @defaultValue nothing */
   readonly answered?: LineLedger | undefined;

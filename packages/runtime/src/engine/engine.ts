@@ -18,6 +18,7 @@ import { Sequence } from './sequence';
 import type { StateBlocks } from './state-blocks';
 import type { Observer } from './trace';
 
+/** What an {@link Engine} is made of. */
 export interface EngineOptions {
   readonly model: Model;
   readonly plan: Plan;
@@ -33,6 +34,7 @@ export interface EngineOptions {
   readonly observe?: Observer | undefined;
 }
 
+/** What an engine has done since it was opened. */
 export interface EngineStats {
   readonly passes: number;
   readonly rows: number;
@@ -49,6 +51,7 @@ export interface EngineStats {
   readonly computeMs: number;
 }
 
+/** What {@link Engine.step} takes beside the rows. */
 export interface StepOptions {
   /** Ends the step between two segments; `step` rejects with its reason and no row counts as run. */
   readonly signal?: AbortSignal | undefined;

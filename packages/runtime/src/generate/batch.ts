@@ -12,6 +12,7 @@ export type BatchRequests<Request extends GenerateRequest = GenerateRequest> =
   | Iterable<Request>
   | AsyncIterable<Request>;
 
+/** What `generateBatch` takes beside the requests. */
 export interface BatchOptions {
   /**
    * Most requests that are worked on at once; fewer where memory for states is short. @defaultValue as many as can have

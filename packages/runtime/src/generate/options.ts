@@ -44,6 +44,7 @@ export interface LogitsOptions {
  */
 export type StoppingCriteria = (ids: readonly number[], text: string) => boolean;
 
+/** When a text ends. */
 export interface LimitOptions {
   /** @defaultValue generation_config.json, else 256, and never past the context */
   readonly maxNewTokens?: number | undefined;

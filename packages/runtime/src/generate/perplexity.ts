@@ -4,6 +4,7 @@ import { continuationRows } from './continuation';
 import { logSumExp } from './logprobs';
 import type { GenerationSession } from './session';
 
+/** The text, and how it is cut into windows. */
 export interface PerplexityOptions {
   /** Text to score, or its token ids. */
   readonly text?: string | undefined;
@@ -18,6 +19,7 @@ export interface PerplexityOptions {
   readonly onProgress?: ((progress: PerplexityProgress) => void) | undefined;
 }
 
+/** Told after each window. */
 export interface PerplexityProgress {
   /** Tokens scored so far, and in all. */
   readonly tokens: number;
@@ -26,6 +28,7 @@ export interface PerplexityProgress {
   readonly perplexity: number;
 }
 
+/** How well a model predicts a text. */
 export interface PerplexityResult {
   /** exp of the mean negative log likelihood, in nats, of every token but each window's first. */
   readonly perplexity: number;

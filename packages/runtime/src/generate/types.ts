@@ -12,6 +12,7 @@ export type Prompt =
   /** Token ids, taken as they are. */
   | { readonly ids: readonly number[]; readonly prompt?: never; readonly messages?: never };
 
+/** What a call of `generate` may say beside the prompt. */
 export interface GenerateOptions extends GenerationOptions {
   /** For `messages`: tools, documents, further variables of the template. */
   readonly chat?: Pick<RenderChatOptions, 'tools' | 'documents' | 'continueFinalMessage' | 'template' | 'variables'>;
@@ -32,11 +33,13 @@ export interface GenerateOptions extends GenerationOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A call of `generate`. */
 export type GenerateRequest = Prompt & GenerateOptions;
 
 /** `eos`: the model ended the text. `stop`: a stop string or criterion did. `length`: the token limit or the context did. */
 export type FinishReason = 'eos' | 'stop' | 'length';
 
+/** Tokens of a call. */
 export interface Usage {
   readonly promptTokens: number;
   /** With `promptCache`: prompt tokens that came from the file. */
@@ -68,6 +71,7 @@ export interface GenerateStats {
   readonly seed: number;
 }
 
+/** What a call of `generate` gives. */
 export interface GenerateResult {
   /** What was generated, without special tokens and without the stop string. Empty for a model without tokenizer. */
   readonly text: string;

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { openCheckpointIndex, readConfigFile } from '@airllm/loader';
 
+/** What the weights of a snapshot are; `layers`: written by @airllm/shard. */
 export type CachedFormat = 'safetensors' | 'layers' | 'pickle' | 'gguf';
 
 /** What the files of a snapshot are, told by names, configuration and index. */

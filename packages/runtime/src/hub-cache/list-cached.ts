@@ -28,6 +28,7 @@ export interface CachedSnapshot extends FilesDescription {
   readonly quantisations: readonly CachedQuantisation[];
 }
 
+/** One quantisation of a GGUF repository that is in the cache. */
 export interface CachedQuantisation extends Pick<GgufModel, 'name' | 'bytes'> {
   /** Names of its files in the snapshot. */
   readonly files: readonly string[];
@@ -47,6 +48,7 @@ export interface CachedModel {
   readonly lastUsed: Date | null;
 }
 
+/** Which cache. */
 export interface HubCacheOptions {
   /** The Hugging Face hub cache. @defaultValue HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub */
   readonly cacheDir?: string | undefined;

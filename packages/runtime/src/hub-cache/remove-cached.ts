@@ -16,6 +16,7 @@ export interface RemovedModel {
   readonly bytesShared: number;
 }
 
+/** What {@link removeCached} removes of a model. */
 export interface RemoveOptions {
   /** Snapshots to remove. @defaultValue all, and with them everything else that is there of the repository */
   readonly snapshots?: readonly CachedSnapshot[] | undefined;

@@ -10,6 +10,7 @@ import {
 import { HostBuffer, MetaTensor } from '@airllm/loader';
 
 export const MEASURED_DTYPES = ['BF16', 'F16', 'F32'] as const;
+/** Weights that can be measured with. */
 export type MeasuredDType = (typeof MEASURED_DTYPES)[number];
 
 /** Bytes of one matrix: as large as the plan's segments. */

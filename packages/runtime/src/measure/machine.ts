@@ -9,6 +9,7 @@ import { measureDevice } from './device';
 import { type DriveSpeed, measureDrive } from './drive';
 import { type MemoryLimits, memoryLimits } from './memory-limits';
 
+/** What {@link measureMachine} measures, and with what. */
 export interface MeasureOptions extends Pick<ExecutorOptions, 'threads' | 'computeDtype' | 'onWarning'> {
   /** Folder whose drive is measured: a model's, or any that holds large files. @defaultValue no drive is measured */
   readonly dir?: string | undefined;

@@ -62,6 +62,7 @@ export interface MetaDTypes {
   readonly quantised?: QuantisedOnMeta;
 }
 
+/** What {@link buildModel} takes beside configuration and tensors. */
 export interface BuildModelOptions {
   /** How keys and values are kept: see `KvCacheDType`. @defaultValue 'float32' */
   readonly kvCacheDtype?: KvCacheDType | undefined;

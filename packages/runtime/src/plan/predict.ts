@@ -37,6 +37,7 @@ export interface DeviceSpeeds {
   readonly callSeconds: number;
 }
 
+/** The pass that {@link predictPass} predicts. */
 export interface PredictOptions {
   /** Rows that run; more than the plan's widest pass takes several. @defaultValue 1: decoding */
   readonly rows?: number | undefined;

@@ -15,6 +15,7 @@ import {
 import { freeBytes, missingBytes } from '../hub/cached-bytes';
 import { allowMany } from '../on-abort';
 
+/** Which files of a repository, of which revision, and how they are asked for. */
 export interface RemoteModelOptions extends HubOptions, Pick<ChooseOptions, 'weights' | 'quantisation'> {
   /** Branch, tag or commit. @defaultValue main */
   readonly revision?: string | undefined;

@@ -20,6 +20,7 @@ export interface ChatMessage {
   [field: string]: unknown;
 }
 
+/** What {@link renderChat} takes beside template and messages. */
 export interface RenderChatOptions {
   /** Tools the model may call, as JSON schemas. Default: none. */
   tools?: readonly unknown[] | null | undefined;

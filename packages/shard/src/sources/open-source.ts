@@ -7,6 +7,7 @@ import { SmallReads } from './small-reads';
 import type { ModelSource } from './source';
 import { findSource, openStored } from './stored-checkpoint';
 
+/** What `openSource` takes beside the path. */
 export interface OpenSourceOptions {
   /**
    * Files with weights that the folder (of a file: the folder it is in) will have: of these, what describes the tensors is

@@ -21,6 +21,7 @@ export interface ModelSource {
   readonly extras: ReadonlyMap<string, string>;
 }
 
+/** What the files of a model are: safetensors, layers as this package writes them, PyTorch pickles, GGUF. */
 export type SourceKind = 'safetensors' | 'shards' | 'pickle' | 'gguf';
 
 /** Dense and runnable as stored; quantised and runnable as stored; or to be rewritten once. */
@@ -81,6 +82,7 @@ export interface CodecCall {
   readonly measure?: ((error: number, norm: number) => void) | undefined;
 }
 
+/** Whether a tensor has to be rewritten before it can be computed with. */
 export function isConversion(tensor: SourceTensor): tensor is Conversion {
   return 'kind' in tensor && tensor.kind === 'conversion';
 }

@@ -9,6 +9,7 @@ import { firstKept, restoreStates } from './restore';
 import { ropeClass } from './rope-class';
 import { saveCacheFile } from './save';
 
+/** What {@link PromptCaches} work with. */
 export interface PromptCachesOptions {
   readonly engine: Engine;
   /** Asked for once, when a file is first named. */

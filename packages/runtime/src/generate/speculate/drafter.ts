@@ -22,6 +22,7 @@ export interface DraftSession {
   dispose(): void;
 }
 
+/** What a drafter is asked. */
 export interface DraftRequest {
   /** Prompt and output so far. */
   readonly ids: readonly number[];
@@ -34,6 +35,7 @@ export interface DraftRequest {
 /** The token after `ids`, given logits `[vocabSize]` for it. */
 export type Choose = (logits: Float32Array, ids: readonly number[]) => number;
 
+/** What it guesses. */
 export interface Draft {
   readonly ids: readonly number[];
   /** Which of a drafter's guesses these are: those of one kind are accepted about equally often. From 0. */

@@ -5,6 +5,7 @@ import { continuationRows } from '../continuation';
 import { NoCandidateError } from '../errors';
 import { type Choose, type Draft, type Drafter, type DraftRequest, type DraftSession, NO_DRAFT } from './drafter';
 
+/** The model that drafts, and the one it drafts for. */
 export interface ModelDrafterOptions {
   readonly name: 'model' | 'self';
   /** Runs the smaller model, all of it in memory. */

@@ -5,6 +5,7 @@ import { quantisationIn } from '../quantisation-config';
 import type { WeightHint } from './expectation';
 import { EXPECTED_FORMATS } from './registry';
 
+/** What is known of a model beside its configuration. */
 export interface QuantisedOnMetaOptions {
   /** Names of the stored tensors, from an index; they tell what is quantised. @defaultValue told by the configuration */
   readonly names?: Iterable<string>;

@@ -28,6 +28,7 @@ export interface PickleCheckpoint {
   readonly tensors: ReadonlyMap<string, PickleTensor>;
 }
 
+/** What {@link openPickleCheckpoint} takes beside the path. */
 export interface OpenPickleOptions {
   /** Files that the folder will have: of these, directories and pickles are read from where they are. */
   absent?: AbsentFiles | undefined;

@@ -22,6 +22,7 @@ export interface StridedTensor {
   readonly elementCount: number;
 }
 
+/** Whether a tensor's elements lie apart, and have to be gathered. */
 export function isStridedTensor(tensor: PickleTensor): tensor is StridedTensor {
   return !MetaTensor.isInstance(tensor);
 }

@@ -18,6 +18,7 @@ export interface StridedRead {
   scatter(bytes: Uint8Array, out: Uint8Array): void;
 }
 
+/** Which rows, into what, and with how much memory. */
 export interface ReadStridedOptions {
   /** Gather into this instead of a new array: the rows' bytes, at a multiple of 4 within its memory. */
   into?: Uint8Array | undefined;
