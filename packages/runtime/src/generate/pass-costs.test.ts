@@ -66,6 +66,19 @@ test('disturbed passes among several do not count, and newer ones replace older 
   expect(costs.seconds(1)).toBe(4);
 });
 
+test('a width that was measured long ago takes no more than wider ones did since', () => {
+  const costs = new PassCosts();
+  // While weights still came; then a wider one without that.
+  costs.record(resident(1, 4));
+  costs.record(resident(5, 1.5));
+  expect(costs.seconds(1)).toBe(1.5);
+  costs.record(resident(1, 1));
+  expect(costs.seconds(1)).toBe(1);
+  // A wider one from before says nothing about what was measured since.
+  for (let i = 0; i < 5; i++) costs.record(resident(1, 3));
+  expect(costs.seconds(1)).toBe(3);
+});
+
 test('a pass that is bound by arithmetic says what the drive takes at most', () => {
   const costs = measured([8], { base: 0, perRow: 0.1, bytes: 10 });
   for (let i = 0; i < 2; i++) {

@@ -32,8 +32,8 @@ const CHEAP_ROW = 0.02;
 export class PassCosts {
   readonly #headShare: number;
   /** A machine has other things to do, which only ever makes passes longer. */
-  readonly #compute = new ByWidth(1 / 4);
-  readonly #bytes = new ByWidth(1 / 2);
+  readonly #compute = new ByWidth({ quantile: 1 / 4, rises: true });
+  readonly #bytes = new ByWidth({ quantile: 1 / 2, rises: false });
   /** Bytes per second of passes that waited for the drive. */
   readonly #rates: number[] = [];
 
@@ -119,18 +119,27 @@ export interface RowOptions {
 interface Point {
   readonly rows: number;
   readonly value: number;
+  /** The higher, the later it was measured. */
+  readonly time: number;
+}
+
+interface ByWidthOptions {
+  /** Which of a width's latest values counts, by what a row takes. */
+  readonly quantile: number;
+  /** More rows never take less. */
+  readonly rises: boolean;
 }
 
 /** Latest values by a pass's rows, and what follows from them for other numbers. */
 class ByWidth {
-  readonly #quantile: number;
+  readonly #options: ByWidthOptions;
   readonly #points = new Map<number, Point[]>();
+  #time = 0;
   /** One of each width, ascending. */
   #line: readonly Point[] = [];
 
-  /** @param quantile - Which of a width's latest values counts, by what a row takes. */
-  constructor(quantile: number) {
-    this.#quantile = quantile;
+  constructor(options: ByWidthOptions) {
+    this.#options = options;
   }
 
   /** The fewest rows that were measured. */
@@ -146,9 +155,9 @@ class ByWidth {
     const width = widthOf(rows);
     const points = this.#points.get(width) ?? [];
     this.#points.set(width, points);
-    remember(points, { rows, value });
-    const typical = [...this.#points.values()].map((latest) => this.#typical(latest));
-    this.#line = typical.sort((a, b) => a.rows - b.rows);
+    remember(points, { rows, value, time: this.#time++ });
+    const typical = [...this.#points.values()].map((latest) => this.#typical(latest)).sort((a, b) => a.rows - b.rows);
+    this.#line = this.#options.rises ? typical.map((point) => atMostWider(point, typical)) : typical;
   }
 
   /**
@@ -172,8 +181,14 @@ class ByWidth {
 
   #typical(points: readonly Point[]): Point {
     const sorted = [...points].sort((a, b) => a.value / a.rows - b.value / b.rows);
-    return sorted[Math.floor(sorted.length * this.#quantile)]!;
+    return { ...sorted[Math.floor(sorted.length * this.#options.quantile)]!, time: points.at(-1)!.time };
   }
+}
+
+/** What wider passes were since seen to take less than: so a model's first passes, while its weights come, are forgotten. */
+function atMostWider(point: Point, all: readonly Point[]): Point {
+  const since = all.filter(({ rows, time }) => rows > point.rows && time > point.time);
+  return { ...point, value: since.reduce((least, { value }) => Math.min(least, value), point.value) };
 }
 
 function widthOf(rows: number): number {

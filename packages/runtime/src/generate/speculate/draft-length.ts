@@ -18,7 +18,11 @@ const LONGEST_PAUSE = 256;
 const TRY_LENGTH = 3;
 /** Share of a pass that a row costs where a try is worth its while: what was measured may have been disturbed. */
 const HOPED_ROW_SHARE = 0.1;
-/** Passes with drafts until one goes without, to learn anew what that takes. */
+/**
+ * Passes with drafts until one goes without, to learn anew what that takes: so many, then twice as many each time, but not
+ * more than…
+ */
+const FIRST_PLAIN = 4;
 const PLAIN_EVERY = 64;
 /** Times of drafting whose median counts. */
 const REMEMBERED = 5;
@@ -36,6 +40,7 @@ export class DraftLength {
   #pause = FIRST_PAUSE;
   #without = 0;
   #with = 0;
+  #plainAfter = FIRST_PLAIN;
 
   constructor(costs: PassCosts, drafter: Pick<Drafter, 'name' | 'costly' | 'assumedSeconds'>) {
     this.#costs = costs;
@@ -53,8 +58,9 @@ export class DraftLength {
     if (room < 1) return 0;
     // What a pass takes without a draft is what drafts are measured by.
     if (!this.#costs.knows(rows)) return 0;
-    if (this.#with >= PLAIN_EVERY) {
+    if (this.#with >= this.#plainAfter) {
       this.#with = 0;
+      this.#plainAfter = Math.min(PLAIN_EVERY, 2 * this.#plainAfter);
       return 0;
     }
     const best = (passSeconds: (drafted: number) => number) =>

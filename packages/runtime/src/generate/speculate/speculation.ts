@@ -17,7 +17,10 @@ export interface SpeculationStats {
   readonly accepted: number;
   /** `accepted / drafted`; 0 where nothing was drafted. */
   readonly acceptance: number;
-  /** Seconds that passes without drafts would have taken more, by what such passes took; below 0 where they cost more. */
+  /**
+   * Seconds that passes without drafts would have taken more, by what such passes took lately; below 0 where they cost
+   * more. Of passes that several texts shared, each has its share.
+   */
   readonly savedSeconds: number;
 }
 
@@ -93,7 +96,7 @@ export class Speculation {
     const plain = this.#options.length.passSeconds(this.#rows) ?? 0;
     this.#counts.drafted += drafted;
     this.#counts.accepted += right;
-    this.#counts.saved += (right + 1) * plain - (performance.now() - this.#start) / 1000;
+    this.#counts.saved += ((right + 1) * plain - (performance.now() - this.#start) / 1000) / this.#rows;
   }
 
   get stats(): SpeculationStats {
