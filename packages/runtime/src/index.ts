@@ -10,7 +10,7 @@ export {
 export type { SpeculationOptions } from './auto/draft-target';
 export { type ExaminedGpus, type ExamineGpusOptions, examineGpus } from './auto/examine-gpus';
 export { LanguageModel, type ModelInfo } from './auto/language-model';
-export { type DeviceOptions, type OpenedDevice, openDevice } from './auto/open-device';
+export { type DeviceOptions, type OpenDeviceOptions, type OpenedDevice, openDevice } from './auto/open-device';
 export { openPlaces, type Places } from './auto/open-places';
 export {
   type ConversionProgress,
@@ -210,6 +210,7 @@ export type {
   DeviceGrant,
   DevicePlan,
   DiskStatePlan,
+  DraftBytes,
   ExpertSegment,
   GraphPasses,
   Plan,
@@ -223,18 +224,27 @@ export { type PlannedPullFile, type PullPlan, planPull } from './remote/plan-pul
 export { openRemoteModel, type RemoteModel, type RemoteModelOptions } from './remote/remote-model';
 export { PromptCacheError, StateDamagedError, StateSpaceError } from './state-errors';
 export {
+  type ChatContentPart,
   type ChatMessage,
   ChatTemplate,
   ChatTemplateError,
+  type ChatTemplateReason,
+  type ChatTemplateSource,
   createTokenizer,
+  type DecodeOptions,
+  type EncodeOptions,
+  type EndTokenFiles,
   endTokens,
   loadChatTemplate,
   loadTokenizer,
   MissingChatTemplateError,
   type RenderChatOptions,
   renderChat,
+  type SpecialTokens,
   StopStrings,
   TextStream,
+  type TextStreamOptions,
   Tokenizer,
   TokenizerError,
+  type TokenizerFiles,
 } from './text';

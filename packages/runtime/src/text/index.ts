@@ -7,7 +7,6 @@ export { ChatTemplateError, MissingChatTemplateError, TokenizerError } from './e
 export type { ChatContentPart, ChatMessage, RenderChatOptions } from './render-chat';
 export { renderChat } from './render-chat';
 export type { SpecialTokens } from './special-tokens';
-export { namedSpecialTokens } from './special-tokens';
 export { StopStrings } from './stop-strings';
 export type { TextStreamOptions } from './text-stream';
 export { TextStream } from './text-stream';
