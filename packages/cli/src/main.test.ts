@@ -16,6 +16,10 @@ test.each([
   [['run', 'm', 'two', 'words'], /put quotes around the prompt/],
   [['run', 'm', 'x', '--executor', 'gpu'], /^error: --executor: expected auto, native, onnx, reference, found "gpu"\n/],
   [['run', 'm', 'x', '--raw', '--system', 'y'], /^error: --system needs the chat template/],
+  [['run', 'm', 'x', '--top-logprobs', '2'], /^error: --top-logprobs needs --json/],
+  [['run', '', 'x'], /^error: <model> is empty: /],
+  [['shard', 'm', ' '], /^error: <out> is empty: /],
+  [['run', 'm', '- a list'], /^error: unknown option -; -- goes before an argument that begins with a dash\n/],
   [['inspect', 'm', '--context', '0'], /^error: --context: expected a whole number above 0, found 0\n/],
 ])('%j is wrong usage', async (argv, message) => {
   const { code, stdout, stderr } = await airllm(argv);
@@ -40,6 +44,25 @@ test('a model that is not there is a failure, in one line', async () => {
   const { code, stdout, stderr } = await airllm(['run', './nowhere', 'x']);
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   expect(stderr).toMatch(/^error: .*nowhere.*\n$/);
+});
+
+test('what the system says of a file is said in words', async () => {
+  const { code, stderr } = await airllm(['batch', tinyModel(), './nowhere.jsonl', 'out.jsonl']);
+  expect(code).toBe(1);
+  expect(stderr).toBe('error: ./nowhere.jsonl: there is no such file or folder (ENOENT)\n');
+});
+
+test('behind -- there is no option, nor a call for help', async () => {
+  const { code, stdout } = await airllm(['inspect', '--', '--help']);
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+});
+
+test('what does not fit the context is said by flags', async () => {
+  const { code, stderr } = await airllm(['run', tinyModel(), 'Hello', '-q', '--context', '8', '--max-new-tokens', '8']);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /^error: \d+ prompt tokens and 8 new ones do not fit a context of 8\n.*--max-new-tokens.*--context\n$/,
+  );
 });
 
 test('--debug shows where an error came from', async () => {

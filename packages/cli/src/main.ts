@@ -81,7 +81,7 @@ async function commandNamed(name: string): Promise<Command> {
 async function runCommand(command: Command, argv: readonly string[], context: Context): Promise<ExitCode> {
   const { io, terminal } = context;
   // Whoever asks for help may not know the rest yet.
-  if (argv.some((arg) => arg === '--help' || arg === '-h')) {
+  if (beforeDashes(argv).some((arg) => arg === '--help' || arg === '-h')) {
     await terminal.print(helpOf(command, io));
     return EXIT.ok;
   }
@@ -95,9 +95,18 @@ async function runCommand(command: Command, argv: readonly string[], context: Co
   return command.run(context, positionals, values);
 }
 
+/** Behind `--` everything is an argument. */
+function beforeDashes(argv: readonly string[]): readonly string[] {
+  const end = argv.indexOf('--');
+  return end < 0 ? argv : argv.slice(0, end);
+}
+
 function checkPositionals(command: Command, found: readonly string[]): void {
   const missing = command.positionals.find(({ optional }, i) => optional !== true && found[i] === undefined);
   if (missing !== undefined) throw new UsageError(`<${missing.name}> is missing: ${usageLine(command)}`);
+  // A shell variable that is not set; taken for a path it would mean the present folder.
+  const empty = command.positionals.find(({ optional }, i) => optional !== true && found[i]!.trim() === '');
+  if (empty !== undefined) throw new UsageError(`<${empty.name}> is empty: ${usageLine(command)}`);
   const extra = found[command.positionals.length];
   if (extra === undefined) return;
   const hint = command.positionals.at(-1)?.name === 'prompt' ? '; put quotes around the prompt' : '';

@@ -3,8 +3,10 @@ import { knownOptions } from './args/parse';
 import type { Command } from './command';
 import { StoppedError, UsageError } from './errors';
 import { EXIT, type ExitCode } from './exit-codes';
+import { doesNotFit, type LengthFacts } from './output/context-length';
 import type { Terminal } from './output/terminal';
 import { formatBytes, roomyMemory } from './output/units';
+import { systemMessage } from './system-message';
 
 interface Circumstances {
   readonly terminal: Terminal;
@@ -42,13 +44,22 @@ function describe(error: unknown, command: Command | undefined): { message: stri
       hint: `try ${flag} ${isMemory ? roomyMemory(error.floor) : error.floor}${isMemory ? ', or less --context' : ''}`,
     };
   }
+  if (isContextLengthError(error)) {
+    const [length, tokens] = [flagFor('contextLength', command), flagFor('maxNewTokens', command)];
+    return {
+      message: doesNotFit(error),
+      code: EXIT.failure,
+      hint: `shorten the prompt, or give less ${tokens} or more ${length}`,
+    };
+  }
   if (AirllmError.isInstance(error)) {
     const code = PASSING.has(error.code) ? EXIT.network : EXIT.failure;
     return { message: oneLine(error.message), code };
   }
+  const fromSystem = systemMessage(error);
+  if (fromSystem !== undefined) return { message: fromSystem, code: EXIT.failure };
+  // Anything else is our mistake, and its place will be asked for.
   const message = oneLine(error instanceof Error ? error.message : String(error));
-  // The system's errors name the file; anything else is our mistake, and its place will be asked for.
-  if (typeof (error as { syscall?: unknown } | null)?.syscall === 'string') return { message, code: EXIT.failure };
   return { message, code: EXIT.failure, hint: 'this may be a fault of airllm; --debug shows where it happened' };
 }
 
@@ -64,6 +75,10 @@ function flagFor(option: string, command: Command | undefined): string {
 /** By its code, not its class: the class lives in the runtime, which `--help` need not load. */
 function isBudgetError(error: unknown): error is AirllmError & { option: string; found: number; floor: number } {
   return AirllmError.isInstance(error) && error.code === 'ERR_BUDGET';
+}
+
+function isContextLengthError(error: unknown): error is AirllmError & LengthFacts {
+  return AirllmError.isInstance(error) && error.code === 'ERR_CONTEXT_LENGTH';
 }
 
 function oneLine(message: string): string {

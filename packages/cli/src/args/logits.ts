@@ -33,7 +33,7 @@ const format: Option<ResponseFormat> = {
   parse: (texts, flag) => {
     const file = texts.at(-1)!;
     try {
-      return { type: 'json_schema', schema: JSON.parse(readFileSync(file, 'utf8')) };
+      return { type: 'json_schema', schema: JSON.parse(new TextDecoder().decode(readFileSync(file))) };
     } catch (error) {
       throw new UsageError(`${flag}: expected a file with a JSON Schema: ${file}: ${(error as Error).message}`);
     }

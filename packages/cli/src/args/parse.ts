@@ -61,7 +61,8 @@ export function parseCommandLine(argv: readonly string[], groups: Readonly<Recor
 
 function unknownOption(name: string, known: readonly KnownOption[]): UsageError {
   const flags = known.map(({ flag }) => flag);
-  return new UsageError(`unknown option ${name}`, name.startsWith('--') ? nearest(name, flags) : undefined);
+  if (name.startsWith('--')) return new UsageError(`unknown option ${name}`, nearest(name, flags));
+  return new UsageError(`unknown option ${name.trim()}; -- goes before an argument that begins with a dash`);
 }
 
 /** The text of an option as it stands on the command line; empty for a switch. */

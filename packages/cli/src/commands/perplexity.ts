@@ -40,7 +40,7 @@ export const perplexity = defineCommand({
   },
   async run(context, [source, file], values) {
     const { terminal, signal, io } = context;
-    const text = file === '-' ? await readStream(io.stdin) : await readFile(file!, 'utf8');
+    const text = file === '-' ? await readStream(io.stdin) : new TextDecoder().decode(await readFile(file!));
     const { contextLength = DEFAULT_WINDOW } = values.memory;
     const model = await openModel(context, source!, {
       ...values.model,
@@ -82,5 +82,5 @@ export const perplexity = defineCommand({
 async function readStream(stream: AsyncIterable<unknown>): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of stream) chunks.push(Buffer.from(chunk as Uint8Array));
-  return Buffer.concat(chunks).toString('utf8');
+  return new TextDecoder().decode(Buffer.concat(chunks));
 }

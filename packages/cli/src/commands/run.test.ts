@@ -53,6 +53,13 @@ describe('without a chat template', () => {
     expect(ran).toEqual({ code: 0, stdout: `${text}\n`, stderr: '' });
   });
 
+  test('a byte order mark is no part of a prompt, and - means the pipe', async () => {
+    const dir = tinyModel();
+    const { text } = await expected(dir, { prompt: 'Two\r\nlines', maxNewTokens: 5 });
+    const ran = await airllm(['run', dir, '-', '--max-new-tokens', '5', '-q'], { stdin: '\uFEFFTwo\r\nlines\r\n' });
+    expect(ran).toEqual({ code: 0, stdout: `${text}\n`, stderr: '' });
+  });
+
   test('an empty pipe is no prompt', async () => {
     const { code, stdout, stderr } = await airllm(['run', tinyModel(), '-q'], { stdin: '\n' });
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

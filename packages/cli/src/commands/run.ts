@@ -40,7 +40,7 @@ export const run = defineCommand({
     },
     {
       name: 'prompt',
-      help: 'Text to answer. Without one it is read from a pipe; on a terminal a chat begins.',
+      help: 'Text to answer. Without one, or with -, it is read from a pipe; on a terminal a chat begins.',
       optional: true,
     },
   ],
@@ -78,7 +78,11 @@ export const run = defineCommand({
     }
     const isChat = given === undefined && context.io.stdin.isTTY === true;
     if (isChat && values.output.json) throw new UsageError('--json needs a prompt, as an argument or from a pipe');
-    const prompt = given ?? (isChat ? undefined : await promptFromStdin(context.io.stdin, signal));
+    if (values.logits.topLogprobs !== undefined && !values.output.json) {
+      throw new UsageError('--top-logprobs needs --json, which is where they are told');
+    }
+    const fromPipe = given === '-' || (given === undefined && !isChat);
+    const prompt = fromPipe ? await promptFromStdin(context.io.stdin, signal) : given;
 
     const watch = new Watch(context, values.watch);
     const model = await openModel(context, source!, {

@@ -81,6 +81,10 @@ test('without a template each line stands alone', async () => {
   }
   io.type('/help\n');
   await io.stderr.until(/\/clear {2}/);
-  io.endOfInput();
+  const said = io.stdout.text.length;
+  io.type('/hlep\n');
+  await io.stderr.until(/\/hlep is no command; \/help lists them\n/);
+  expect(io.stdout.text.length).toBe(said);
+  io.type('/exit \n');
   expect(await ended).toBe(0);
 });

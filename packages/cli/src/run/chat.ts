@@ -8,10 +8,14 @@ import {
   type Prompt,
 } from '@airllm/runtime';
 import type { Context } from '../command';
+import { doesNotFit } from '../output/context-length';
 import { type CallOptions, printAnswer } from './answer';
 import { opening, type PromptStyle } from './prompt';
 
 const HELP = '/clear  forget the conversation\n/exit   end (also Ctrl-D)\n/help   this\nCtrl-C ends an answer.\n';
+
+/** A word behind a slash; a path or a sentence that begins with one is a message. */
+const COMMAND = /^\/[a-z]+$/i;
 
 /** Reads messages from a terminal and answers them until the person has had enough; the answers that came to an end. */
 export async function chat(
@@ -46,10 +50,12 @@ export async function chat(
       // Ctrl-C and Ctrl-D leave the cursor behind the prompt.
       if (line === undefined) terminal.note('\n');
       signal.throwIfAborted();
-      if (line === undefined || line === '/exit') return results;
-      if (line === '/help') terminal.tell(HELP);
-      else if (line === '/clear') conversation.clear();
-      else if (line.trim() !== '') results.push(...(await reply(context, model, conversation, line, options)));
+      const command = line?.trim();
+      if (line === undefined || command === '/exit') return results;
+      if (command === '/help') terminal.tell(HELP);
+      else if (command === '/clear') conversation.clear();
+      else if (COMMAND.test(command!)) terminal.tell(`${command} is no command; /help lists them\n`);
+      else if (command !== '') results.push(...(await reply(context, model, conversation, line, options)));
     }
   } finally {
     readline.close();
@@ -89,7 +95,8 @@ async function reply(
     if (error === stopped) conversation.answered(said);
     else if (ContextLengthError.isInstance(error) || ChatTemplateError.isInstance(error)) {
       conversation.withdraw();
-      terminal.tell(`${red('error:')} ${error.message}\n${dim('/clear forgets the conversation so far')}\n`);
+      const message = ContextLengthError.isInstance(error) ? doesNotFit(error) : error.message;
+      terminal.tell(`${red('error:')} ${message}\n${dim('/clear forgets the conversation so far')}\n`);
     } else throw error;
     return [];
   } finally {

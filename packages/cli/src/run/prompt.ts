@@ -9,7 +9,10 @@ export interface PromptStyle {
   readonly system: string | undefined;
 }
 
-/** All of a pipe, without the line break that `echo` and editors put at the end. Throws `UsageError` if it is empty. */
+/**
+ * All of a pipe, without the line break that `echo` and editors put at the end, and the byte order mark that Windows puts
+ * before it. Throws `UsageError` if it is empty.
+ */
 export async function promptFromStdin(stdin: CliIo['stdin'], signal: AbortSignal): Promise<string> {
   const chunks: Buffer[] = [];
   const stop = () => stdin.destroy();
@@ -20,9 +23,7 @@ export async function promptFromStdin(stdin: CliIo['stdin'], signal: AbortSignal
     signal.removeEventListener('abort', stop);
   }
   signal.throwIfAborted();
-  const text = Buffer.concat(chunks)
-    .toString('utf8')
-    .replace(/\r?\n$/, '');
+  const text = new TextDecoder().decode(Buffer.concat(chunks)).replace(/\r?\n$/, '');
   if (text === '') throw new UsageError('there is no prompt: give one as an argument or through a pipe');
   return text;
 }

@@ -22,6 +22,14 @@ function linesOf(path: string): unknown[] {
     .map((line) => JSON.parse(line));
 }
 
+test('a folder is named where a file is expected', async () => {
+  const dir = join(temporaryFolder(), 'out.jsonl');
+  mkdirSync(dir);
+  const error = await AnswerFile.open(dir).catch((each: unknown) => each);
+  expect(AnswerFileError.isInstance(error)).toBe(true);
+  expect((error as Error).message).toContain(dir);
+});
+
 test('answers are appended, and known when the file is opened again', async () => {
   const path = join(temporaryFolder(), 'out.jsonl');
   const answers = [

@@ -44,7 +44,9 @@ export class AnswerFile {
     const lock = await naming(path, () => TargetLock.acquire(`${path}.lock`));
     try {
       const isNew = await isAbsent(path);
-      const held = isNew ? { answered: new LineLedger(), count: 0, size: 0 } : await readAnswers(path);
+      const held = isNew
+        ? { answered: new LineLedger(), count: 0, size: 0 }
+        : await naming(path, () => readAnswers(path));
       const handle = await naming(path, () => open(path, isNew ? 'wx' : 'r+'));
       try {
         await naming(path, async () => {

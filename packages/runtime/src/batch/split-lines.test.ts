@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { splitLines } from './split-lines';
+import { readLines, splitLines } from './split-lines';
 
 async function split(chunks: readonly Uint8Array[]) {
   async function* stream() {
@@ -30,6 +30,17 @@ test('lines are the same however the bytes come', async () => {
       });
     }),
   );
+});
+
+test('a byte order mark before the first line is no part of it', async () => {
+  const bytes = Buffer.from('\uFEFFa\n\uFEFFb\n');
+  async function* stream() {
+    yield bytes.subarray(0, 2);
+    yield bytes.subarray(2);
+  }
+  const lines: string[] = [];
+  for await (const line of readLines(stream())) lines.push(Buffer.from(line).toString());
+  expect(lines).toEqual(['a', '\uFEFFb']);
 });
 
 test('of a line without end only so much is kept', async () => {

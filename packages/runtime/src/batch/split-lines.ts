@@ -54,7 +54,16 @@ export async function* splitLines(
   if (length > 0) yield take(false);
 }
 
-/** The bytes of a stream's lines, for {@link runBatch}: read as they are needed, whatever the stream's size. */
+/** What programs of Windows put before UTF-8, and JSON does not allow. */
+const BYTE_ORDER_MARK = Buffer.of(0xef, 0xbb, 0xbf);
+
+/**
+ * The bytes of a stream's lines, for {@link runBatch}: read as they are needed, whatever the stream's size. A byte order
+ * mark before the first is no part of it.
+ */
 export async function* readLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
-  for await (const { bytes } of splitLines(chunks)) yield bytes;
+  for await (const { number, bytes } of splitLines(chunks)) {
+    const marked = number === 1 && BYTE_ORDER_MARK.equals(bytes.subarray(0, BYTE_ORDER_MARK.length));
+    yield marked ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes;
+  }
 }
