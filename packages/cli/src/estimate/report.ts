@@ -68,19 +68,31 @@ export function estimateText(report: EstimateReport): string {
 /** What a device computes, and what that takes there. */
 export function deviceRows(device: PlanSummary['device']): [string, string][] {
   if (device === null) return [];
-  const { blocks, weights, state, activations, staging, total, limit, uploadedPerPass } = device;
+  const { blocks, segments, weights, state, activations, staging, total, limit } = device;
   const computed = blocks.computed.includes(blocks.count - 1) ? 'head and ' : '';
   const layers = blocks.computed.filter((block) => block < blocks.count - 1).length;
-  const uploaded =
-    uploadedPerPass === 0 ? 'all of it stays there' : `${formatBytes(uploadedPerPass)} uploaded per token`;
   return [
-    ['device', `${device.name}: computes ${computed}${layers} of ${blocks.count - 1} layers, ${uploaded}`],
+    ['device', `${device.name}: computes ${computed}${layers} of ${blocks.count - 1} layers`],
+    [
+      '  stays there',
+      segments.resident === segments.count
+        ? 'all of it'
+        : `${formatExact(segments.resident)} of ${formatExact(segments.count)} segments, ${uploaded(device)} per token`,
+    ],
     [
       '  its memory',
       `${formatBytes(total)} of ${formatBytes(limit)}: ${formatBytes(weights)} weights, ${formatBytes(state)} state, ` +
         `${formatBytes(activations)} activations, ${formatBytes(staging)} uploads`,
     ],
   ];
+}
+
+function uploaded({ uploadedPerPass, uploadsExperts }: NonNullable<PlanSummary['device']>): string {
+  const parts = [
+    ...(uploadedPerPass === 0 ? [] : [formatBytes(uploadedPerPass)]),
+    ...(uploadsExperts ? ['the experts chosen'] : []),
+  ];
+  return `${parts.join(' and ')} uploaded`;
 }
 
 /** What has to come, and whether there is room for it. */

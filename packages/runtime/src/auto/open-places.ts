@@ -22,7 +22,9 @@ export async function openPlaces(
   const { planFile } = options;
   const placed = planFile === undefined ? null : await readPlacement(planFile, model);
   const provider = options.provider ?? placed?.provider ?? undefined;
-  const device = await openDevice({ ...options, provider, placed: placed?.onDevice ?? null });
+  const opened = await openDevice({ ...options, provider, placed: placed?.onDevice ?? null });
+  const segmentBytes = placed?.segmentBytes ?? undefined;
+  const device = opened && { ...opened, grant: { ...opened.grant, segmentBytes } };
   return {
     device,
     keep: async (plan) => {

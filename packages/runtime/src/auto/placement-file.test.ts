@@ -44,6 +44,7 @@ test('a placement is read as it was written', async () => {
     modelType: 'llama',
     blocks: 4,
     onDevice: [1, 3],
+    segmentBytes: 64 * 2 ** 20,
     device: 'card',
     provider: 'cuda',
   });
@@ -57,12 +58,28 @@ test.each([
   ['null', 'null', 'not a placement'],
   [
     'with a block that is not there',
-    JSON.stringify({ version: 1, modelType: 'llama', blocks: 4, onDevice: [4], device: 'x', provider: 'webgpu' }),
+    JSON.stringify({
+      version: 1,
+      modelType: 'llama',
+      blocks: 4,
+      onDevice: [4],
+      segmentBytes: null,
+      device: 'x',
+      provider: 'webgpu',
+    }),
     'not a placement',
   ],
   [
     'of another model',
-    JSON.stringify({ version: 1, modelType: 'llama', blocks: 9, onDevice: [4], device: 'x', provider: 'webgpu' }),
+    JSON.stringify({
+      version: 1,
+      modelType: 'llama',
+      blocks: 9,
+      onDevice: [4],
+      segmentBytes: null,
+      device: 'x',
+      provider: 'webgpu',
+    }),
     'this model is llama of 4 blocks',
   ],
 ])('one that is %s is refused by its file', async (_, text, reason) => {

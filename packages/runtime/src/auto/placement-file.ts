@@ -13,6 +13,8 @@ export interface Placement {
   readonly blocks: number;
   /** Numbers of blocks; empty where the host computed all. */
   readonly onDevice: readonly number[];
+  /** Bytes of the segments that those blocks are cut into; null where there are none. */
+  readonly segmentBytes: number | null;
   /** Name of the device, for people. */
   readonly device: string | null;
   /** What of onnxruntime computed there: others round otherwise. */
@@ -26,6 +28,7 @@ export function placementOf(plan: Plan, model: Model, provider: Provider | null)
     modelType: model.config.modelType,
     blocks: model.layers.length + 1,
     onDevice: (plan.device?.computes ?? []).flatMap((computes, b) => (computes ? [b] : [])),
+    segmentBytes: plan.device?.segmentBytes ?? null,
     device: plan.device?.name ?? null,
     provider: plan.device && provider,
   };
@@ -62,7 +65,7 @@ function parse(file: string, text: string): Placement {
   } catch (cause) {
     throw new FormatError({ file, reason: `not JSON: ${(cause as Error).message}`, cause });
   }
-  const { version, modelType, blocks, onDevice, device, provider } = value ?? {};
+  const { version, modelType, blocks, onDevice, segmentBytes, device, provider } = value ?? {};
   const isBlock = (block: unknown) => Number.isInteger(block) && Number(block) >= 0 && Number(block) < Number(blocks);
   const isPlacement =
     version === 1 &&
@@ -70,6 +73,7 @@ function parse(file: string, text: string): Placement {
     Number.isSafeInteger(blocks) &&
     Array.isArray(onDevice) &&
     onDevice.every(isBlock) &&
+    (segmentBytes === null || (Number.isSafeInteger(segmentBytes) && Number(segmentBytes) > 0)) &&
     (device === null || typeof device === 'string') &&
     (provider === null || typeof provider === 'string');
   if (!isPlacement) throw new FormatError({ file, reason: 'not a placement as `planFile` writes it' });

@@ -20,6 +20,7 @@ afterEach(async () => {
 interface Placement {
   readonly bytes: number;
   readonly blocks: DeviceGrant['blocks'];
+  readonly segmentBytes?: number;
 }
 
 async function open(name: string, placement?: Placement, weightsMemory?: number, factor = 1) {
@@ -33,7 +34,7 @@ async function open(name: string, placement?: Placement, weightsMemory?: number,
     contextLength: 64,
     readAlignment: reader.alignment,
     ...(weightsMemory === undefined ? {} : { weightsMemory }),
-    ...(placement && { device: device!.grant(placement.bytes, placement.blocks) }),
+    ...(placement && { device: { ...device!.grant(placement.bytes, placement.blocks), ...placement } }),
   });
   const engine = new Engine({ model, plan, executor, reader, deviceExecutor: device?.executor });
   closing.push(
@@ -63,9 +64,9 @@ async function logitsOf(engine: Engine): Promise<Float32Array[]> {
 const ALL = Number.MAX_SAFE_INTEGER;
 
 /** Of a device that computes all blocks. */
-async function leastBytes(name: string): Promise<number> {
+async function leastBytes(name: string, options: Partial<Placement> = {}): Promise<number> {
   try {
-    await open(name, { bytes: 0, blocks: 'all' });
+    await open(name, { ...options, bytes: 0, blocks: 'all' });
   } catch (error) {
     if (BudgetError.isInstance(error)) return error.floor;
     throw error;
@@ -102,6 +103,34 @@ describe.each(['llama', 'gemma3_text', 'gpt2', 'mixtral'])('%s', (name) => {
   });
 });
 
+describe.each(['llama', 'gemma3_text', 'gpt2', 'mixtral'])('of the blocks of %s', (name) => {
+  test('parts may stay, and only the others are read and uploaded in each pass', async () => {
+    const segmentBytes = 12_000;
+    const expected = await logitsOf((await open(name)).engine);
+    const least = await leastBytes(name, { segmentBytes });
+    const all = (await open(name, { bytes: ALL, blocks: 'all', segmentBytes })).plan.device!.bytes.total;
+    const placement: Placement = { bytes: Math.ceil((least + all) / 2), blocks: 'all', segmentBytes };
+    const { engine, device, plan, reader } = await open(name, placement, 100_000);
+    const { resident, computes } = plan.device!;
+    const stays = (block: number) => plan.segments.filter((each) => each.block === block).map((s) => resident[s.index]);
+    expect(computes.some((_, b) => stays(b).includes(true) && stays(b).includes(false))).toBe(true);
+    expect(await logitsOf(engine)).toEqual(expected);
+    const count = resident.filter(Boolean).length;
+    expect(device.held()).toBe(count);
+    const uploads = device.uploads();
+    const read = reader.stats.bytesRead;
+    expect(await logitsOf(engine)).toEqual(expected);
+    // Of a prompt and three tokens, each a pass; experts come with their calls.
+    const brought = plan.segments.filter((each) => !resident[each.index] && each.experts === undefined);
+    expect(device.uploads() - uploads).toBe(4 * brought.length);
+    if (plan.bytes.experts === 0) {
+      const streamed = brought.filter(({ index }) => !plan.pinned[index]).reduce((sum, { bytes }) => sum + bytes, 0);
+      // The next pass is read ahead as far as the ring has room.
+      expect(Math.abs(reader.stats.bytesRead - read - 4 * streamed)).toBeLessThanOrEqual(plan.bytes.ring);
+    }
+  });
+});
+
 describe('weights on a device', () => {
   test('are read and uploaded once where they stay, in each pass where they do not', async () => {
     const whole = await open('llama', { bytes: ALL, blocks: 'all' });
@@ -134,8 +163,7 @@ describe('weights on a device', () => {
     }
     const expected = await logitsOf((await open('llama')).engine);
     expect(await logitsOf(engine)).toEqual(expected);
-    const stays = plan.segments.filter(({ block }) => plan.device!.resident[block]).length;
-    expect(device.held()).toBe(stays);
+    expect(device.held()).toBe(plan.device!.resident.filter(Boolean).length);
   });
 
   test('that take more than planned are uploaded in each pass where they find no room', async () => {

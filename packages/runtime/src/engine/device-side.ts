@@ -30,9 +30,9 @@ export interface DeviceRun {
 }
 
 /**
- * The part of each pass that a device computes. Weights of blocks that stay are uploaded on their first turn and never
- * read again; those of others are uploaded in each pass, one part while the one before it is computed with. Values cross
- * the bus where a pass changes sides.
+ * The part of each pass that a device computes. Weights that stay are uploaded on their first turn and never read again;
+ * others are uploaded in each pass, one part while the one before it is computed with. Values cross the bus where a pass
+ * changes sides.
  */
 export class DeviceSide {
   readonly #device: Device;
@@ -117,7 +117,7 @@ export class DeviceSide {
 
   async #upload(segment: Segment, program: Program, indexed: DeviceRun['indexed']): Promise<DeviceWeights> {
     const placed = await this.#streamer.acquire(segment);
-    const stays = this.#plan.resident[segment.block]!;
+    const stays = this.#plan.resident[segment.index]!;
     const weights = await this.#device.upload(program, segment.part, indexed(placed), { stays });
     if (stays) this.#keep(segment, weights);
     this.#streamer.release();

@@ -2,7 +2,7 @@ import type { Executor, LayerState } from '@airllm/kernels';
 import { DisposedError, type Reader } from '@airllm/loader';
 import type { Model } from '../models/model';
 import { activationBytes } from '../plan/activations';
-import { hostShare } from '../plan/device';
+import { hostShare } from '../plan/host-share';
 import { stateBytes } from '../plan/state-bytes';
 import { streamedState } from '../plan/state-place';
 import type { Plan } from '../plan/types';

@@ -1,4 +1,4 @@
-import type { Graph } from '@airllm/kernels';
+import type { Graph, Part } from '@airllm/kernels';
 import type { Model } from '../models/model';
 import { type CutOptions, graphCutter, worstPartBytes } from './segments';
 
@@ -17,13 +17,15 @@ export interface CutSizes {
 
 export function cutSizes(model: Model, options: CutOptions): CutSizes {
   const partsOf = graphCutter(options);
-  const spans = (graph: Graph) => partsOf(graph).map((part) => worstPartBytes(graph, part, options.readAlignment));
   const known = new Map<string, Omit<CutSizes, 'segmentBytes'>>();
-  const measure = (graph: Graph): Omit<CutSizes, 'segmentBytes'> => {
-    const own = spans(graph);
-    const experts = graph.ops.flatMap((op) =>
-      op.op === 'expert' ? [{ count: op.expertCount, spans: spans(op.graph) }] : [],
-    );
+  const spans = (graph: Graph, parts: readonly Part[]) =>
+    parts.map((part) => worstPartBytes(graph, part, options.readAlignment));
+  const measure = (graph: Graph, parts: readonly Part[]): Omit<CutSizes, 'segmentBytes'> => {
+    const own = spans(graph, parts);
+    const experts = parts.flatMap(({ from }) => {
+      const op = graph.ops[from]!;
+      return op.op === 'expert' ? [{ count: op.expertCount, spans: spans(op.graph, partsOf(op.graph)) }] : [];
+    });
     return {
       staticBytes: own.reduce((sum, bytes) => sum + bytes, 0),
       largest: Math.max(0, ...own),
@@ -37,9 +39,10 @@ export function cutSizes(model: Model, options: CutOptions): CutSizes {
   let largest = 0;
   let parts = 0;
   let largestExpert = 0;
-  for (const { graph } of [...model.layers, model.head]) {
-    const sizes = known.get(graph.key) ?? measure(graph);
-    known.set(graph.key, sizes);
+  for (const [block, { graph }] of [...model.layers, model.head].entries()) {
+    const given = options.given?.(block);
+    const sizes = (given ? undefined : known.get(graph.key)) ?? measure(graph, given ?? partsOf(graph));
+    if (!given) known.set(graph.key, sizes);
     staticBytes += sizes.staticBytes;
     largest = Math.max(largest, sizes.largest);
     parts += sizes.experts.parts;

@@ -59,7 +59,7 @@ export function passWork(plan: Plan, model: Model, counts: PassRowCounts): Segme
     if (rows === 0) return NO_WORK;
     const { bytes, elements } = sizeOf(segment.weights, graph);
     const pinned = plan.pinned[segment.index] === true;
-    const stays = plan.device?.resident[segment.block] === true;
+    const stays = plan.device?.resident[segment.index] === true;
     return {
       readBytes: counts.first || !(pinned || stays) ? segment.bytes : 0,
       ringBytes: pinned ? 0 : segment.bytes,

@@ -1,7 +1,7 @@
 import { readAlignment } from '@airllm/loader';
 import type { Model } from '../models/model';
 import { activationBytes } from './activations';
-import { hostShare } from './device';
+import { hostShare } from './host-share';
 import { expertParts, passWork, type SegmentWork } from './pass-work';
 import { type PipelineStep, steadyPassSeconds } from './pipeline';
 import { stateBytes } from './state-bytes';

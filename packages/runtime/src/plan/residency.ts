@@ -2,12 +2,11 @@ import { OptionError } from '@airllm/loader';
 import { BudgetError } from '../errors';
 import type { Model } from '../models/model';
 import { activationBytes, DEFAULT_LOGIT_ROWS, mostLogitRows, wideLogitBytes } from './activations';
-import { type CutSizes, cutSizes } from './cut-sizes';
+import { type Cut, Cuts } from './cuts';
 import { planWithDevice } from './device';
 import { ringForDrives } from './drives';
 import { choosePinned } from './pinned';
-import { LARGEST_SEGMENT, segmentSizesOf } from './segment-sizes';
-import { cutSegments } from './segments';
+import { LARGEST_SEGMENT } from './segment-sizes';
 import { planDiskState, type StateCounts, stateMemory } from './state-place';
 import type { DiskStatePlan, Plan, PlanOptions, Segment } from './types';
 
@@ -37,7 +36,7 @@ const LEAST_EXPERT_SLOTS = 2;
 
 /** What the weights' memory is spent on. */
 interface Layout {
-  readonly cut: CutSizes;
+  readonly cut: Cut;
   readonly ring: number;
   readonly slots: number;
 }
@@ -54,21 +53,19 @@ export function planResidency(model: Model, options: PlanOptions): Plan {
   check(options);
   const { device, maxRows = DEFAULT_MAX_ROWS } = options;
   return device === undefined
-    ? planHost(model, options)
-    : planWithDevice(model, device, { ...options, maxRows }, (share, rest) =>
-        planHost(share, share === model ? { ...rest, device: undefined } : rest),
-      );
+    ? planHost(model, options, new Cuts(model, { readAlignment: options.readAlignment }))
+    : planWithDevice(model, device, { ...options, maxRows }, planHost);
 }
 
 /** With states in memory or on disk, as asked for or as memory allows. */
-function planHost(model: Model, options: PlanOptions): Plan {
+function planHost(model: Model, options: PlanOptions, cuts: Cuts): Plan {
   const { statePlace = 'memory', stateDir, maxRows = DEFAULT_MAX_ROWS } = options;
   const disk = statePlace === 'memory' ? null : planDiskState(model, stateCounts(options), stateDir ?? '');
-  if (disk === null) return planStates(model, options, null);
-  if (statePlace === 'disk') return planStates(model, options, disk);
-  const inMemory = attempt(() => planStates(model, options, null));
+  if (disk === null) return planStates(model, options, cuts, null);
+  if (statePlace === 'disk') return planStates(model, options, cuts, disk);
+  const inMemory = attempt(() => planStates(model, options, cuts, null));
   if ('plan' in inMemory && inMemory.plan.maxRows >= Math.min(ROOMY_ROWS, maxRows)) return inMemory.plan;
-  const onDisk = attempt(() => planStates(model, options, disk));
+  const onDisk = attempt(() => planStates(model, options, cuts, disk));
   // Of a model of few layers, regions may take as much as all states do.
   if ('plan' in inMemory && ('error' in onDisk || onDisk.plan.maxRows <= inMemory.plan.maxRows)) return inMemory.plan;
   if ('plan' in onDisk) return onDisk.plan;
@@ -84,8 +81,7 @@ function attempt(plan: () => Plan): { readonly plan: Plan } | { readonly error: 
   }
 }
 
-function planStates(model: Model, options: PlanOptions, disk: DiskStatePlan | null): Plan {
-  const cuts = cutter(model, options.readAlignment);
+function planStates(model: Model, options: PlanOptions, cuts: Cuts, disk: DiskStatePlan | null): Plan {
   const { logitRows = DEFAULT_LOGIT_ROWS } = options;
   const activations = activationBytes(model, options.readAlignment, logitRows);
   const wideLogits = wideLogitBytes(model, logitRows);
@@ -129,7 +125,7 @@ function planStates(model: Model, options: PlanOptions, disk: DiskStatePlan | nu
   const passLogitRows = logitRowCandidates(model, together, maxRows, options).find(roomy) ?? together;
   const bytes = granted(maxRows, passLogitRows);
   const narrow = layOut(cuts, bytes);
-  const segments = cutSegments(model, { segmentBytes: narrow.cut.segmentBytes, readAlignment: options.readAlignment });
+  const segments = cuts.segments(narrow.cut.segmentBytes);
   const layout = forDrives(narrow, segments, bytes, options.driveOf);
   return assemble(segments, layout, bytes, {
     maxRows,
@@ -188,44 +184,33 @@ function logitRowCandidates(model: Model, together: number, maxRows: number, { d
   return candidates;
 }
 
-/** Sizes of a model's cuts by segment size, each found once, and the segment sizes worth trying, largest first. */
-function cutter(
-  model: Model,
-  readAlignment: number,
-): { sizes: readonly number[]; at: (segmentBytes: number) => CutSizes } {
-  const known = new Map<number, CutSizes>();
-  const at = (segmentBytes: number): CutSizes => {
-    const sizes = known.get(segmentBytes) ?? cutSizes(model, { segmentBytes, readAlignment });
-    known.set(segmentBytes, sizes);
-    return sizes;
-  };
-  return { sizes: segmentSizesOf(model), at };
-}
-
-function leastSlots(cut: CutSizes): number {
+function leastSlots(cut: Cut): number {
   return Math.min(LEAST_EXPERT_SLOTS, cut.experts.parts);
 }
 
 /** Least memory a cut can run in: two segments in the ring (or all of them), two experts. */
-function leastWeights(cut: CutSizes): number {
-  return Math.min(2 * cut.largest, cut.staticBytes) + leastSlots(cut) * cut.experts.largest;
+function leastWeights(cut: Cut): number {
+  return Math.max(cut.leastRing, Math.min(2 * cut.largest, cut.staticBytes)) + leastSlots(cut) * cut.experts.largest;
 }
 
 /** The layout that never streams, if it fits. */
-function everything(cut: CutSizes, bytes: number): Layout | undefined {
+function everything(cut: Cut, bytes: number): Layout | undefined {
   const slots = cut.experts.parts;
-  return cut.staticBytes + slots * cut.experts.largest <= bytes ? { cut, ring: 0, slots } : undefined;
+  const ring = cut.leastRing;
+  return cut.staticBytes + slots * cut.experts.largest + ring <= bytes ? { cut, ring, slots } : undefined;
 }
 
 /** All static weights pinned, and experts in the slots that are left. */
-function expertsOnly(cut: CutSizes, bytes: number): Layout | undefined {
+function expertsOnly(cut: Cut, bytes: number): Layout | undefined {
   const { largest } = cut.experts;
-  if (largest === 0 && cut.staticBytes <= bytes) return { cut, ring: 0, slots: 0 };
-  if (largest === 0 || cut.staticBytes + leastSlots(cut) * largest > bytes) return undefined;
-  return { cut, ring: 0, slots: Math.min(cut.experts.parts, Math.floor((bytes - cut.staticBytes) / largest)) };
+  const ring = cut.leastRing;
+  const left = bytes - cut.staticBytes - ring;
+  if (largest === 0 && left >= 0) return { cut, ring, slots: 0 };
+  if (largest === 0 || leastSlots(cut) * largest > left) return undefined;
+  return { cut, ring, slots: Math.min(cut.experts.parts, Math.floor(left / largest)) };
 }
 
-function layOut(cuts: ReturnType<typeof cutter>, bytes: number): Layout {
+function layOut(cuts: Cuts, bytes: number): Layout {
   const all = everything(cuts.at(LARGEST_SEGMENT), bytes);
   if (all) return all;
   // Experts are looked up by size of their slots: large parts, as long as a fair number of them fits.
@@ -236,7 +221,7 @@ function layOut(cuts: ReturnType<typeof cutter>, bytes: number): Layout {
   for (const rule of RING_RULES) {
     for (const size of cuts.sizes) {
       const cut = cuts.at(size);
-      const ring = rule.segments * cut.largest;
+      const ring = Math.max(cut.leastRing, rule.segments * cut.largest);
       const slots = leastSlots(cut);
       if (ring + slots * cut.experts.largest <= rule.share * bytes) return { cut, ring, slots };
     }
@@ -279,7 +264,7 @@ function assemble(
   const chosen = layout.ring === 0 ? segments.map(() => true) : choosePinned(segments, bytes - layout.ring - experts);
   const pinned = segments.map((segment, i) => (segment.experts === undefined ? chosen[i]! : held));
   // Sizes were worst cases: in the end everything may have found a place.
-  const ring = chosen.every((kept) => kept) ? 0 : layout.ring;
+  const ring = chosen.every((kept) => kept) ? cut.leastRing : layout.ring;
   const staticBytes = total(segments);
   const pinnedBytes = total(segments.filter((_, i) => pinned[i]));
   const expertBytes = total(segments.flatMap((segment) => segment.experts?.flat() ?? []));

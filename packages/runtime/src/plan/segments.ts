@@ -8,6 +8,8 @@ export interface CutOptions {
   readonly segmentBytes: number;
   /** Start alignment and length granularity of reads, in bytes: a power of two. */
   readonly readAlignment: number;
+  /** By block, the parts there are of it, whatever their size. @defaultValue all that it is cut into */
+  readonly given?: ((block: number) => readonly Part[] | undefined) | undefined;
 }
 
 /**
@@ -25,7 +27,7 @@ export function cutSegments(model: Model, options: CutOptions): Segment[] {
   const partsOf = graphCutter(options);
   const segments: Segment[] = [];
   [...model.layers, model.head].forEach((block, index) => {
-    for (const part of partsOf(block.graph)) {
+    for (const part of options.given?.(index) ?? partsOf(block.graph)) {
       const op = block.graph.ops[part.from]!;
       const fields = { index: segments.length, block: index, part };
       if (op.op === 'expert') {

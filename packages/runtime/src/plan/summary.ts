@@ -33,13 +33,17 @@ export interface PlanSummary {
 /** A device's share; sizes are bytes there. */
 export type DeviceSummary = DevicePlan['bytes'] & {
   readonly name: string;
-  /** Blocks of the model, and of them those that the device computes and that stay there; the head is the last. */
+  /** Blocks of the model, and of them those that the device computes and that stay there whole; the head is the last. */
   readonly blocks: {
     readonly count: number;
     readonly computed: readonly number[];
     readonly resident: readonly number[];
   };
+  /** Segments of the blocks that it computes, and how many of them stay there. */
+  readonly segments: { readonly count: number; readonly resident: number };
+  /** Of routed experts those that are chosen come on top. */
   readonly uploadedPerPass: number;
+  readonly uploadsExperts: boolean;
 };
 
 /** Where a plan's bytes go. */
@@ -47,7 +51,7 @@ export function summarisePlan(plan: Plan): PlanSummary {
   const { bytes, segments, pinned, expertSlots } = plan;
   const parts = segments.flatMap((segment) => segment.experts?.flat() ?? []);
   const expertBytes = parts.reduce((sum, part) => sum + part.bytes, 0);
-  const elsewhere = segments.filter(({ block }) => plan.device?.resident[block]);
+  const elsewhere = segments.filter(({ index }) => plan.device?.resident[index]);
   const elsewhereBytes = elsewhere.reduce((sum, segment) => sum + segment.bytes, 0);
   return {
     weights: bytes.weights,
@@ -70,16 +74,22 @@ export function summarisePlan(plan: Plan): PlanSummary {
       largest: segments.reduce((most, segment) => Math.max(most, segment.bytes), 0),
     },
     floor: plan.floor,
-    device: plan.device && summariseDevice(plan.device),
+    device: plan.device && summariseDevice(plan.device, segments),
   };
 }
 
-function summariseDevice({ name, bytes, computes, resident, uploadedBytes }: DevicePlan): DeviceSummary {
-  const numbers = (marks: readonly boolean[]) => marks.flatMap((marked, b) => (marked ? [b] : []));
+function summariseDevice(device: DevicePlan, segments: Plan['segments']): DeviceSummary {
+  const { name, bytes, computes, uploadedBytes } = device;
+  const own = segments.filter(({ block }) => computes[block]);
+  const resident = own.filter(({ index }) => device.resident[index]);
+  const brought = new Set(own.filter(({ index }) => !device.resident[index]).map(({ block }) => block));
+  const computed = computes.flatMap((mine, b) => (mine ? [b] : []));
   return {
     name,
     ...bytes,
-    blocks: { count: computes.length, computed: numbers(computes), resident: numbers(resident) },
+    blocks: { count: computes.length, computed, resident: computed.filter((b) => !brought.has(b)) },
+    segments: { count: own.length, resident: resident.length },
     uploadedPerPass: uploadedBytes,
+    uploadsExperts: own.some(({ experts }) => experts !== undefined),
   };
 }

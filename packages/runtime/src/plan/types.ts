@@ -42,6 +42,8 @@ export interface DeviceGrant {
   /** Most it may take, everything included. */
   readonly bytes: number;
   readonly blocks: DeviceBlocks;
+  /** Bytes of segments that its blocks are cut into, where a placement was made before. @defaultValue as suits its memory */
+  readonly segmentBytes?: number | undefined;
   /** States, and values between parts, take the host's memory instead. @defaultValue false */
   readonly statesOnHost?: boolean | undefined;
   uploadBytes(graph: Graph, part: Part): number;
@@ -65,7 +67,12 @@ export interface DevicePlan {
   readonly name: string;
   /** By block of `[...model.layers, model.head]`: the device computes it. */
   readonly computes: readonly boolean[];
-  /** By block: its weights stay on the device once uploaded. */
+  /**
+   * Bytes of segments that these blocks are cut into, whatever memory the host has: how a device rounds may depend on the
+   * shapes it computes with.
+   */
+  readonly segmentBytes: number;
+  /** By segment of the plan, as `pinned`: its weights stay on the device once uploaded. */
   readonly resident: readonly boolean[];
   readonly bytes: {
     readonly weights: number;
@@ -78,7 +85,7 @@ export interface DevicePlan {
   };
   /** `bytes.state` is memory of the host, and in its total. */
   readonly statesOnHost: boolean;
-  /** Bytes uploaded in every pass. */
+  /** Bytes uploaded in every pass; of routed experts those that are chosen come on top. */
   readonly uploadedBytes: number;
 }
 
