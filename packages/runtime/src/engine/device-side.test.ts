@@ -176,6 +176,36 @@ describe('weights on a device', () => {
     expect(device.held()).toBe(0);
   });
 
+  test('are done with at the end of a pass, also where nobody wants logits of it', async () => {
+    const { engine, device, reader } = await open('llama', { bytes: ALL, blocks: 'all' });
+    const { compile } = device.executor;
+    let running = 0;
+    device.executor.compile = (graph) => {
+      const program = compile(graph);
+      const run: typeof program.run = async (call) => {
+        running++;
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        return program.run(call).finally(() => running--);
+      };
+      return { ...program, run };
+    };
+    const { plan, model } = engine;
+    const { executor } = device;
+    const slow = new Engine({
+      model,
+      plan,
+      executor,
+      reader,
+      deviceExecutor: executor,
+    });
+    using sequence = await slow.openSequence(IDS.length);
+    const rows = IDS.map((input, position) => ({ sequence, position, input, wantsLogits: false }));
+    // The next pass puts its values where these were.
+    await slow.step(rows);
+    expect(running).toBe(0);
+    await slow.dispose();
+  });
+
   test('for which there is no memory end the step with an error, and the next one works', async () => {
     const expected = await logitsOf((await open('llama')).engine);
     const { engine, device } = await open('llama', { bytes: ALL, blocks: 'all' });

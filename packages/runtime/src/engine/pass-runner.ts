@@ -216,6 +216,8 @@ export class PassRunner {
         await this.#runSegment(segment, stage, calls, undefined, pass.ahead);
       }
       await pass.ahead.settle();
+      // Without logits to wait for, its last segments may still be computing with values that the next pass replaces.
+      await this.device?.settle();
       if (parts.length > 0) await this.device?.leave(this.#headCarry, parts[0]!.call.rows.count);
       return parts.flatMap((part) => {
         const logits = part.logits(vocabSize, pass.spare);
