@@ -6,7 +6,7 @@ export function summary(model: LanguageModel, result: GenerateResult, peakBytes:
   const { bytes } = plan;
   const { stats, usage } = result;
   const pinned = bytes.pinned + bytes.experts;
-  const rate = stats.bytesRead / 1e9 / stats.totalSeconds;
+  const rate = stats.readSeconds > 0 ? stats.bytesRead / 1e9 / stats.readSeconds : 0;
   const lines: [string, string][] = [
     ['weights on disk', size(bytes.weights)],
     ['memory granted to weights', `${size(pinned + bytes.ring)} (${size(pinned)} pinned, ${size(bytes.ring)} ring)`],

@@ -6,7 +6,9 @@ const options = {
     help: 'Write what was read, waited for and computed, and when, for ui.perfetto.dev or chrome://tracing.',
   }),
   stats: toggle({
-    help: 'Show on stderr, while it runs: tokens/s, GB/s read, share of time waiting for the drive, share resident.',
+    help:
+      'Show on stderr every second, while it runs: tokens/s (of prompts and guesses too), GB/s read in that second, ' +
+      'for this token or ahead, share of time waiting for the drive, share resident.',
   }),
 };
 /** Watching a run. */

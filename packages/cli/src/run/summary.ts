@@ -46,6 +46,7 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
   const bytesRead = sum(({ stats }) => stats.bytesRead);
   const bytesCached = sum(({ stats }) => stats.bytesCached);
   const bytesMapped = sum(({ stats }) => stats.bytesMapped);
+  const readSeconds = sum(({ stats }) => stats.readSeconds);
   const newTokens = sum(({ usage }) => usage.newTokens);
   const first = sum(({ stats }) => stats.firstTokenSeconds) / results.length;
   const promptTokens = Math.round(sum(({ usage }) => usage.promptTokens) / results.length);
@@ -70,7 +71,8 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
     ['processor time', `${formatSeconds(cpuSeconds(results))} per token after the first`],
     [
       'read',
-      `${formatBytes(bytesRead)} at ${significant(seconds > 0 ? bytesRead / seconds / 1e9 : 0)} GB/s (${info.reader})` +
+      `${formatBytes(bytesRead)} in ${formatSeconds(readSeconds)} of reading, that ahead of the first call included: ` +
+        `${significant(readSeconds > 0 ? bytesRead / readSeconds / 1e9 : 0)} GB/s (${info.reader})` +
         (bytesCached === 0 ? '' : `, ${formatBytes(bytesCached)} of it from the page cache`) +
         (bytesMapped === 0 ? '' : `; ${formatBytes(bytesMapped)} were in the page cache and computed with there`),
     ],

@@ -41,6 +41,8 @@ export interface EngineStats {
   /** Bytes that were read, and those of them that the page cache held. */
   readonly bytesRead: number;
   readonly bytesCached: number;
+  /** Milliseconds in which something was being read, for whatever pass. */
+  readonly readMs: number;
   /** Of weights that the page cache had, and that were first computed with there; what is copied later counts as read. */
   readonly bytesMapped: number;
   /** Of keys and values that are kept on disk; not part of `bytesRead`. */
@@ -137,13 +139,14 @@ export class Engine {
   }
 
   get stats(): EngineStats {
-    const { bytesRead, bytesCached } = this.#reader.stats;
+    const { bytesRead, bytesCached, busyMs } = this.#reader.stats;
     const states = this.#states.stats;
     return {
       passes: this.#passCount,
       rows: this.#rowCount,
       bytesRead,
       bytesCached,
+      readMs: busyMs,
       bytesMapped: this.#passes.streamer.bytesMapped,
       stateBytesRead: states.bytesRead,
       stateBytesWritten: states.bytesWritten,

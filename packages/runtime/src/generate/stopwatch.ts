@@ -6,7 +6,7 @@ import type { GenerateStats } from './types';
 export class Stopwatch {
   readonly #engine: Engine;
   readonly #start = performance.now();
-  readonly #before: Pick<EngineStats, 'bytesRead' | 'bytesCached' | 'bytesMapped'>;
+  readonly #before: Pick<EngineStats, 'bytesRead' | 'bytesCached' | 'bytesMapped' | 'readMs'>;
   #first: number | undefined;
   #last = 0;
   #cpuAtFirst = 0;
@@ -17,7 +17,8 @@ export class Stopwatch {
   constructor(engine: Engine) {
     this.#engine = engine;
     // Opening a model begins to read what its first call needs.
-    this.#before = engine.stats.passes === 0 ? { bytesRead: 0, bytesCached: 0, bytesMapped: 0 } : engine.stats;
+    const { stats } = engine;
+    this.#before = stats.passes === 0 ? { bytesRead: 0, bytesCached: 0, bytesMapped: 0, readMs: 0 } : stats;
   }
 
   /** A pass brought logits to choose from. */
@@ -36,7 +37,7 @@ export class Stopwatch {
   stats(seed: number, speculation: SpeculationStats | null): GenerateStats {
     const first = this.#first ?? this.#start;
     const after = this.#last - first;
-    const { bytesRead, bytesCached, bytesMapped } = this.#engine.stats;
+    const { bytesRead, bytesCached, bytesMapped, readMs } = this.#engine.stats;
     return {
       firstTokenSeconds: (first - this.#start) / 1000,
       tokensPerSecond: this.#tokens > 1 && after > 0 ? ((this.#tokens - 1) * 1000) / after : 0,
@@ -45,6 +46,7 @@ export class Stopwatch {
       bytesRead: bytesRead - this.#before.bytesRead,
       bytesCached: bytesCached - this.#before.bytesCached,
       bytesMapped: bytesMapped - this.#before.bytesMapped,
+      readSeconds: (readMs - this.#before.readMs) / 1000,
       passes: this.#passes,
       tokensPerPass: this.#tokens / Math.max(1, this.#passes),
       speculation,

@@ -62,6 +62,8 @@ export interface GenerateStats {
   readonly bytesCached: number;
   /** Bytes of weights that the page cache held and that were first computed with there; they are read a second later. */
   readonly bytesMapped: number;
+  /** Seconds in which any of `bytesRead` were being read, so that their quotient is the drive's rate, whoever waited for it. */
+  readonly readSeconds: number;
   /** Passes that brought tokens; without drafts each brings one. */
   readonly passes: number;
   readonly tokensPerPass: number;
