@@ -119,7 +119,10 @@ export class BlobDownload {
       handle: this.#handle,
       range,
       behind: () => this.#hasher.behind(),
-      onReceived,
+      onReceived: (bytes) => {
+        context.slots.received(bytes);
+        onReceived(bytes);
+      },
       onWritten: (from, to, slab) => {
         onWritten(to - from);
         this.#onWritten(from, to, slab);

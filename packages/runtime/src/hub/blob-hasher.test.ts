@@ -8,7 +8,7 @@ import { RangeSet } from './range-set';
 import { SLAB_BYTES, SlabPool } from './slabs';
 import { Slots } from './slots';
 
-const SIZE = 24 * SLAB_BYTES + 5;
+const SIZE = 12 * SLAB_BYTES + 5;
 const content = patternContent(SIZE, 3);
 const bytes = (from: number, to: number) => content.read(from, to) as Uint8Array;
 

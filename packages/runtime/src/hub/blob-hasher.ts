@@ -4,7 +4,7 @@ import { type BlobHash, blobHash } from './blob-hash';
 import type { HeldBudget } from './held-budget';
 import { type Progress, progress } from './progress-made';
 import type { RangeSet } from './range-set';
-import type { Slab } from './slabs';
+import { SLAB_BYTES, type Slab } from './slabs';
 import type { Slots } from './slots';
 
 const STEP = 2 ** 20;
@@ -37,6 +37,8 @@ export class BlobHasher {
   readonly #hash: BlobHash;
   /** By their start. */
   readonly #held = new Map<number, Piece>();
+  /** How many of them each slab has. */
+  readonly #pieces = new Map<Slab, number>();
   #scratch: Buffer | undefined;
   /** Given while it waits for bytes. */
   #wake: (() => void) | undefined;
@@ -61,8 +63,8 @@ export class BlobHasher {
 
   /** Bytes that were written just now. */
   offer(from: number, to: number, slab: Slab): void {
-    const next = from < this.hashed + NEAR_BYTES;
-    if (from >= this.hashed && !this.#held.has(from) && this.#options.budget.take(to - from, next)) {
+    if (from >= this.hashed && !this.#held.has(from) && this.#mayHold(slab, from < this.hashed + NEAR_BYTES)) {
+      this.#pieces.set(slab, (this.#pieces.get(slab) ?? 0) + 1);
       slab.keep();
       this.#held.set(from, { from, to, slab });
     }
@@ -148,8 +150,19 @@ export class BlobHasher {
     return { bytes: first.slab.view(first.from, to), pieces };
   }
 
-  #letGo({ from, to, slab }: Piece): void {
-    this.#options.budget.give(to - from);
+  /** A slab takes all its memory, however little of it is held. */
+  #mayHold(slab: Slab, urgent: boolean): boolean {
+    return this.#pieces.has(slab) || this.#options.budget.take(SLAB_BYTES, urgent);
+  }
+
+  #letGo({ slab }: Piece): void {
+    const left = (this.#pieces.get(slab) as number) - 1;
+    if (left > 0) {
+      this.#pieces.set(slab, left);
+    } else {
+      this.#pieces.delete(slab);
+      this.#options.budget.give(SLAB_BYTES);
+    }
     slab.release();
   }
 

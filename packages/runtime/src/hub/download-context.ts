@@ -1,3 +1,4 @@
+import { ConnectionRamp } from './connection-ramp';
 import { HeldBudget } from './held-budget';
 import { SLAB_BYTES, SlabPool } from './slabs';
 import { Slots } from './slots';
@@ -6,7 +7,7 @@ import { WritePace } from './write-pace';
 /** What all files of a pull share. */
 export interface DownloadContext {
   /** Connections in use. */
-  readonly slots: Slots;
+  readonly slots: ConnectionRamp;
   /** Writes, and hashes, at work on libuv's threads: fewer than there are, which the host's fs and dns need, too. */
   readonly writes: Slots;
   readonly hashes: Slots;
@@ -23,7 +24,7 @@ const HELD_BYTES = 64 * 2 ** 20;
 
 export function downloadContext(connections: number, partBytes: number = PART_BYTES): DownloadContext {
   return {
-    slots: new Slots(connections),
+    slots: new ConnectionRamp(connections),
     writes: new Slots(2),
     hashes: new Slots(1),
     held: new HeldBudget(HELD_BYTES),

@@ -1,16 +1,14 @@
-import { SLAB_BYTES } from './slabs';
-
 /** How much may be held in memory between all files, from writing until the hash has come there. */
 export class HeldBudget {
   #left: number;
 
-  constructor(bytes: number) {
+  constructor(private readonly bytes: number) {
     this.#left = bytes;
   }
 
-  /** Hardly more can be held. */
+  /** Half of it is taken: time for whoever brings more to wait, if he can. */
   get isTight(): boolean {
-    return this.#left < 2 * SLAB_BYTES;
+    return this.#left < this.bytes / 2;
   }
 
   /** Whether so many bytes may be held. What is `urgent` may be over and above. */

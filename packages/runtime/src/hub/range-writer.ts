@@ -8,7 +8,7 @@ import type { Slots } from './slots';
 import type { WritePace } from './write-pace';
 
 /** A connection waits when so many of its bytes are not written yet, and goes on at half of it. */
-const HIGH_WATER = 2 * SLAB_BYTES;
+const HIGH_WATER = 2 ** 21;
 /** What is written just after it was read the processor has at hand: from further away a write takes thrice as long. */
 const MOST_READ_BYTES = 2 ** 19;
 /** Less than this waits for what else comes in this turn of the event loop: pieces of TLS are small. */

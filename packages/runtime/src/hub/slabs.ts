@@ -23,7 +23,8 @@ export class Slab {
   }
 }
 
-export const SLAB_BYTES = 2 ** 20;
+/** What the hash takes at once at most: each way to its thread and back costs as much as hashing a MiB or two. */
+export const SLAB_BYTES = 2 ** 22;
 
 /** Slabs used again and again: a new buffer for every piece that comes makes V8 collect garbage all the time. */
 export class SlabPool {

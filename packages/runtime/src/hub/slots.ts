@@ -1,5 +1,6 @@
 /** A number of places that tasks take in turn; a smaller rank goes first, equals in the order they came. */
 export class Slots {
+  /** Below zero where places were taken away that are in use. */
   #free: number;
   #waiting: { readonly rank: number; readonly go: () => void }[] = [];
 
@@ -14,6 +15,12 @@ export class Slots {
     } finally {
       this.#release();
     }
+  }
+
+  /** Adds places, or takes some away as soon as they are free. */
+  change(count: number): void {
+    this.#free += count;
+    this.#fill();
   }
 
   #acquire(rank: number, signal: AbortSignal | undefined): Promise<void> {
@@ -41,8 +48,14 @@ export class Slots {
   }
 
   #release(): void {
-    const next = this.#waiting.shift();
-    if (next) next.go();
-    else this.#free++;
+    this.#free++;
+    this.#fill();
+  }
+
+  #fill(): void {
+    while (this.#free > 0 && this.#waiting.length > 0) {
+      this.#free--;
+      this.#waiting.shift()?.go();
+    }
   }
 }
