@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
@@ -11,6 +11,13 @@ export function temporaryFolder(parent: string = tmpdir()): string {
   const dir = mkdtempSync(join(parent, 'airllm loader#'));
   afterAll(() => rmSync(dir, { recursive: true, force: true }));
   return dir;
+}
+
+const TMPFS = 0x01021994;
+
+/** Whether the page cache is all there is of files below: nothing can be dropped from it. */
+export function isMemory(dir: string): boolean {
+  return statfsSync(dir).type === TMPFS;
 }
 
 /** Bytes with no short period, so that a block read from the wrong place is noticed. */
