@@ -1,5 +1,5 @@
 /** Types of tensors that are written, with ggml's numbers. */
-export const GGUF_TYPES = { F32: 0, BF16: 30 } as const;
+const GGUF_TYPES = { F32: 0, BF16: 30 } as const;
 export type GgufType = keyof typeof GGUF_TYPES;
 
 /** A metadata value with its type in the file. */

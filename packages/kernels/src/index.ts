@@ -15,6 +15,7 @@ export type {
   Program,
   RunCall,
   RunResult,
+  UploadOptions,
   WeightBytes,
 } from './executor';
 export { type ExpertsOptions, GraphBuilder } from './graph/builder';

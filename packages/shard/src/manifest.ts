@@ -124,7 +124,7 @@ export async function readManifest(dir: string): Promise<Manifest> {
 }
 
 /** `file` is for errors. */
-export function decodeManifest(text: string, file: string): Manifest {
+function decodeManifest(text: string, file: string): Manifest {
   const damaged = (reason: string, cause?: unknown) => new FormatError({ file, reason, cause });
   let value: Manifest;
   try {
@@ -153,7 +153,7 @@ export function decodeManifest(text: string, file: string): Manifest {
 }
 
 /** Whether a name stays inside the folder: relative, with `/` only, without `..`. */
-export function isInnerName(name: unknown): name is string {
+function isInnerName(name: unknown): name is string {
   return (
     typeof name === 'string' &&
     !/[\\:\0]/.test(name) &&

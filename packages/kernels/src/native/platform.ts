@@ -4,7 +4,7 @@ import path from 'node:path';
 import { ExecutorUnavailableError } from '../errors';
 
 /** `linux-x64`, `darwin-arm64`, …: as in the names of the platform packages. */
-export function platformName(): string {
+function platformName(): string {
   return `${process.platform}-${process.arch}`;
 }
 

@@ -46,7 +46,7 @@ function withoutNonFinite(text: string): string {
 }
 
 /** Parses an index strictly (a name that occurs twice is an error); null if there is none. */
-export async function readStrict(file: string): Promise<JsonObject | null> {
+async function readStrict(file: string): Promise<JsonObject | null> {
   const text = await readText(file, MAX_INDEX_BYTES);
   if (text === null) return null;
   try {

@@ -6,7 +6,7 @@ import type { DiskStatePlan } from './types';
 /** Blocks lie in the file, and in memory while they are there, at multiples of what direct I/O wants. */
 const SLOT_ALIGNMENT = 4096;
 /** One layer computes with its states while the next one's are read, and the last one's new blocks written. */
-export const STATE_REGIONS = 2;
+const STATE_REGIONS = 2;
 /** Threads that read and write states; measured 41 MB for four. */
 const THREAD_BYTES = 20.5e6;
 

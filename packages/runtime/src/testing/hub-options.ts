@@ -4,7 +4,7 @@ import type { HubContent, HubServer } from './hub-server';
 import { temporaryFolder } from './temporary';
 
 /** Attempts without the pauses of real life. */
-export const QUICK_RETRY = { baseMs: 5, maxMs: 1500, attempts: 5 };
+const QUICK_RETRY = { baseMs: 5, maxMs: 1500, attempts: 5 };
 
 /** Options for a pull from a test's own Hub into a cache of its own: nothing of the environment counts. */
 export function hubOptions(server: HubServer, more: Partial<PullOptions> = {}): PullOptions & { cacheDir: string } {

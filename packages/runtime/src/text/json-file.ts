@@ -51,7 +51,7 @@ export async function readJsonFile(dir: string, name: string, signal?: AbortSign
   return text === undefined ? undefined : parseJsonObject(text, path.join(dir, name));
 }
 
-export function parseJsonObject(text: string, file: string): JsonObject {
+function parseJsonObject(text: string, file: string): JsonObject {
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -6,7 +6,7 @@ export type SpecialTokens = Readonly<Record<string, string>>;
 const NAMES = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'];
 
 /** The text of a token given as a string or as an AddedToken object. */
-export function tokenContent(value: unknown): string | undefined {
+function tokenContent(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   return isJsonObject(value) && typeof value.content === 'string' ? value.content : undefined;
 }

@@ -7,7 +7,7 @@ import { fileOf, type PlannedPiece, sourceOf } from './pieces';
 import { layoutOf, type PlannedFile, tensorsOf } from './plan';
 
 /** The index that lets transformers and others open a layered folder as a sharded checkpoint. */
-export const INDEX_FILE = 'model.safetensors.index.json';
+const INDEX_FILE = 'model.safetensors.index.json';
 /**
  * The same where matrices are packed, under a name that transformers does not look for: it goes on past a quantisation
  * method that it does not know, with a warning, and would take codes of 8 bits for weights.

@@ -14,7 +14,7 @@ export async function readTensor(tensor: MetaTensor | StridedTensor): Promise<Bu
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-export function readExtent({ file, offset, length }: Extent): Buffer {
+function readExtent({ file, offset, length }: Extent): Buffer {
   const handle = openSync(file, 'r');
   try {
     const bytes = Buffer.alloc(length);

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { GrammarLibraryError } from './errors';
 
 /** Known to work: 0.1.27. */
-export const XGRAMMAR = '@mlc-ai/web-xgrammar';
+const XGRAMMAR = '@mlc-ai/web-xgrammar';
 
 // What is used of the library, in its own terms.
 

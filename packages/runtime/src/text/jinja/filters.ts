@@ -225,7 +225,7 @@ function dictSort(value: Value, args: Value[], kwargs: Kwargs): Value {
 }
 
 /** Jinja's builtin filters, by name, with `tojson` as transformers defines it. */
-export const FILTERS: Record<string, Filter> = {
+const FILTERS: Record<string, Filter> = {
   abs: (value) => numberLike(Math.abs(numeric(value) ?? Number.NaN), value),
   attr: (value, [name]) => attributeOf(value, name ?? null),
   batch,

@@ -22,7 +22,7 @@ const int = (value: Value): number => {
 const equal: Test = (a, b) => equals(a, b ?? null);
 
 /** Jinja's builtin tests, by the name that follows `is`. */
-export const TESTS: Record<string, Test> = {
+const TESTS: Record<string, Test> = {
   boolean: (value) => typeof value === 'boolean',
   callable: (value) => typeof value === 'function',
   defined: (value) => !(value instanceof Undefined),

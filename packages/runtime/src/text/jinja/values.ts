@@ -195,7 +195,7 @@ function findKey(dict: Map<Value, Value>, wrapped: Value): Value | undefined {
   return undefined;
 }
 
-export function hasKey(dict: Map<Value, Value>, key: Value): boolean {
+function hasKey(dict: Map<Value, Value>, key: Value): boolean {
   return findKey(dict, key) !== undefined;
 }
 

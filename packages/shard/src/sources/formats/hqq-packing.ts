@@ -10,7 +10,7 @@ export interface HqqPacking {
   readonly dtype: 'U8' | 'I32';
 }
 
-export const HQQ_PACKINGS: Readonly<Record<string, HqqPacking>> = {
+const HQQ_PACKINGS: Readonly<Record<string, HqqPacking>> = {
   '8bit_u8': { bits: 8, perElement: 1, dtype: 'U8' },
   '4bit_u8': { bits: 4, perElement: 2, dtype: 'U8' },
   '3bit_32': { bits: 3, perElement: 10, dtype: 'I32' },

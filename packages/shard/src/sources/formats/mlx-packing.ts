@@ -8,7 +8,7 @@ export interface AffinePacking {
   readonly group: number;
 }
 
-export const AFFINE_BITS: readonly number[] = [2, 3, 4, 5, 6, 8];
+const AFFINE_BITS: readonly number[] = [2, 3, 4, 5, 6, 8];
 const GROUPS: readonly number[] = [16, 32, 64, 128];
 /** What MLX takes where the entry of a module leaves it out. */
 const DEFAULT: AffinePacking = { bits: 4, group: 64 };

@@ -44,7 +44,7 @@ export function printable(text: string, length = 200): string {
 }
 
 /** What to do about a file that is damaged, or was never what PyTorch writes. */
-export const DOWNLOAD_AGAIN = 'download it again, or get a safetensors version of the model';
+const DOWNLOAD_AGAIN = 'download it again, or get a safetensors version of the model';
 /** What to do about a sound file that is not read here. */
 export const CONVERT = 'convert it to safetensors with PyTorch';
 

@@ -8,7 +8,7 @@ export function groupOrder(groupOf: Int32Array): Int32Array {
 }
 
 /** Whether column k is in group floor(k / size) for all of them. */
-export function isInOrder(groupOf: Int32Array, size: number): boolean {
+function isInOrder(groupOf: Int32Array, size: number): boolean {
   return groupOf.every((group, k) => group === Math.floor(k / size));
 }
 

@@ -63,7 +63,7 @@ export function scaledBytes(
 }
 
 /** How scales of this dtype are read; U8 are powers of two (E8M0). */
-export function scaleNumbers(scales: MetaTensor): BlockNumbers {
+function scaleNumbers(scales: MetaTensor): BlockNumbers {
   checkDType(scales, ['F32', 'F16', 'BF16', 'F8_E8M0', 'U8']);
   const { dtype } = scales;
   return { dtype: dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' ? dtype : 'U8' };
