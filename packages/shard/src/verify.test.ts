@@ -1,5 +1,6 @@
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { MissingFileError } from '@airllm/loader';
 import { expect, test } from 'vitest';
 import { VerifyError } from './errors';
 import type { Manifest } from './manifest';
@@ -124,4 +125,19 @@ test('aborting rejects with the reason', async () => {
   const { out } = await split();
   const reason = new Error('changed my mind');
   await expect(verifyShards(out, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+});
+
+test('a copied file that was changed has no header, and a folder that is not there is no damaged split', async () => {
+  const { out, manifest } = await split();
+  const file = manifest.extras[0]!.file;
+  const bytes = await readFile(path.join(out, file));
+  bytes[0]! ^= 1;
+  await writeFile(path.join(out, file), bytes);
+  expect((await failureOf(out)).problems.at(-1)).toEqual({
+    file,
+    tensor: null,
+    reason: 'its bytes are not the ones that were written',
+  });
+  const failure = await verifyShards(path.join(out, 'nowhere')).catch((error) => error);
+  expect(MissingFileError.isInstance(failure)).toBe(true);
 });

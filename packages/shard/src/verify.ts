@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { FormatError, MissingFileError } from '@airllm/loader';
 import { type ShardProblem, VerifyError } from './errors';
@@ -23,8 +24,8 @@ export interface VerifyReport {
 /**
  * Reads a layered folder back, every byte of every file, and compares it with its checksums.
  *
- * Throws `VerifyError` with everything that is wrong, by file and tensor; `ReadError`, `OptionError`, or the signal's
- * reason.
+ * Throws `VerifyError` with everything that is wrong, by file and tensor; `MissingFileError` where there is no such folder;
+ * `ReadError`, `OptionError`, or the signal's reason.
  */
 export async function verifyShards(dir: string, options: VerifyOptions = {}): Promise<VerifyReport> {
   const started = performance.now();
@@ -61,6 +62,7 @@ async function trustedManifest(dir: string): Promise<Manifest> {
     return await readManifest(dir);
   } catch (cause) {
     if (!FormatError.isInstance(cause) && !MissingFileError.isInstance(cause)) throw cause;
+    if (!existsSync(dir)) throw new MissingFileError({ file: dir, neededBy: dir, cause });
     const reason = FormatError.isInstance(cause)
       ? cause.reason
       : 'missing: the split is unfinished, or this is no layered folder';

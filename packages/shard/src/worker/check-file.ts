@@ -4,6 +4,8 @@ import type { InputFile } from './input-file';
 import type { CheckJob, CheckResult } from './protocol';
 import type { Workspace } from './workspace';
 
+const CHANGED = 'its bytes are not the ones that were written';
+
 /** Compares a file with its checksums, byte by byte: header, tensors, and the padding between them. */
 export function checkFile(job: CheckJob, workspace: Workspace): CheckResult {
   const size = statSync(job.path, { throwIfNoEntry: false })?.size;
@@ -15,7 +17,8 @@ export function checkFile(job: CheckJob, workspace: Workspace): CheckResult {
   // What the drive holds is the question, not what the page cache remembers.
   const input = workspace.input(job.path, false);
   if (hashOf(input, 0, job.headerBytes, size, workspace) !== job.headerSha256) {
-    problems.push({ tensor: null, reason: 'the header is not the one that was written' });
+    const whole = job.headerBytes === job.bytes;
+    problems.push({ tensor: null, reason: whole ? CHANGED : 'the header is not the one that was written' });
   }
   let at = job.headerBytes;
   for (const { name, offset, bytes, sha256 } of job.tensors) {
@@ -28,7 +31,7 @@ export function checkFile(job: CheckJob, workspace: Workspace): CheckResult {
         reason: `${Math.min(bytes, offset + bytes - size)} of its ${bytes} bytes are cut off`,
       });
     } else if (hashOf(input, offset, bytes, size, workspace) !== sha256) {
-      problems.push({ tensor: name, reason: 'its bytes are not the ones that were written' });
+      problems.push({ tensor: name, reason: CHANGED });
     }
     at = offset + bytes;
   }
