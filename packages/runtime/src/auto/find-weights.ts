@@ -11,6 +11,7 @@ import { consumptionOrder } from '../remote/consumption-order';
 import { StaleWeightsError } from '../remote/errors';
 import { nameIn } from '../remote/name-in';
 import { openRemoteModel, type RemoteModel } from '../remote/remote-model';
+import { checkPlaces } from './check-places';
 import type { SpeculationOptions } from './draft-target';
 import {
   type OpenWeightsOptions,
@@ -59,20 +60,21 @@ async function openArriving(found: ModelToDownload, options: FindWeightsOptions)
   const remote = await openRemoteModel(repo, asked);
   try {
     const { dir, commit, files, absent, path } = remote;
-    // Pickles tell where their tensors lie only when they are here.
     const weights = [...absent.sizes.keys()];
-    if (weights.length === 0 || weights.some((name) => name.endsWith('.bin'))) return null;
+    if (weights.length === 0) return null;
     const runnable = await openAbsentWeights(path, absent, options);
-    const small = files.map((file) => file.path).filter((name) => !/\.(safetensors|gguf)$/.test(name));
+    const small = files.map((file) => file.path).filter((name) => !/\.(safetensors|bin|gguf)$/.test(name));
     if (small.length > 0) {
       await pullModel(repo, { ...asked, onProgress: undefined, revision: commit, files: small });
     }
     const coming = { repo, commit, revision, files, dir, layout };
     if (runnable === null) return await openConverted(coming, remote, options);
+    const isPickle = weights.some((name) => name.endsWith('.bin'));
+    const check = isPickle ? () => checkPlaces(repo, path, runnable.tensors) : undefined;
     return {
       path: dir,
       weights: runnable,
-      arrive: (model, reader) => arrive(coming, { order: consumptionOrder(model), reader }, asked),
+      arrive: (model, reader) => arrive(coming, { order: consumptionOrder(model), reader, check }, asked),
     };
   } finally {
     await remote.close();

@@ -1,5 +1,5 @@
 import { rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { type AbsentFiles, makeFolder, OptionError } from '@airllm/loader';
 import {
   type ArrivingSource,
@@ -16,6 +16,7 @@ import {
 } from '@airllm/shard';
 import type { DelayOptions } from '../delay';
 import type { ModelTensor } from '../models/model';
+import { checkPlaces } from './check-places';
 import {
   type ConversionCacheOptions,
   conversionDir,
@@ -178,6 +179,9 @@ async function makeCopy(path: string, copy: string, source: ModelSource, options
     // What an interrupted run left belongs to files that have changed since.
     if (!SourceChangedError.isInstance(error)) throw error;
     await split(true);
+  }
+  if (arriving !== undefined && source.kind === 'pickle') {
+    await checkPlaces(basename(copy), path, source.tensors, signal);
   }
   await recordConversion(copy, path, source.files);
 }

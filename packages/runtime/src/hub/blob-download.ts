@@ -20,6 +20,8 @@ export interface BlobDownloadOptions {
   readonly address: HubFileAddress;
   readonly file: HubFile;
   readonly context: DownloadContext;
+  /** Ranges in the order in which somebody reads the file while it comes. */
+  readonly wanted?: readonly ByteRange[] | undefined;
   /** Files of a smaller rank get connections first. */
   readonly rank: number;
   readonly signal: AbortSignal;

@@ -3,6 +3,7 @@ import type { DownloadContext } from './download-context';
 import { shownUrl } from './errors';
 import type { ByteSink } from './http/exchange';
 import type { HubResponse } from './http/transport';
+import { partOrder } from './part-order';
 import type { ByteRange } from './range-set';
 import type { RangeWriter } from './range-writer';
 import { RemoteFile } from './remote-file';
@@ -19,6 +20,8 @@ export interface PartFetcherOptions {
   readonly onReceived: (bytes: number) => void;
   /** What is missing now; asked when nothing is under way. */
   readonly gaps: () => readonly ByteRange[];
+  /** Ranges in the order in which somebody reads the file. */
+  readonly wanted?: readonly ByteRange[] | undefined;
   /** `onWritten` is told of bytes of the range that are written. */
   readonly writer: (range: ByteRange, onWritten: (bytes: number) => void) => RangeWriter;
 }
@@ -32,9 +35,10 @@ export class PartFetcher {
 
   constructor(options: PartFetcherOptions) {
     this.#options = options;
-    const { client, address, file, context, gaps } = options;
+    const { client, address, file, context, gaps, wanted = [] } = options;
     this.#remote = new RemoteFile(client, address, file);
-    this.#parts = gaps().flatMap((gap) => split(gap, context.partBytes));
+    const parts = gaps().flatMap((gap) => split(gap, context.partBytes));
+    this.#parts = partOrder(parts, wanted);
   }
 
   /** One connection's work each. */

@@ -180,6 +180,7 @@ class RunningPull {
       layout: this.#layout,
       context,
       rank,
+      wanted: options.wanted?.(pulled.file),
       signal: this.#abort.signal,
       onResumed: (ranges, path) => {
         pulled.has(ranges, path);

@@ -1,4 +1,5 @@
 import type { DelayOptions } from '../delay';
+import type { ByteRange } from './range-set';
 
 /** How a Hub is reached and where files are kept; what is left out comes from the environment, as huggingface_hub has it. */
 export interface HubOptions extends DelayOptions {
@@ -118,6 +119,11 @@ export interface PullOptions extends HubOptions, HubCallOptions {
   readonly files?: readonly string[] | undefined;
   /** Puts the files in the order in which they are wanted. @defaultValue small files first, then weights by name */
   readonly order?: ((files: readonly HubFile[]) => readonly HubFile[]) | undefined;
+  /**
+   * Ranges of a file in the order in which they are read while it comes (`written`). A part is then fetched when they or
+   * the checksum, which goes from the start to the end, get to it. @defaultValue from the start to the end
+   */
+  readonly wanted?: ((file: HubFile) => readonly ByteRange[]) | undefined;
   /** Connections in use at once, over all files. @defaultValue 8 */
   readonly connections?: number | undefined;
   /** At most about ten times a second. */

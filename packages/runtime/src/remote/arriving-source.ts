@@ -6,7 +6,7 @@ import { StaleWeightsError } from './errors';
 import { nameIn } from './name-in';
 import type { RemoteModel } from './remote-model';
 
-const WEIGHTS = /\.(safetensors|gguf)$/;
+const WEIGHTS = /\.(safetensors|bin|gguf)$/;
 
 /** A source that is rewritten while it comes, and what ends the download. */
 export interface BegunSource extends Pick<BegunPull, 'stop'> {
