@@ -121,9 +121,15 @@ test('bytes are written at once while that is quick, and again only after a whil
   expect(pace.atOnce).toBe(false);
   quick(8);
   expect(pace.atOnce).toBe(true);
+  // One that was late says nothing, two in a row, or one that took very long, do.
+  for (const ms of [50, 0.1, 50]) pace.took(ms);
+  expect(pace.atOnce).toBe(true);
   pace.took(50);
+  expect(pace.atOnce).toBe(false);
   quick(8);
   expect(pace.atOnce).toBe(false);
   quick(8);
   expect(pace.atOnce).toBe(true);
+  pace.took(200);
+  expect(pace.atOnce).toBe(false);
 });
