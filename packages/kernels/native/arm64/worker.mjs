@@ -1,0 +1,3 @@
+// Vitest's own worker, named first among the arguments, and word to vitest.config.mjs when it has been loaded.
+await import(process.argv[2]);
+process.send('loaded');
