@@ -22,5 +22,5 @@ it.skipIf(gpu === undefined).each([
     expect(stderr).not.toContain('computing on the CPU');
     expect(stdout).toMatch(/2 passed, 0 failed\n$/);
   },
-  120_000,
+  400_000,
 );

@@ -9,7 +9,7 @@ const env = softwareGpu();
 
 // The loader of Vulkan reads its environment when a process starts, so these tests are run in one of their own.
 describe.skipIf(env === undefined)('onnx webgpu, on SwiftShader', () => {
-  it('passes its tests', { timeout: 300_000 }, async () => {
+  it('passes its tests', { timeout: 600_000 }, async () => {
     const folder = new URL('../..', import.meta.url);
     const config = ['--config', '../../vitest.config.ts', '--root', '.'];
     const files = [

@@ -68,7 +68,7 @@ test('weights in a PyTorch file are read while they come', async () => {
   running.catch(() => {});
   const { weights } = model.info.plan.bytes;
   await expect
-    .poll(() => model.engine.stats.bytesRead, { timeout: 15_000 })
+    .poll(() => model.engine.stats.bytesRead)
     .toBeGreaterThan(0.5 * weights)
     .finally(release);
   expect((await running).ids).toEqual(await expected(files));

@@ -7,6 +7,8 @@ import { WEIGHTY_PROMPT, writeWeightyModel } from '../testing/weighty-model';
 import { AutoModel } from './auto-model';
 
 const IO = '/proc/self/io';
+/** Of a page fault, on drives that read ahead a lot. */
+const MOST_READ_AHEAD = 4 * 2 ** 20;
 
 /** Bytes this process has had drives read, as the system counts them when they are asked for. */
 function driveBytes(): number {
@@ -30,6 +32,7 @@ test.skipIf(!existsSync(IO))(
     const request = { ids: WEIGHTY_PROMPT, maxNewTokens: newTokens, ignoreEos: true, doSample: false };
     await model.generate(request);
     const before = driveBytes();
+    const faultsBefore = process.resourceUsage().majorPageFault;
     const start = performance.now();
     const { stats, usage, ids } = await model.generate(request);
     const seconds = (performance.now() - start) / 1000;
@@ -38,7 +41,11 @@ test.skipIf(!existsSync(IO))(
     expect(plan.streamedBytes).toBeGreaterThan(plan.bytes.weights / 2);
     // What is asked for ahead is counted by the system at once, and here when it has come.
     const ahead = plan.bytes.ring + 64 * 1024;
-    expect(Math.abs(stats.bytesRead - stats.bytesCached - read)).toBeLessThanOrEqual(ahead);
+    // Where memory is short the drive brings code anew, too.
+    const faulted = (process.resourceUsage().majorPageFault - faultsBefore) * MOST_READ_AHEAD;
+    const brought = stats.bytesRead - stats.bytesCached;
+    expect(brought - read).toBeLessThanOrEqual(ahead);
+    expect(read - brought).toBeLessThanOrEqual(ahead + faulted);
     expect(stats.bytesRead).toBeGreaterThanOrEqual(stats.passes * plan.streamedBytes - ahead);
     expect(stats.readSeconds).toBeGreaterThan(0);
     expect(stats.readSeconds).toBeLessThanOrEqual(seconds);

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:f
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFailed, test } from 'vitest';
 import { temporaryFolder } from '../testing/temporary';
 import { acquireLock, type FileLock, trySoft } from './lock';
 
@@ -55,11 +55,13 @@ describe('a lock', () => {
     const file = lockFile();
     mkdirSync(dirname(file), { recursive: true });
     const holder = spawn('/usr/bin/flock', [file, 'sh', '-c', 'echo held; sleep 60'], { detached: true });
+    // Killed with its child: the lock ends with them.
+    const kill = () => void process.kill(-(holder.pid as number), 'SIGKILL');
+    onTestFailed(kill);
     await once(holder.stdout, 'data');
     const waiting = acquireLock(file);
     expect(await within(150, waiting)).toBeUndefined();
-    // Killed with its child: the lock ends with them.
-    process.kill(-(holder.pid as number), 'SIGKILL');
+    kill();
     await (await waiting).release();
   });
 });

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { bytesOf, hubOptions } from '../testing/hub-options';
 import { HubServer, patternContent, Ration } from '../testing/hub-server';
 import { bootId } from './boot-id';
@@ -63,6 +63,7 @@ function startPull(options: object): Child {
     env: { ...process.env, NODE_OPTIONS: '' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  onTestFinished(() => void child.kill('SIGKILL'));
   let output = '';
   let begin!: () => void;
   const begun = new Promise<void>((resolve) => {
