@@ -30,6 +30,10 @@ export function library(options: Options = {}) {
     sourcemap: true,
     // `node:` must stay: without it some bundlers resolve userland packages of the same name.
     removeNodeProtocol: false,
+    // In CJS `import.meta` is empty, and the here.ts of a package does without it there.
+    esbuildOptions: (esbuild) => {
+      esbuild.logOverride = { 'empty-import-meta': 'silent' };
+    },
     ...options,
     dts: { ...types, ...(typeof options.dts === 'object' ? options.dts : {}) },
   });
