@@ -14,6 +14,7 @@ import { Grammars } from '../generate/structured/grammars';
 import type { Model } from '../models/model';
 import { type BuildModelOptions, buildModel } from '../models/registry';
 import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
+import { checkContext } from './check-context';
 import { chooseDrafter } from './choose-drafter';
 import type { SpeculationOptions } from './draft-target';
 import { findWeights } from './find-weights';
@@ -85,6 +86,7 @@ export class AutoModel {
       closing.push(async () => device?.executor.dispose());
       const hostOptions = await resolvePlanOptions(dir, model, options, reader.kind, executor.info);
       const warn = onWarningOf(options);
+      checkContext(model, hostOptions.contextLength, warn);
       const granted = device && { ...hostOptions, device: device.grant };
       const fitted = granted && (await fitDevice(model, granted, device.executor.device!, warn));
       const planOptions = { ...hostOptions, device: fitted ?? undefined };
