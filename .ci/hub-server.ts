@@ -1,5 +1,6 @@
 // A Hugging Face Hub on loopback, for the tests of other packages and for benches: it belongs to the runtime's own tests,
 // and is in nothing that is published.
+export { testCertificate } from '../packages/runtime/src/testing/certificate';
 export {
   type ContentSource,
   type FaultRule,

@@ -39,10 +39,10 @@ export class HubProcess {
     this.url = url;
   }
 
-  /** With a folder, nginx serves the weights from there. */
-  static async start(bytes: number, nginxFolder?: string): Promise<HubProcess> {
-    const nginx = nginxFolder === undefined ? [] : ['--nginx', nginxFolder];
-    const child = startBench(['serve-hub', '--bytes', String(bytes), ...nginx], 'hub');
+  /** nginx serves the weights from that folder; `https`: by the Hub, encrypted. */
+  static async start(bytes: number, by: 'hub' | 'https' | { readonly nginx: string }): Promise<HubProcess> {
+    const how = typeof by === 'object' ? ['--nginx', by.nginx] : by === 'https' ? ['--certificate'] : [];
+    const child = startBench(['serve-hub', '--bytes', String(bytes), ...how], 'hub');
     const ended = once(child, 'exit').then(() => {
       throw new Error('the Hub has ended');
     });

@@ -1,21 +1,26 @@
 import { open } from 'node:fs/promises';
 import path from 'node:path';
-import { type HubContent, HubServer, Link, patternContent } from '../../../.ci/hub-server';
+import { type HubContent, HubServer, Link, patternContent, testCertificate } from '../../../.ci/hub-server';
 import { readOptions } from './arguments';
 import { FILE, type HubAnswer, type HubQuestion, REPO } from './hub-process';
 import { startNginx } from './nginx';
 
-export const usage = 'bench serve-hub --bytes <n> [--nginx <folder>]   (a Hub on loopback, for `download`)';
+export const usage =
+  'bench serve-hub --bytes <n> [--nginx <folder>] [--certificate]   (a Hub on loopback, for `download`)';
 
-/** Serves one model of so many bytes, its weights by nginx if asked for, until the process that started it ends. */
+/** Serves one model of so many bytes, its weights by nginx or encrypted if asked for, until the process that started it ends. */
 export async function run(args: string[]): Promise<void> {
   const values = readOptions(args, {
     bytes: '2000000000',
     nginx: undefined,
+    certificate: false,
   });
   const weights = patternContent(Number(values.bytes));
   const nginx = values.nginx === undefined ? undefined : await serveByNginx(values.nginx, weights);
-  const server = await HubServer.start(nginx ? { cdnUrl: nginx.url } : {});
+  const server = await HubServer.start({
+    ...(nginx && { cdnUrl: nginx.url }),
+    ...(values.certificate && { certificate: testCertificate() }),
+  });
   await server.addRepo(REPO, { 'config.json': '{}', [FILE]: weights });
   let release = () => {};
   process.on('message', (question: HubQuestion) => {

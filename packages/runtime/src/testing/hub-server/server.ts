@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { ContentSource } from './content';
 import { type FaultRule, Faults, type Route } from './faults';
@@ -30,6 +31,8 @@ export interface HubServerOptions {
   readonly tokens?: readonly string[];
   /** Address of another server that has the LFS files in place of the CDN, at `/<repo>/<commit>/<path>`. */
   readonly cdnUrl?: string;
+  /** Of the CDN, for localhost: it is encrypted then. */
+  readonly certificate?: { readonly key: string; readonly cert: string };
 }
 
 /**
@@ -51,13 +54,15 @@ export class HubServer {
   ) {
     const [hub, cdn] = servers;
     this.url = `http://127.0.0.1:${(hub.address() as AddressInfo).port}`;
-    this.cdnUrl = options.cdnUrl ?? `http://127.0.0.1:${(cdn.address() as AddressInfo).port}`;
+    const cdnHost = options.certificate ? 'https://localhost' : 'http://127.0.0.1';
+    this.cdnUrl = options.cdnUrl ?? `${cdnHost}:${(cdn.address() as AddressInfo).port}`;
     hub.on('request', (request, response) => void this.#serve(request, response, 'hub'));
     cdn.on('request', (request, response) => void this.#serve(request, response, 'cdn'));
   }
 
   static async start(options: HubServerOptions = {}): Promise<HubServer> {
-    const servers = [createServer(), createServer()] as const;
+    const { certificate } = options;
+    const servers = [createServer(), certificate ? createTlsServer(certificate) : createServer()] as const;
     for (const server of servers) {
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     }
