@@ -1,15 +1,17 @@
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
+import { afterAll, expect, onTestFinished } from 'vitest';
 
 /**
- * A folder that lives as long as the test file runs; to be asked for outside of tests. Its name has what breaks
- * careless URLs.
+ * A folder that lives as long as the test that asks for it, or outside of tests as long as the file runs. Its name has
+ * what breaks careless URLs.
  */
 export function temporaryFolder(parent: string = tmpdir()): string {
   const dir = mkdtempSync(join(parent, 'airllm loader#'));
-  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+  const remove = () => rmSync(dir, { recursive: true, force: true });
+  if (expect.getState().currentTestName === undefined) afterAll(remove);
+  else onTestFinished(remove);
   return dir;
 }
 
