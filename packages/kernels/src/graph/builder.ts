@@ -1,7 +1,5 @@
 import type { MetaTensor } from '@airllm/loader';
 import { GraphError } from '../errors';
-import type { ComponentName } from '../packed/format';
-import { PackedTensor } from '../packed/packed-tensor';
 import type { RopeSpec } from '../rope/spec';
 import type {
   AttentionOptions,
@@ -12,18 +10,10 @@ import type {
   Value,
   WeightSource,
 } from './builder-options';
-import { checkCarries, checkExpertGraph, checkPacked, checkParts, checkRope, checkTensor, isWidth } from './checks';
-import type {
-  Block,
-  Graph,
-  KvCacheDType,
-  PackedWeightSpec,
-  StateSpec,
-  ValueSpec,
-  WeightLayout,
-  WeightSpec,
-} from './graph';
-import type { ActivationName, Op, ValueId, WeightId } from './ops';
+import { checkCarries, checkExpertGraph, checkRope, isWidth } from './checks';
+import type { Block, Graph, KvCacheDType, StateSpec, ValueSpec } from './graph';
+import type { ActivationName, Op, ValueId } from './ops';
+import { RecordedWeights } from './recorded-weights';
 
 /** How experts are chosen and what one of them computes: see {@link GraphBuilder.experts}. */
 export interface ExpertsOptions {
@@ -50,8 +40,7 @@ export class GraphBuilder {
   readonly #kvCacheDtype: KvCacheDType;
   readonly #ops: Op[] = [];
   readonly #values: ValueSpec[] = [];
-  readonly #weights: WeightSpec[] = [];
-  readonly #tensors: MetaTensor[] = [];
+  readonly #weights: RecordedWeights;
   readonly #states: StateSpec[] = [];
   readonly #ropes: RopeSpec[] = [];
   readonly #inputs = new Map<string, ValueId>();
@@ -61,6 +50,7 @@ export class GraphBuilder {
 
   constructor(source: WeightSource, options: GraphBuilderOptions = {}) {
     this.#source = source;
+    this.#weights = new RecordedWeights(source);
     this.#kvCacheDtype = options.kvCacheDtype ?? 'float32';
   }
 
@@ -81,7 +71,7 @@ export class GraphBuilder {
 
   /** Rows of `[count, width]` picked by each row's token or position (plus `shift`), times `scale`. */
   embed(name: string, count: number, width: number, options: EmbedOptions = {}): Value {
-    const weight = this.#weight(`${name}.weight`, [count, width], 'rows');
+    const weight = this.#weights.add(`${name}.weight`, [count, width], 'rows');
     const { by = 'token', shift = 0, scale = 1 } = options;
     return this.#push(width, [], (out) => ({ op: 'embed', weight, by, shift, scale, out }));
   }
@@ -90,7 +80,7 @@ export class GraphBuilder {
   rmsNorm(x: Value, name: string | null, options: { eps: number; groupWidth?: number; weightOffset?: number }): Value {
     const groupWidth = options.groupWidth ?? x.width;
     this.#groups('rmsNorm', x, groupWidth);
-    const weight = name === null ? undefined : this.#weight(`${name}.weight`, [groupWidth], 'vector');
+    const weight = name === null ? undefined : this.#weights.add(`${name}.weight`, [groupWidth], 'vector');
     return this.#push(x.width, [x], (out) => ({
       op: 'rmsNorm',
       x: x.id,
@@ -106,9 +96,9 @@ export class GraphBuilder {
   layerNorm(x: Value, name: string | null, options: { eps: number; bias?: boolean; groupWidth?: number }): Value {
     const groupWidth = options.groupWidth ?? x.width;
     this.#groups('layerNorm', x, groupWidth);
-    const weight = name === null ? undefined : this.#weight(`${name}.weight`, [groupWidth], 'vector');
+    const weight = name === null ? undefined : this.#weights.add(`${name}.weight`, [groupWidth], 'vector');
     const bias =
-      name === null || options.bias === false ? undefined : this.#weight(`${name}.bias`, [groupWidth], 'vector');
+      name === null || options.bias === false ? undefined : this.#weights.add(`${name}.bias`, [groupWidth], 'vector');
     return this.#push(x.width, [x], (out) => ({
       op: 'layerNorm',
       x: x.id,
@@ -124,8 +114,8 @@ export class GraphBuilder {
   linear(x: Value, name: string, width: number, options: LinearOptions = {}): Value {
     const layout = options.layout ?? 'out,in';
     const shape = layout === 'out,in' ? [width, x.width] : [x.width, width];
-    const weight = this.#weight(`${name}.weight`, shape, layout, options.parts);
-    const bias = options.bias ? this.#weight(`${name}.bias`, [width], 'vector') : undefined;
+    const weight = this.#weights.add(`${name}.weight`, shape, layout, options.parts);
+    const bias = options.bias ? this.#weights.add(`${name}.bias`, [width], 'vector') : undefined;
     return this.#push(width, [x], (out) => ({
       op: 'linear',
       x: x.id,
@@ -165,7 +155,7 @@ export class GraphBuilder {
     const windowed = window === undefined ? {} : { window };
     const dtype = this.#kvCacheDtype;
     const state = this.#states.push({ kind: 'kv', kvHeads, keyDim: headDim, valueDim, dtype, ...windowed }) - 1;
-    const sinks = options.sinks === undefined ? undefined : this.#weight(options.sinks, [heads], 'vector');
+    const sinks = options.sinks === undefined ? undefined : this.#weights.add(options.sinks, [heads], 'vector');
     return this.#push(heads * valueDim, [q, k, v], (out) => ({
       op: 'attention',
       q: q.id,
@@ -292,7 +282,7 @@ export class GraphBuilder {
     const parts = {
       ops: this.#ops,
       values: this.#values,
-      weights: this.#weights,
+      weights: this.#weights.specs,
       states: this.#states,
       ropes: this.#ropes,
     };
@@ -301,7 +291,7 @@ export class GraphBuilder {
       property === 'graph' ? (value as Graph).key : value,
     );
     const graph: Graph = { ...parts, inputs: this.#inputs, outputs: this.#outputs, key };
-    return { name, graph, weights: this.#tensors, experts: this.#experts };
+    return { name, graph, weights: this.#weights.tensors, experts: this.#experts };
   }
 
   #expert(options: ExpertsOptions, e: number, width: number): Block {
@@ -329,42 +319,6 @@ export class GraphBuilder {
 
   #own(op: string, value: Value): void {
     if (!this.#recorded.has(value)) throw new GraphError(op, 'a value of another builder cannot be used here');
-  }
-
-  #weight(name: string, shape: readonly number[], layout: WeightLayout, parts?: readonly number[]): WeightId {
-    const tensor = this.#source(name, shape);
-    checkTensor(tensor, name, shape);
-    checkParts(name, shape, layout, parts);
-    const fused = parts ? { parts } : {};
-    if (PackedTensor.isInstance(tensor)) return this.#packed(tensor, layout, fused);
-    return this.#store(tensor, { dtype: tensor.dtype, shape, layout, ...fused });
-  }
-
-  /** Its codes, then its other components, each a weight of its own. */
-  #packed(tensor: PackedTensor, layout: WeightLayout, fused: Pick<WeightSpec, 'parts'>): WeightId {
-    checkPacked(tensor, layout);
-    const { format } = tensor;
-    const [[, codes], ...others] = tensor.parts() as [
-      readonly ['codes', MetaTensor],
-      ...(readonly [ComponentName, MetaTensor])[],
-    ];
-    const first = this.#weights.length;
-    const ids = others.map(([name], i) => [name, first + 1 + i] as const);
-    const components: PackedWeightSpec['components'] = Object.fromEntries(ids);
-    const packed = { format, columns: tensor.shape[1]!, components };
-    const id = this.#store(codes, { dtype: codes.dtype, shape: codes.shape, layout, ...fused, packed });
-    for (const [name, part] of others) {
-      // Numbers of a matrix that no file holds, such as a factor of all its scales, are constants too.
-      const known = name === 'constants' || (part.literal !== undefined && part.shape.length === 1);
-      const own = known ? 'constants' : part.shape.length === 2 ? layout : 'whole';
-      this.#store(part, { dtype: part.dtype, shape: part.shape, layout: own });
-    }
-    return id;
-  }
-
-  #store(tensor: MetaTensor, spec: WeightSpec): WeightId {
-    this.#tensors.push(tensor);
-    return this.#weights.push(spec) - 1;
   }
 
   #width(op: string, what: string, value: Value, expected: number): void {
