@@ -124,7 +124,7 @@ export interface PullOptions extends HubOptions, HubCallOptions {
    * the checksum, which goes from the start to the end, get to it. @defaultValue from the start to the end
    */
   readonly wanted?: ((file: HubFile) => readonly ByteRange[]) | undefined;
-  /** Connections in use at once, over all files. @defaultValue 8 */
+  /** Connections in use at once, over all files, at most: more than two where they bring more. @defaultValue 8 */
   readonly connections?: number | undefined;
   /** At most about ten times a second. */
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
