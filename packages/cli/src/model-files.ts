@@ -178,19 +178,6 @@ function storedBytes({ tensors }: ModelSource): number {
   return [...parts.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
-/** A path for `splitCheckpoint`: any file or folder that is there, else a repository in the cache. */
-export async function weightsSource(
-  source: string,
-  options: ResolveModelOptions,
-  signal: AbortSignal,
-): Promise<string> {
-  const isFile = await stat(source).then(
-    (stats) => stats.isFile(),
-    () => false,
-  );
-  return isFile ? source : (await resolveModel(source, { ...options, signal })).dir;
-}
-
 /** A model's headers, or what says that some of its files are not here. */
 async function weightsHere(
   path: string,

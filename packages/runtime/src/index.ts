@@ -22,6 +22,7 @@ export {
 export { type MemoryOptions, resolvePlanOptions } from './auto/plan-options';
 export { tokenizerMemory } from './auto/process-memory';
 export { type ResolvedModel, type ResolveModelOptions, resolveModel } from './auto/resolve-model';
+export { type ShardedModel, type ShardModelOptions, shardModel } from './auto/shard-model';
 export { listSharded, recordSharded, removeSharded, type ShardedCopy } from './auto/sharded-copies';
 export { AnswerFile } from './batch/answer-file';
 export { AnswerFileError } from './batch/answer-file-error';

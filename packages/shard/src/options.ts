@@ -37,8 +37,8 @@ export interface SplitOptions extends ShardOptions {
   deleteSource?: 'after-verify' | undefined;
   /**
    * The source is still being downloaded: each file is written when what it is made of has come, and the target is
-   * finished when all of the source is there and verified. Implies `restart`, for nobody knows whether what an
-   * interrupted run has read was thrown away since. Default: all of the source is there.
+   * finished when all of the source is there and verified. What an interrupted run of this kind left is begun
+   * anew, for nobody knows whether what it has read was thrown away since. Default: all of the source is there.
    */
   arriving?: ArrivingSource | undefined;
 }
@@ -58,7 +58,7 @@ export interface ResolvedSplitOptions {
 /** Throws `OptionError`. */
 export function resolveSplitOptions(options: SplitOptions): ResolvedSplitOptions {
   const { dtype = null, compress = null, deleteSource, arriving, signal, onProgress } = options;
-  const restart = arriving !== undefined || (options.restart ?? false);
+  const restart = options.restart ?? false;
   if (dtype !== null && !Object.hasOwn(STORED_DTYPE, dtype)) {
     throw new OptionError({ option: 'dtype', expected: Object.keys(STORED_DTYPE).join(', '), found: dtype });
   }

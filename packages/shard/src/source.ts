@@ -65,6 +65,14 @@ export async function describeSource(origin: Origin, extras: SourceExtras): Prom
   return { layout: layoutOf(origin), files };
 }
 
+/** In place of a header's hash: the file was still to come. */
+const ARRIVING = 'arriving';
+
+/** Whether a source was described before all of it was there. */
+export function wasArriving({ files }: SourceDescription): boolean {
+  return files.some(({ headerSha256 }) => headerSha256 === ARRIVING);
+}
+
 /** The same of a source that is not there yet, as far as that can be told; no source is ever equal to it. */
 export async function describeArriving(
   origin: Origin,
@@ -76,7 +84,7 @@ export async function describeArriving(
   const mtime = new Date().toISOString();
   const weights = origin.files.map((weight): SourceFile => {
     const file = path.relative(dir, weight).split(path.sep).join('/');
-    return { file, bytes: absent.sizes.get(file) ?? 0, mtime, headerSha256: 'arriving' };
+    return { file, bytes: absent.sizes.get(file) ?? 0, mtime, headerSha256: ARRIVING };
   });
   return { layout: layoutOf(origin), files: [...weights, ...described.files] };
 }
@@ -122,7 +130,7 @@ async function hashEnds(file: string): Promise<string> {
   }
 }
 
-/** How a source differs from what it was, one line per difference; empty if it does not. */
+/** How a source differs from what it was, one line per difference; empty if it does not, as far as that was known. */
 export function sourceChanges(before: SourceDescription, now: SourceDescription): string[] {
   const changes: string[] = [];
   const found = new Map(now.files.map((file) => [file.file, file]));
@@ -131,6 +139,7 @@ export function sourceChanges(before: SourceDescription, now: SourceDescription)
     found.delete(was.file);
     if (is === undefined) changes.push(`${was.file} is gone`);
     else if (is.bytes !== was.bytes) changes.push(`${was.file} had ${was.bytes} bytes and has ${is.bytes}`);
+    else if (was.headerSha256 === ARRIVING) continue;
     else if (is.headerSha256 !== was.headerSha256) changes.push(`the header of ${was.file} is another`);
     else if (is.mtime !== was.mtime) changes.push(`${was.file} was written at ${is.mtime}, not ${was.mtime}`);
   }

@@ -31,7 +31,7 @@ const splitOptions = {
     },
     'after-verify',
   ),
-  arriving: { declined: 'a repository is downloaded first' },
+  arriving: { declined: 'a repository is split while it comes' },
   ...common,
 } satisfies Covers<SplitOptions>;
 

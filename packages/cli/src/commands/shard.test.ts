@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { airllm } from '../testing/fake-io';
+import { serveModel } from '../testing/hub';
 import { temporaryFolder } from '../testing/temporary';
 import { tinyModel } from '../testing/tiny-model';
 
@@ -71,4 +72,16 @@ test('the source goes only when it is asked to', async () => {
   expect(code).toBe(0);
   expect(stderr).toContain('verified; removed 1 files of the source');
   expect(readdirSync(dir)).not.toContain('model.safetensors');
+});
+
+test('a repository is split while it is downloaded, and again from the cache', async () => {
+  const { server } = await serveModel(tinyModel());
+  const out = path.join(temporaryFolder(), 'out');
+  const { code, stderr } = await airllm(['shard', 'org/name', out]);
+  expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('downloading org/name') });
+  expect((await airllm(['ls'])).stdout).toMatch(/split +from org\/name@/);
+  const sent = server.bytesSent;
+  expect((await airllm(['shard', 'org/name', `${out}-2`, '-q'])).code).toBe(0);
+  expect(server.bytesSent).toBe(sent);
+  expect((await airllm(['verify', out, '-q'])).code).toBe(0);
 });

@@ -1,16 +1,14 @@
 import { realpath } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { makeFolder, type Reader } from '@airllm/loader';
-import { pullModel } from '../hub';
+import type { Reader } from '@airllm/loader';
 import type { Model } from '../models/model';
 import { arrive } from '../remote/arrive';
 import type { ArrivingReader } from '../remote/arriving-reader';
-import { beginSource } from '../remote/arriving-source';
 import type { Coming } from '../remote/begin-pull';
 import { consumptionOrder } from '../remote/consumption-order';
 import { StaleWeightsError } from '../remote/errors';
 import { nameIn } from '../remote/name-in';
 import { openRemoteModel, type RemoteModel } from '../remote/remote-model';
+import { pullSmallFiles, whileComing } from '../remote/while-coming';
 import { checkPlaces } from './check-places';
 import type { SpeculationOptions } from './draft-target';
 import {
@@ -63,10 +61,7 @@ async function openArriving(found: ModelToDownload, options: FindWeightsOptions)
     const weights = [...absent.sizes.keys()];
     if (weights.length === 0) return null;
     const runnable = await openAbsentWeights(path, absent, options);
-    const small = files.map((file) => file.path).filter((name) => !/\.(safetensors|bin|gguf)$/.test(name));
-    if (small.length > 0) {
-      await pullModel(repo, { ...asked, onProgress: undefined, revision: commit, files: small });
-    }
+    await pullSmallFiles(remote, asked);
     const coming = { repo, commit, revision, files, dir, layout };
     if (runnable === null) return await openConverted(coming, remote, options);
     const isPickle = weights.some((name) => name.endsWith('.bin'));
@@ -84,26 +79,15 @@ async function openArriving(found: ModelToDownload, options: FindWeightsOptions)
 /** Weights that are converted while they come. */
 async function openConverted(coming: Coming, remote: RemoteModel, options: FindWeightsOptions): Promise<FoundWeights> {
   const { path } = remote;
-  await makeFolder(dirname(path));
-  const { source, stop, done } = await beginSource(coming, remote, options);
-  const { signal } = options;
-  const onAbort = () => stop(signal?.reason);
-  signal?.addEventListener('abort', onAbort, { once: true });
-  try {
+  const weights = await whileComing(coming, remote, options, async (arriving) => {
     const realPath = await realPathToBe(coming, path);
-    const weights = await openArrivingWeights(path, { arriving: source, realPath }, options).catch(async (error) => {
-      if (!StaleWeightsError.isInstance(error)) throw error;
-      // What came damaged has been fetched anew by now.
-      return openWeights(path, options);
-    });
-    return { path, weights };
-  } catch (error) {
-    stop(error);
-    await done.catch(() => {});
-    throw error;
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
-  }
+    return openArrivingWeights(path, { arriving, realPath }, options);
+  }).catch((error) => {
+    if (!StaleWeightsError.isInstance(error)) throw error;
+    // What came damaged has been fetched anew by now.
+    return openWeights(path, options);
+  });
+  return { path, weights };
 }
 
 /** A file of the cache is a link to its blob. */

@@ -4,7 +4,7 @@ import { errnoName, MissingFileError, makeFolder, syncFolder } from '@airllm/loa
 import { SourceChangedError, TargetError } from '../errors';
 import { encodeManifest, MANIFEST_FILE, MANIFEST_FORMAT, type Manifest, readManifest } from '../manifest';
 import { planDigest } from '../plan/plan';
-import { sourceChanges } from '../source';
+import { sourceChanges, wasArriving } from '../source';
 import { Journal, type JournalContent, type JournalHeader, type JournalRecord } from './journal';
 import { TargetLock } from './lock';
 
@@ -70,7 +70,7 @@ export class Target {
     await makeFolder(work);
     const target = new Target(dir, header, await TargetLock.acquire(path.join(work, 'lock')), created);
     try {
-      if (restart) await target.#clear(planned);
+      if (restart || (await target.#wasArriving())) await target.#clear(planned);
       await target.#resume();
       return target;
     } catch (error) {
@@ -160,6 +160,12 @@ export class Target {
   async #content(): Promise<JournalContent | null> {
     const manifest = await manifestOrNull(this.dir);
     return manifest === null ? Journal.read(this.#journalFile) : contentOf(manifest);
+  }
+
+  /** Whether an interrupted run left something of the same source, made while that was still coming: of no use. */
+  async #wasArriving(): Promise<boolean> {
+    const before = await this.#content();
+    return before !== null && wasArriving(before.header.source) && changes(before.header, this.#header).length === 0;
   }
 
   /** Removes what earlier runs made, and only that. */
