@@ -53,8 +53,9 @@ export class PromptCacheError extends AirllmError {
   readonly file: string;
   readonly reason: string;
 
-  constructor(facts: { file: string; reason: string; cause?: unknown }) {
-    const advice = 'delete it to have it made anew, or name another file';
+  /** `isCache`: whether it is known to be a prompt cache; what may be somebody else's is not to be deleted. */
+  constructor(facts: { file: string; reason: string; isCache: boolean; cause?: unknown }) {
+    const advice = facts.isCache ? 'delete it to have it made anew, or name another file' : 'name another file';
     super('ERR_PROMPT_CACHE', `${facts.file}: ${facts.reason}; ${advice}`, { cause: facts.cause });
     mark(this, 'PromptCacheError');
     this.file = facts.file;

@@ -69,10 +69,13 @@ export async function openCacheFile(
   if ((await stat(file).catch(() => null)) === null) return null;
   const { tensors, metadata } = await openSafetensors(file).catch((cause: Error) => {
     if (!FormatError.isInstance(cause) && !ReadError.isInstance(cause)) throw cause;
-    throw new PromptCacheError({ file, reason: `it is damaged: ${cause.message}`, cause });
+    const why = FormatError.isInstance(cause) ? cause.reason : (cause.errno ?? 'it is cut');
+    throw new PromptCacheError({ file, reason: `it is no prompt cache, or damaged: ${why}`, isCache: false, cause });
   });
-  const refuse = (reason: string) => new PromptCacheError({ file, reason });
-  if (metadata.get('format') !== FORMAT) throw refuse('it is not a prompt cache');
+  if (metadata.get('format') !== FORMAT) {
+    throw new PromptCacheError({ file, reason: 'it is not a prompt cache', isCache: false });
+  }
+  const refuse = (reason: string) => new PromptCacheError({ file, reason, isCache: true });
   const version = metadata.get('version');
   if (version !== VERSION) throw refuse(`it has version ${version}, expected ${VERSION}`);
   const difference = differenceOf(parse(metadata.get('identity'), {}) as Partial<CacheIdentity>, identity);

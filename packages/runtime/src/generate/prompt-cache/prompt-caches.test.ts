@@ -185,8 +185,17 @@ describe('a file that cannot be used', () => {
     }
     writeFileSync(file, good);
     expect((await texts(model, questions[0]!, file)).cached).toBe(119);
-    writeFileSync(file, readFileSync(join(fixture('llama'), 'model.safetensors')));
-    expect(await refusal(model, file)).toMatch(/not a prompt cache/);
+  });
+
+  test('is something else, and then nobody is told to delete it', async () => {
+    const model = await openModel(fixture('llama'));
+    for (const name of ['model.safetensors', 'config.json']) {
+      const file = join(fixture('llama'), name);
+      const error = await texts(model, questions[0]!, file).catch((reason: unknown) => reason);
+      expect(PromptCacheError.isInstance(error)).toBe(true);
+      expect((error as Error).message).toMatch(/(not a|no) prompt cache/);
+      expect((error as Error).message).not.toContain('delete');
+    }
   });
 
   test('lies nowhere, or cannot be written: the answer comes all the same', async () => {

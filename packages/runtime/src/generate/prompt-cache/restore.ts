@@ -68,7 +68,7 @@ async function restoreState(cache: CacheFile, wanted: Wanted, buffer: HostBuffer
     if (damaged >= 0) {
       const position = (first + damaged) * BLOCK_POSITIONS;
       const reason = `it is damaged: ${name} from position ${position} on is not what was written`;
-      throw new PromptCacheError({ file, reason });
+      throw new PromptCacheError({ file, reason, isCache: true });
     }
     await target.put(first, blocks);
   }
