@@ -31,6 +31,8 @@ export interface Backend {
   /** Makes what is staged, and where. */
   readonly numbers: NumberReader;
   readonly staging: StagingMemory;
+  /** The same for weights that are needed in one call. @defaultValue `staging` */
+  readonly passing?: StagingMemory;
   readonly sessionOptions: InferenceSession.SessionOptions;
   readonly buffers: number;
   readonly bufferBytes: number;

@@ -1,8 +1,9 @@
 import { Tensor } from 'onnxruntime-node';
 import type { PackedKind } from '../packed-form';
-import type { Backend, DeviceBuffer } from './backend';
+import type { Backend, DeviceBuffer, StagingMemory } from './backend';
 import type { ElementType } from './model/model-builder';
 import { openNumbers } from './native-numbers';
+import { FRESH, RoomPool } from './room-pool';
 
 class CpuBuffer implements DeviceBuffer {
   constructor(
@@ -57,7 +58,9 @@ export class CpuBackend implements Backend {
   readonly packs: readonly PackedKind[];
   readonly numbers = openNumbers();
   /** What is made there stays where it is. */
-  readonly staging = { room: (byteLength: number) => new ArrayBuffer(byteLength) };
+  readonly staging: StagingMemory = FRESH;
+  /** For weights of one call. */
+  readonly passing = new RoomPool();
   readonly sessionOptions;
   buffers = 0;
   bufferBytes = 0;
@@ -88,8 +91,8 @@ export class CpuBackend implements Backend {
   }
 
   async upload(data: Uint8Array): Promise<CpuBuffer> {
-    const whole = data.byteLength === data.buffer.byteLength;
-    return this.#add((whole ? data : data.slice()).buffer as ArrayBuffer);
+    const whole = data.byteLength === data.buffer.byteLength || this.passing.has(data.buffer);
+    return this.#add((whole ? data : data.slice()).buffer as ArrayBuffer, data.byteLength);
   }
 
   borrow(numbers: Float32Array): DeviceBuffer {
@@ -115,18 +118,20 @@ export class CpuBackend implements Backend {
 
   free(buffer: DeviceBuffer): void {
     this.buffers--;
-    if ((buffer as CpuBuffer).owned) this.bufferBytes -= buffer.byteLength;
+    const { owned, memory } = buffer as CpuBuffer;
+    if (owned) this.bufferBytes -= buffer.byteLength;
+    if (this.passing.has(memory)) this.passing.give(memory as ArrayBuffer);
   }
 
   async close(): Promise<void> {
     this.numbers.close();
   }
 
-  #add(memory: ArrayBuffer): CpuBuffer {
+  #add(memory: ArrayBuffer, byteLength = memory.byteLength): CpuBuffer {
     this.buffers++;
-    this.bufferBytes += memory.byteLength;
+    this.bufferBytes += byteLength;
     this.peakBytes = Math.max(this.peakBytes, this.bufferBytes);
-    return new CpuBuffer(memory, 0, memory.byteLength);
+    return new CpuBuffer(memory, 0, byteLength);
   }
 }
 

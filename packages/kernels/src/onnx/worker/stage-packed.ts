@@ -3,7 +3,8 @@ import { floats, type PackedSource } from '../../packed/decode';
 import { constantPlaces } from '../../packed/format';
 import type { PackedForm } from '../packed-form';
 import { PIECE_BYTES } from '../sizes';
-import type { Backend, DeviceBuffer } from './backend';
+import type { Backend, DeviceBuffer, StagingMemory } from './backend';
+import type { NumberReader } from './numbers';
 import type { PackedMatrix } from './packed-matrix';
 import { type Bnb4Table, buffersOf, type PackedPiece, type PackedWeight } from './weights';
 
@@ -19,6 +20,7 @@ const TABLES: Readonly<Record<Bnb4Table, readonly number[]>> = { NF4, FP4: [...F
 /** Keeps a packed matrix in a form; undefined if one of its zeros, or its table, does not fit. */
 export async function stagePacked(
   backend: Backend,
+  memory: StagingMemory,
   form: PackedForm,
   matrix: PackedMatrix,
 ): Promise<PackedWeight | undefined> {
@@ -33,7 +35,7 @@ export async function stagePacked(
   try {
     if (form.permutes) order = await backend.upload(source.bytes.columns!.slice());
     for (let from = 0; from < rows; from += most) {
-      const piece = await stagePiece(backend, form, matrix, { from, rows: Math.min(most, rows - from) });
+      const piece = await stagePiece(backend, memory, form, matrix, { from, rows: Math.min(most, rows - from) });
       if (piece === undefined) break;
       pieces.push(piece);
     }
@@ -61,6 +63,7 @@ interface Rows {
 
 async function stagePiece(
   backend: Backend,
+  memory: StagingMemory,
   form: PackedForm,
   matrix: PackedMatrix,
   range: Rows,
@@ -70,15 +73,15 @@ async function stagePiece(
   return {
     type: 'packed',
     rows: range.rows,
-    buffer: await backend.upload(codesOf(backend, form, matrix, range)),
-    scales: await backend.upload(scalesOf(backend, form, matrix, range)),
+    buffer: await backend.upload(codesOf(memory, form, matrix, range)),
+    scales: await backend.upload(scalesOf(backend.numbers, memory, form, matrix, range)),
     zeros: zeros && (await backend.upload(zeros)),
   };
 }
 
 /** MatMulNBits' even column in the low half of a byte; signed bytes moved up by 128. Four bytes at a time. */
 function codesOf(
-  { staging }: Backend,
+  memory: StagingMemory,
   { bits, kind }: PackedForm,
   { source }: PackedMatrix,
   { from, rows }: Rows,
@@ -86,7 +89,7 @@ function codesOf(
   const { format, columns, bytes } = source;
   const rowBytes = (columns * bits) / 8;
   const length = Math.ceil((rows * rowBytes) / 4);
-  const words = new Uint32Array(staging.room(4 * length), 0, length);
+  const words = new Uint32Array(memory.room(4 * length), 0, length);
   const codes = new Uint8Array(words.buffer, 0, rows * rowBytes);
   codes.set(bytes.codes!.subarray(from * rowBytes, (from + rows) * rowBytes));
   if (format.code === 'i8') for (let n = 0; n < words.length; n++) words[n] = words[n]! ^ 0x80808080;
@@ -99,7 +102,13 @@ function codesOf(
 }
 
 /** Float32, one per block. */
-function scalesOf(backend: Backend, form: PackedForm, matrix: PackedMatrix, { from, rows }: Rows): Uint8Array {
+function scalesOf(
+  numbers: NumberReader,
+  memory: StagingMemory,
+  form: PackedForm,
+  matrix: PackedMatrix,
+  { from, rows }: Rows,
+): Uint8Array {
   const { source } = matrix;
   const { dtype, supers, bias } = source.format.scale;
   const perRow = source.columns / form.block;
@@ -109,7 +118,7 @@ function scalesOf(backend: Backend, form: PackedForm, matrix: PackedMatrix, { fr
   }
   const rowBytes = (perRow * dtypeBits(dtype)) / 8;
   const bytes = source.bytes.scales!.subarray(from * rowBytes, (from + rows) * rowBytes);
-  const { buffer, byteLength } = backend.numbers.floats({ dtype, bytes, count }, backend.staging.room(4 * count));
+  const { buffer, byteLength } = numbers.floats({ dtype, bytes, count }, memory.room(4 * count));
   return new Uint8Array(buffer, 0, byteLength);
 }
 

@@ -4,10 +4,10 @@ import { opWeights, type WeightId } from '../../graph/ops';
 import { packedForm } from '../packed-form';
 import { PIECE_BYTES } from '../sizes';
 import { weightsOf } from '../weights-of';
-import type { Backend } from './backend';
+import type { Backend, StagingMemory } from './backend';
 import { type Given, takeGiven } from './given';
 import { bytesAt } from './memory';
-import { countOf, type Stored } from './numbers';
+import { countOf, type NumberReader, type Stored } from './numbers';
 import { type PackedMatrix, packedMatrix } from './packed-matrix';
 import { stagePacked } from './stage-packed';
 import { buffersOf, type DensePiece, type DenseWeight, type StagedWeight } from './weights';
@@ -25,6 +25,7 @@ export async function stageWeights(
 ): Promise<Map<WeightId, StagedWeight>> {
   const { graph, part } = weightsOf(whole, outer);
   const staged = new Map<WeightId, StagedWeight>();
+  const memory = lasting ? backend.staging : (backend.passing ?? backend.staging);
   try {
     for (const op of graph.ops.slice(part.from, part.to)) {
       for (const id of opWeights(op, graph)) {
@@ -32,7 +33,7 @@ export async function stageWeights(
         if (components || staged.has(id)) continue;
         const source = sourceOf(graph, id, given, part.slice);
         const lent = lasting ? undefined : lend(backend, source);
-        staged.set(id, lent ?? (await stageWeight(backend, graph, id, source)));
+        staged.set(id, lent ?? (await stageWeight(backend, memory, graph, id, source)));
       }
     }
     return staged;
@@ -56,11 +57,17 @@ function lend(backend: Backend, { rows, columns, stored }: Source): DenseWeight 
   return { pieces: [{ buffer: backend.borrow(numbers), type: 'float32', rows }], columns };
 }
 
-async function stageWeight(backend: Backend, graph: Graph, id: WeightId, source: Source): Promise<StagedWeight> {
+async function stageWeight(
+  backend: Backend,
+  memory: StagingMemory,
+  graph: Graph,
+  id: WeightId,
+  source: Source,
+): Promise<StagedWeight> {
   const spec = graph.weights[id]!;
   const form = spec.layout === 'out,in' && spec.packed ? packedForm(spec.packed, backend.packs) : undefined;
   if (form !== undefined) {
-    const packed = await stagePacked(backend, form, source.matrix!);
+    const packed = await stagePacked(backend, memory, form, source.matrix!);
     if (packed !== undefined) return packed;
   }
   const matrix = spec.layout === 'out,in' || spec.layout === 'in,out';
@@ -70,7 +77,7 @@ async function stageWeight(backend: Backend, graph: Graph, id: WeightId, source:
     const most = Math.max(1, Math.floor(PIECE_BYTES / (4 * source.columns)));
     for (let from = 0; from < source.rows; from += most) {
       const rows = Math.min(most, source.rows - from);
-      const { type, data } = read(backend, source.stored(from, rows), matrix && backend.halfFloats);
+      const { type, data } = read(backend.numbers, memory, source.stored(from, rows), matrix && backend.halfFloats);
       const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
       pieces.push({ buffer: await backend.upload(bytes), type, rows });
     }
@@ -83,7 +90,8 @@ async function stageWeight(backend: Backend, graph: Graph, id: WeightId, source:
 
 /** Numbers in the type that is wanted, or in float32 where float16 would not keep them. */
 function read(
-  { numbers, staging }: Backend,
+  numbers: NumberReader,
+  staging: StagingMemory,
   stored: Stored,
   halves: boolean,
 ): { readonly type: DensePiece['type']; readonly data: Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> } {
