@@ -224,6 +224,32 @@ describe('weights on a device', () => {
     expect(device.held()).toBe(0);
   });
 
+  test('are brought anew where a pass had no memory, since some of them may not be there', async () => {
+    const expected = await logitsOf((await open('llama')).engine);
+    const { plan, engine, device, reader } = await open('llama', { bytes: ALL, blocks: 'all' });
+    const { compile } = device.executor;
+    let calls = 0;
+    device.executor.compile = (graph) => {
+      const program = compile(graph);
+      const run: typeof program.run = async (call) => {
+        calls++;
+        if (calls === 3) throw new OnnxError({ reason: 'no memory', failure: 'memory' });
+        return program.run(call);
+      };
+      return { ...program, run };
+    };
+    const executor = await createExecutor({ executor: 'reference' });
+    const { model } = engine;
+    const short = new Engine({ model, plan, executor, reader, deviceExecutor: device.executor });
+    await expect(logitsOf(short)).rejects.toMatchObject({ failure: 'memory' });
+    expect(device.held()).toBe(0);
+    expect(await logitsOf(short)).toEqual(expected);
+    expect(device.held()).toBe(plan.segments.length);
+    await short.dispose();
+    expect(device.held()).toBe(0);
+    await executor.dispose();
+  });
+
   test('need an executor', async () => {
     const { plan, engine, reader } = await open('llama', { bytes: ALL, blocks: 'all' });
     const executor = await createExecutor({ executor: 'reference' });

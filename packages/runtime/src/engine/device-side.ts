@@ -1,12 +1,13 @@
-import type {
-  Device,
-  DeviceWeights,
-  Executor,
-  LayerState,
-  Program,
-  RunCall,
-  StateSpec,
-  WeightBytes,
+import {
+  type Device,
+  type DeviceWeights,
+  type Executor,
+  type LayerState,
+  OnnxError,
+  type Program,
+  type RunCall,
+  type StateSpec,
+  type WeightBytes,
 } from '@airllm/kernels';
 import type { HostBuffer } from '@airllm/loader';
 import type { Model } from '../models/model';
@@ -39,6 +40,9 @@ export class DeviceSide {
   readonly #plan: DevicePlan;
   readonly #streamer: Streamer;
   readonly #kept = new Map<number, DeviceWeights>();
+  /** Of what is kept, that which no pass has been completed with. */
+  readonly #fresh = new Set<Segment>();
+  #wasShort = false;
   #keptBytes = 0;
   /** The part computed with may be one behind the one being uploaded: the plan's staging. */
   readonly #ahead = new InOrder(1);
@@ -84,7 +88,7 @@ export class DeviceSide {
     await this.#ahead.settle();
     if (!this.#holdsValues) return;
     this.#holdsValues = false;
-    await this.#device.send(carry, rows);
+    await this.#watch(this.#device.send(carry, rows));
   }
 
   /** Runs one segment whose turn it is, and returns the experts chosen if it ends at a router. */
@@ -93,16 +97,27 @@ export class DeviceSide {
     const weights = kept ?? (await this.#upload(segment, program, indexed));
     if (kept !== undefined) await this.#streamer.skip();
     const stays = this.#kept.has(segment.index);
-    const computed = compute({ ...call, part: segment.part, weights }).finally(() => {
+    const computed = this.#watch(compute({ ...call, part: segment.part, weights })).finally(() => {
       if (!stays) weights.dispose();
     });
     await this.#ahead.take(computed);
     return awaited ? computed : undefined;
   }
 
-  /** Waits for what was begun. */
+  /** Waits for what was begun: a pass is complete. Rejects with what it failed with. */
   async settle(): Promise<void> {
     await this.#ahead.settle();
+    this.#fresh.clear();
+  }
+
+  /** Waits for what a pass that broke off has begun. */
+  async abandon(): Promise<void> {
+    await this.#ahead.settle().catch(() => {});
+    if (!this.#wasShort) return;
+    this.#wasShort = false;
+    // A device may say only later that there was no memory for a buffer, and not for which.
+    for (const segment of this.#fresh) this.#forget(segment);
+    this.#fresh.clear();
   }
 
   /** Refuses those who wait to be admitted. */
@@ -118,7 +133,7 @@ export class DeviceSide {
   async #upload(segment: Segment, program: Program, indexed: DeviceRun['indexed']): Promise<DeviceWeights> {
     const placed = await this.#streamer.acquire(segment);
     const stays = this.#plan.resident[segment.index]!;
-    const weights = await this.#device.upload(program, segment.part, indexed(placed), { stays });
+    const weights = await this.#watch(this.#device.upload(program, segment.part, indexed(placed), { stays }));
     if (stays) this.#keep(segment, weights);
     this.#streamer.release();
     return weights;
@@ -129,6 +144,22 @@ export class DeviceSide {
     if (this.#keptBytes + weights.deviceBytes > this.#plan.bytes.weights) return;
     this.#keptBytes += weights.deviceBytes;
     this.#kept.set(segment.index, weights);
+    this.#fresh.add(segment);
     this.#streamer.moveOut(segment);
+  }
+
+  #forget(segment: Segment): void {
+    const weights = this.#kept.get(segment.index)!;
+    this.#kept.delete(segment.index);
+    this.#keptBytes -= weights.deviceBytes;
+    weights.dispose();
+    this.#streamer.moveBack(segment);
+  }
+
+  #watch<T>(work: Promise<T>): Promise<T> {
+    return work.catch((error: unknown) => {
+      this.#wasShort ||= OnnxError.isInstance(error) && error.failure === 'memory';
+      throw error;
+    });
   }
 }

@@ -126,7 +126,7 @@ export class PassRunner {
   /** Waits for what a pass that broke off has handed over: it is computed all the same. */
   async settle(pass: Pass): Promise<void> {
     await pass.ahead.settle().catch(() => {});
-    await this.device?.settle().catch(() => {});
+    await this.device?.abandon();
   }
 
   /** Memory of passes of up to `maxRows` rows; the caller's to dispose. */

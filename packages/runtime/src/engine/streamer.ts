@@ -132,6 +132,11 @@ export class Streamer {
     this.#moved.add(segment.index);
   }
 
+  /** A segment has lost that place. Only after a pass that broke off. */
+  moveBack(segment: Segment): void {
+    this.#moved.delete(segment.index);
+  }
+
   /** Gives the current segment's place back and goes on to the next turn. */
   release(): void {
     const load = this.#loads.get(this.#turn);

@@ -21,6 +21,8 @@ export interface Carries {
   send(refs: Refs, rows: number): Promise<void>;
   /** The host's buffers of these numbers are gone. */
   forget(ids: readonly number[]): void;
+  /** Values under way are lost. */
+  clear(): void;
 }
 
 /** For a provider that computes in the host's memory. */
@@ -49,6 +51,7 @@ export class HostCarries implements Carries {
   receive(): void {}
   async send(): Promise<void> {}
   forget(): void {}
+  clear(): void {}
 }
 
 interface Mirror {
@@ -133,6 +136,10 @@ export class DeviceCarries implements Carries {
       if (buffer !== undefined) this.#backend.free(buffer);
       this.#mirrors.delete(id);
     }
+  }
+
+  clear(): void {
+    this.forget([...this.#mirrors.keys()]);
   }
 
   #mirror({ id }: CarryRef): Mirror {

@@ -3,6 +3,7 @@ import type { Graph, KvStateSpec } from '../../graph/graph';
 import { completesPart } from '../../graph/part';
 import { remember } from '../../remember';
 import type { PassRows } from '../../rows';
+import { failureOf } from '../failure';
 import {
   type CarryRef,
   KNOWN_ROWS,
@@ -58,6 +59,23 @@ export class WorkerExecutor {
   }
 
   async answer(request: Request): Promise<unknown> {
+    try {
+      return await this.#answer(request);
+    } catch (error) {
+      if (failureOf((error as Error).message) === 'memory') this.#dropValues();
+      throw error;
+    }
+  }
+
+  /** Any of their buffers may be one that there was no memory for, which a device says late and not of which. */
+  #dropValues(): void {
+    for (const scopes of this.#scopes.values()) for (const scope of scopes.values()) scope.clear();
+    this.#scopes.clear();
+    this.#carries.clear();
+    this.#pool.trim();
+  }
+
+  async #answer(request: Request): Promise<unknown> {
     switch (request.do) {
       case 'program':
         this.#graphs.set(request.program, request.graph);
