@@ -113,7 +113,13 @@ export class Engine {
       leaveHost();
       leaveDevice?.();
     };
-    return new Sequence(this.#emptyStates(maxLength), { maxRows: this.plan.maxRows, onDispose: leave });
+    try {
+      if (this.#disposed) throw new DisposedError('engine');
+      return new Sequence(this.#emptyStates(maxLength), { maxRows: this.plan.maxRows, onDispose: leave });
+    } catch (error) {
+      leave();
+      throw error;
+    }
   }
 
   /**
@@ -200,12 +206,20 @@ export class Engine {
 
   #emptyStates(maxLength: number): LayerState[][] {
     const { model, plan } = this;
-    return model.layers.map(({ graph }, layer) => {
-      const device = plan.device?.computes[layer] ? this.#passes.device : null;
-      return graph.states.map(
-        (spec) => device?.createState(spec, maxLength) ?? this.#states.create(spec, layer, maxLength),
-      );
-    });
+    const made: LayerState[] = [];
+    try {
+      return model.layers.map(({ graph }, layer) => {
+        const device = plan.device?.computes[layer] ? this.#passes.device : null;
+        return graph.states.map((spec) => {
+          const state = device?.createState(spec, maxLength) ?? this.#states.create(spec, layer, maxLength);
+          made.push(state);
+          return state;
+        });
+      });
+    } catch (error) {
+      for (const state of made) state.dispose();
+      throw error;
+    }
   }
 
   async #step(rows: readonly Row[], options: StepOptions): Promise<Float32Array[]> {

@@ -119,15 +119,17 @@ test('a request that fails or is aborted is an outcome, and the others do not no
     { ...request('bad processor', 3, 6), logitsProcessor: fails },
     { ...request('too long', 4, 400) },
     { ...request('aborted', 4, 6), signal: AbortSignal.abort(aborted) },
+    null as never,
   ];
   const outcomes = await all(model.generateBatch(requests));
-  const of = (name: string) => outcomes.find(({ request }) => request.name === name)!;
+  const of = (name: string) => outcomes.find(({ request }) => request?.name === name)!;
   expect(of('good').result!.ids).toEqual((await model.generate(requests[0]!)).ids);
   expect(of('bad option').error).toMatchObject({ option: 'topK' });
   expect(of('bad processor').error).toBe(reason);
   expect(of('too long').error).toMatchObject({ code: 'ERR_CONTEXT_LENGTH' });
   expect(of('aborted').error).toBe(aborted);
-  expect(outcomes).toHaveLength(5);
+  expect(outcomes.find(({ request }) => request === null)?.error).toBeDefined();
+  expect(outcomes).toHaveLength(6);
 });
 
 test('a source that throws ends the batch after what was taken from it', async () => {

@@ -166,8 +166,12 @@ export class Batch<Request extends GenerateRequest = GenerateRequest>
   }
 
   async #run(request: Request, index: number, onAdmitted: () => void): Promise<void> {
-    const { signal, unlink } = linkSignals([request.signal, this.#ending.signal]);
+    let unlink = () => {};
     try {
+      // What is no request at all is refused like any other.
+      const linked = linkSignals([request.signal, this.#ending.signal]);
+      unlink = linked.unlink;
+      const { signal } = linked;
       const results = await generateSequences(this.#session, { ...request, signal }, onAdmitted);
       const result = resultOf(request, results);
       this.#counts.completed++;

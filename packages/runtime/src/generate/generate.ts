@@ -1,8 +1,10 @@
 import { OptionError } from '@airllm/loader';
+import type { Sequence } from '../engine';
+import type { Generation } from './generation';
 import { generateSequences, resultOf } from './return-sequences';
 import type { GenerationSession } from './session';
-import { openGeneration, openSequenceFor, prepareRequest, runGeneration } from './start';
-import { constrained } from './structured/constrained';
+import { openGeneration, openSequenceFor, type PreparedRequest, prepareRequest, runGeneration } from './start';
+import { type Constrained, constrained } from './structured/constrained';
 import type { GenerateRequest, GenerateResult, StreamEvent } from './types';
 
 /** Why a generation was given up whose reader left; nobody is told. */
@@ -19,19 +21,29 @@ export async function* stream(session: GenerationSession, request: GenerateReque
     throw new OptionError({ option: 'numReturnSequences', expected, found: request.numReturnSequences });
   }
   const prepared = await constrained(session, prepareRequest(session, request));
-  const sequence = await openSequenceFor(session, prepared).catch((error: unknown) => {
-    prepared.release();
-    throw error;
-  });
-  const generation = openGeneration(session, prepared, { sequence });
-  void runGeneration(session, generation, request.signal).then(() => {
-    sequence.dispose();
-    prepared.release();
-  });
+  const generation = await begin(session, prepared);
   try {
     for await (const event of generation.events) yield event;
   } finally {
     generation.cancel(LEFT);
+  }
+}
+
+/** Starts a generation that gives back what it works with when it has left. */
+async function begin(session: GenerationSession, prepared: Constrained<PreparedRequest>): Promise<Generation> {
+  let sequence: Sequence | undefined;
+  const giveBack = () => {
+    sequence?.dispose();
+    prepared.release();
+  };
+  try {
+    sequence = await openSequenceFor(session, prepared);
+    const generation = openGeneration(session, prepared, { sequence });
+    void runGeneration(session, generation, prepared.request.signal).then(giveBack);
+    return generation;
+  } catch (error) {
+    giveBack();
+    throw error;
   }
 }
 

@@ -142,14 +142,18 @@ export class Generation {
     if (this.#transcript.history.length === prompt.length) onPrompt?.(logits[0]!);
     const verified = { drafts: this.#drafts, right: 0 };
     this.#drafts = [];
-    for (const [i, row] of logits.entries()) {
-      const id = sample(row, this.#transcript.history, this.#parts.resolved.sampling, this.#random);
-      const guessed = id === verified.drafts[i];
-      if (guessed) verified.right++;
-      this.#append(id, row);
-      if (this.#transcript.finishReason !== undefined || !guessed) break;
+    try {
+      for (const [i, row] of logits.entries()) {
+        const id = sample(row, this.#transcript.history, this.#parts.resolved.sampling, this.#random);
+        const guessed = id === verified.drafts[i];
+        if (guessed) verified.right++;
+        this.#append(id, row);
+        if (this.#transcript.finishReason !== undefined || !guessed) break;
+      }
+    } finally {
+      // Also where the caller's own criteria throw: a prompt cache keeps what the sequence holds of the text.
+      this.#forgetRefused(verified);
     }
-    this.#forgetRefused(verified);
     if (this.#transcript.finishReason !== undefined) this.#finish();
   }
 

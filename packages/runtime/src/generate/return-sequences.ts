@@ -81,9 +81,9 @@ class Siblings {
     try {
       while (this.#next < this.#count) {
         const text = this.#next++;
+        if (left !== undefined) backToPrompt(sequence, this.#prepared.prompt.length);
         const generation = this.#open(text, sequence);
-        if (logits !== undefined && left === undefined) generation.take([logits]);
-        else if (left !== undefined) backToPrompt(sequence, this.#prepared.prompt.length);
+        if (logits !== undefined && left === undefined) takePrompt(generation, logits);
         left = runGeneration(this.#session, generation, this.#prepared.request.signal);
         this.results[text] = await this.#result(generation);
         await left;
@@ -128,6 +128,16 @@ class Siblings {
     } finally {
       this.#running.delete(generation);
     }
+  }
+}
+
+/** Lets a text begin with the logits of a prompt that was run for another one. */
+function takePrompt(generation: Generation, logits: Float32Array): void {
+  try {
+    generation.take([logits]);
+  } catch (error) {
+    generation.fail(error);
+    throw error;
   }
 }
 

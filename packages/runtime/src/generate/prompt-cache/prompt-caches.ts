@@ -63,8 +63,7 @@ export class PromptCaches {
       throw new OptionError({ option: 'promptCache', expected: 'a file in a folder that exists', found: path });
     }
     for (const { state } of this.#statesOf(sequence)) this.#blocks(state).dispose();
-    this.#identity ??= this.#options.identity();
-    const identity = await this.#identity;
+    const identity = await this.#knowIdentity();
     const reused = await this.#inOrder(file, () => this.#restore(file, identity, sequence, prompt));
     this.#uses.set(sequence, { file, reused });
   }
@@ -144,9 +143,21 @@ export class PromptCaches {
       throw error;
     }
     const states = this.#statesOf(sequence).map(({ name, state }) => ({ name, blocks: this.#blocks(state) }));
-    await saveCacheFile(file, await this.#identity!, history.slice(0, length), rope, states, () => {
+    await saveCacheFile(file, await this.#knowIdentity(), history.slice(0, length), rope, states, () => {
       if (this.#options.engine.disposed) throw new DisposedError('engine');
     });
+  }
+
+  #knowIdentity(): Promise<CacheIdentity> {
+    if (this.#identity === undefined) {
+      const identity = this.#options.identity();
+      this.#identity = identity;
+      // A drive that fails once is asked again.
+      identity.catch(() => {
+        this.#identity = undefined;
+      });
+    }
+    return this.#identity;
   }
 
   #statesOf({ states }: Sequence) {
