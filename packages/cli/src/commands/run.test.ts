@@ -88,6 +88,8 @@ describe('without a chat template', () => {
     expect([plain.usage.cachedTokens, first.usage.cachedTokens]).toEqual([undefined, 0]);
     expect(again.usage.cachedTokens).toBe(again.usage.promptTokens - 1);
     expect(again.plan.diskState).toMatchObject({ regions: 2 });
+    const told = await airllm(['run', dir, prompt, '--max-new-tokens', '5', ...cached]);
+    expect(told.stderr).toContain(`, ${again.usage.cachedTokens} of them from the prompt cache`);
   });
 
   test('--json prints one object and nothing else', async () => {

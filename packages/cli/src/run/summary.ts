@@ -50,6 +50,7 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
   const newTokens = sum(({ usage }) => usage.newTokens);
   const first = sum(({ stats }) => stats.firstTokenSeconds) / results.length;
   const promptTokens = Math.round(sum(({ usage }) => usage.promptTokens) / results.length);
+  const cachedTokens = Math.round(sum(({ usage }) => usage.cachedTokens ?? 0) / results.length);
   const experts = bytes.experts === 0 ? '' : `, ${formatBytes(bytes.experts)} expert slots`;
   return table([
     ['weights on disk', formatBytes(bytes.weights)],
@@ -61,7 +62,8 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
     ['streamed', `${formatBytes(streamedBytes)} per pass`],
     [
       results.length === 1 ? 'first token' : 'mean first token',
-      `${formatSeconds(first)} for ${promptTokens} prompt tokens`,
+      `${formatSeconds(first)} for ${promptTokens} prompt tokens` +
+        (cachedTokens === 0 ? '' : `, ${cachedTokens} of them from the prompt cache`),
     ],
     [
       'after that',
