@@ -42,7 +42,7 @@ describe('weights that stay in sessions', () => {
   });
   afterAll(() => executor.dispose());
 
-  it('take what is said, and leave nothing behind', { timeout: 120_000 }, async () => {
+  it('take what is said, and leave nothing behind', { timeout: 300_000 }, async () => {
     const weights = new TestWeights('F32');
     const { graph, given } = product(1024, 2048, weights);
     const program = executor.compile(graph);

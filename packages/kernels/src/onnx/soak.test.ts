@@ -20,7 +20,7 @@ const RUNS: [Provider, number, Uploads][] = gpu
     ];
 
 describe.each(RUNS)('onnx %s', (provider, steps, uploads) => {
-  it(`holds nothing more after ${steps} steps, with weights uploaded ${uploads}`, { timeout: 120_000 }, async () => {
+  it(`holds nothing more after ${steps} steps, with weights uploaded ${uploads}`, { timeout: 300_000 }, async () => {
     const executor = await OnnxExecutor.open({ provider, threads: 1 });
     const weights = new TestWeights('BF16');
     const b = new GraphBuilder(weights.source);

@@ -52,7 +52,7 @@ test('a repository is split while it comes, and its weights go where that is wis
   const sharding = shardModel('org/name', out, { ...options, split });
   sharding.catch(() => {});
   // Before the download has ended.
-  await expect.poll(() => layersIn(out), { timeout: 15_000 }).toBeGreaterThan(3);
+  await expect.poll(() => layersIn(out)).toBeGreaterThan(3);
   expect(existsSync(join(out, 'manifest.json'))).toBe(false);
   release();
   const { source, deleted, manifest } = await sharding;
@@ -73,7 +73,8 @@ test('one that was interrupted goes on with the download, and another target is 
   const controller = new AbortController();
   const sharding = shardModel('org/name', out, { ...options, signal: controller.signal });
   sharding.catch(() => {});
-  await expect.poll(() => layersIn(out), { timeout: 15_000 }).toBeGreaterThan(3);
+  // All but the norm and the head.
+  await expect.poll(() => layersIn(out)).toBeGreaterThan(6);
   controller.abort(new Error('enough'));
   await expect(sharding).rejects.toThrow('enough');
   release();
