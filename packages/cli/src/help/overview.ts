@@ -22,7 +22,7 @@ export function overview(style: Style, width: number): string {
       Object.entries(commands).map(([name, { summary }]) => [name, summary]),
       width,
     ),
-    `\n${wrap('A <model> is a folder with config.json and weights, a .gguf file, or a repository id of the Hugging Face Hub: what the local cache lacks of it, run, batch and pull download.', width).join('\n')}\n`,
+    `\n${wrap('A <model> is a folder with config.json and weights, a .gguf file, or a repository id of the Hugging Face Hub, of which is downloaded what the local cache lacks and a command needs.', width).join('\n')}\n`,
     heading('Examples'),
     examples.map(([line, what]) => `  ${style.dim(`# ${what}`)}\n  ${line}\n`).join(''),
     heading('Options'),
