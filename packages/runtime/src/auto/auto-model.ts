@@ -27,6 +27,7 @@ import { type MemoryOptions, resolvePlanOptions } from './plan-options';
 import { openPromptCaches } from './prompt-caches';
 import type { ResolveModelOptions } from './resolve-model';
 
+/** What `AutoModel.fromPretrained` takes beside the model. */
 export interface FromPretrainedOptions
   extends ResolveModelOptions,
     OpenWeightsOptions,

@@ -35,6 +35,7 @@ export interface ConversionProgress extends ShardProgress {
   readonly purpose: 'run' | 'draft';
 }
 
+/** How a model's files become weights that can be computed with. */
 export interface OpenWeightsOptions extends ConversionCacheOptions, DelayOptions {
   /** Whether a model that cannot be run as it is stored may be converted into the cache. @defaultValue true */
   readonly convert?: boolean | undefined;

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { FormatError } from '@airllm/loader';
+import { errnoName, FormatError, syncFolder } from '@airllm/loader';
 import { TargetLock } from '@airllm/shard';
 import { isJsonObject } from '../text/json-file';
 import { AnswerFileError } from './answer-file-error';
@@ -147,19 +147,8 @@ async function isAbsent(path: string): Promise<boolean> {
     await stat(path);
     return false;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true;
+    if (errnoName(error) === 'ENOENT') return true;
     throw new AnswerFileError({ file: path, cause: error });
-  }
-}
-
-/** A new file's name is as durable as its contents only once its folder is. Windows has no such call. */
-async function syncFolder(dir: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const handle = await open(dir, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

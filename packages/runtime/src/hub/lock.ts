@@ -2,7 +2,7 @@ import { open, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ForeignFunction, foreignAvailable, loadLibrary } from '@airllm/loader';
+import { type ForeignFunction, foreignAvailable, isProcessAlive, loadLibrary } from '@airllm/loader';
 import { ensureFolder, writeFailure } from './files';
 
 /** A lock that one process at a time holds. */
@@ -104,18 +104,9 @@ async function isAbandoned(owner: string): Promise<boolean> {
   if (Date.now() - stats.mtimeMs > STALE_MS) return true;
   try {
     const { pid, host } = JSON.parse(text) as Holder;
-    return host === hostname() && !isAlive(pid);
+    return host === hostname() && !isProcessAlive(pid);
   } catch {
     // Being written right now, or torn: its age will tell.
     return false;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

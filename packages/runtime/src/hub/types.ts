@@ -20,6 +20,7 @@ export interface HubOptions extends DelayOptions {
   readonly stallTimeoutMs?: number | undefined;
 }
 
+/** How patient a client is. */
 export interface RetryOptions {
   /**
    * Attempts in a row without a single new byte before giving up; at most 4 for the first questions about a repository.
@@ -42,6 +43,7 @@ export interface HubModelInfo {
   readonly private: boolean;
 }
 
+/** A file of a repository. */
 export interface HubFile {
   /** Path in the repository, with `/`. */
   readonly path: string;
@@ -61,6 +63,7 @@ export interface HubFileAddress {
   readonly path: string;
 }
 
+/** What every question to a Hub takes. */
 export interface HubCallOptions {
   readonly signal?: AbortSignal | undefined;
 }
@@ -105,6 +108,7 @@ export interface PullProgress {
   readonly secondsLeft: number | undefined;
 }
 
+/** What `pullModel` fetches, and how. */
 export interface PullOptions extends HubOptions, HubCallOptions {
   /** Branch, tag or commit. @defaultValue main */
   readonly revision?: string | undefined;
@@ -134,6 +138,7 @@ export interface PullOptions extends HubOptions, HubCallOptions {
   readonly onDiscarded?: ((file: HubFile) => void) | undefined;
 }
 
+/** A model that is in the cache. */
 export interface PulledModel {
   readonly repo: string;
   readonly commit: string;
