@@ -58,11 +58,12 @@ function cache() {
 }
 
 test('a cache tells repositories, commits, formats and sizes; shared files count once', async () => {
+  const began = Date.now();
   const { root, dir } = cache();
   const [model, ...others] = await listCached({ cacheDir: root });
   expect(others).toEqual([]);
   expect(model).toMatchObject({ repo: 'org/name', dir, bytes: 6000 + SMALL + 5000, partialBytes: 5000 });
-  expect(model!.lastUsed!.getTime()).toBeGreaterThan(Date.now() - 60_000);
+  expect(model!.lastUsed!.getTime()).toBeGreaterThan(began - 60_000);
   expect(model!.snapshots.map(({ commit, refs }) => [commit, refs])).toEqual([
     [OLD, ['pr/1']],
     [NEW, ['main']],
@@ -70,6 +71,21 @@ test('a cache tells repositories, commits, formats and sizes; shared files count
   const facts = { format: 'safetensors', quantisation: 'gptq', modelType: 'llama', missing: [] };
   expect(model!.snapshots[1]).toMatchObject({ ...facts, bytes: 4000 + SMALL + CONFIG.length });
   expect(model!.snapshots[1]!.files.map(({ name }) => name)).toContain('extra/card.json');
+  // What systems and people leave lying around is none of it.
+  for (const place of [
+    '.DS_Store',
+    'models--a--file',
+    'models--org--name/snapshots/.DS_Store',
+    'models--org--name/refs/.DS_Store',
+  ]) {
+    writeFileSync(path.join(root, place), '');
+  }
+  symlinkSync('/nowhere', path.join(root, 'models--dangling--link'));
+  const again = await listCached({ cacheDir: root });
+  const { snapshots } = again.find(({ repo }) => repo === 'org/name')!;
+  // To have looked may count as a use.
+  const seen = (all: typeof snapshots) => all.map(({ commit, files }) => [commit, files.map(({ name }) => name)]);
+  expect(seen(snapshots)).toEqual(seen(model!.snapshots));
   expect(await listCached({ cacheDir: path.join(root, 'nowhere') })).toEqual([]);
 });
 

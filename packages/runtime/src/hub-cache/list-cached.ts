@@ -63,7 +63,9 @@ export async function listCached(options: HubCacheOptions = {}): Promise<CachedM
 
 async function describeRepo(repo: string, dir: string): Promise<CachedModel> {
   const refs = await readRefs(join(dir, 'refs'));
-  const commits = (await readdir(join(dir, 'snapshots')).catch(() => [])).sort();
+  // Systems put files of their own into every folder (.DS_Store).
+  const entries = await readdir(join(dir, 'snapshots'), { withFileTypes: true }).catch(() => []);
+  const commits = entries.flatMap((entry) => (entry.isDirectory() ? entry.name : [])).sort();
   const described = commits.map((commit) => describeSnapshot(join(dir, 'snapshots', commit), commit, refs));
   const snapshots = await Promise.all(described);
   const { bytes: blobBytes, partialBytes } = await blobSizes(join(dir, 'blobs'));

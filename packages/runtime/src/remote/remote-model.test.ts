@@ -112,6 +112,12 @@ test('what is missing or forbidden is told as by a download', async () => {
   await expect(openRemoteModel('org/none', options)).rejects.toSatisfy(RepositoryNotFoundError.isInstance);
   await server.addRepo('org/gated', { 'config.json': '{}', 'model.safetensors': 'x' }, { gated: 'manual' });
   await expect(openRemoteModel('org/gated', options)).rejects.toSatisfy(GatedRepositoryError.isInstance);
+  await server.addRepo('org/bare', { 'model.safetensors': 'x', 'README.md': '' });
+  await expect(openRemoteModel('org/bare', options)).rejects.toMatchObject({
+    code: 'ERR_HUB_FILE',
+    file: 'config.json',
+    available: ['model.safetensors', 'README.md'],
+  });
   await expect(openRemoteModel('org/name', { ...options, offline: true })).rejects.toMatchObject({
     code: 'ERR_HUB_OFFLINE',
   });

@@ -11,6 +11,7 @@ import {
   OfflineError,
   openHub,
   pullModel,
+  RepositoryFileError,
 } from '../hub';
 import { freeBytes, missingBytes } from '../hub/cached-bytes';
 import { allowMany } from '../on-abort';
@@ -79,9 +80,13 @@ export async function openRemoteModel(repo: string, options: RemoteModelOptions 
       return Buffer.from(await hub.readFile({ repo, revision: commit, path }, { signal })).toString('utf8');
     };
     const files = await chooseFiles(repo, all, options, readIndex);
+    const gguf = files.find(({ path }) => path.endsWith('.gguf'))?.path;
+    if (gguf === undefined && !describing.includes('config.json')) {
+      const available = all.map(({ path }) => path);
+      throw new RepositoryFileError({ repo, file: 'config.json', reason: 'there is no config.json', available });
+    }
     const missing = await missingBytes(layout, files);
     const dir = layout.snapshot(commit);
-    const gguf = files.find(({ path }) => path.endsWith('.gguf'))?.path;
     const folder = gguf === undefined ? '.' : posix.dirname(gguf);
     return {
       repo,
