@@ -1,6 +1,7 @@
 // AMX tiles of bf16 in plain C++, so that the kernel over them (ops/tile_linear.h) can be tested where no CPU has them.
 // After the description of TDPBF16PS in Intel's manual (volume 2): within one step even and odd products are added apart,
-// each with one rounding, then their sum is added to the accumulator; denormals count as 0, operands and results.
+// each with one rounding, then their sum is added to the accumulator; denormals count as 0 of their sign, operands and
+// results.
 #pragma once
 #include "scalar.h"
 
@@ -40,7 +41,7 @@ class EmulatedTiles {
  private:
   using Tile = uint32_t[16][16];
 
-  static float flushed(float x) { return (x < 0 ? -x : x) < 1.17549435e-38f ? 0.0f : x; }
+  static float flushed(float x) { return (x < 0 ? -x : x) < 1.17549435e-38f ? 0 * x : x; }
   static float low(uint32_t pair) { return flushed(as_float(pair << 16)); }
   static float high(uint32_t pair) { return flushed(as_float(pair & 0xffff0000u)); }
 
@@ -51,14 +52,16 @@ class EmulatedTiles {
   void store(const float (&sums)[16][16], void *p, size_t stride) const {
     for (uint32_t i = 0; i < 16; i++) memcpy(static_cast<uint8_t *>(p) + i * stride, sums[i], 4 * columns_);
   }
-  // A product of two bf16 is exact in float32, so that adding it rounds once, as a fused multiply-add does.
+  // As a fused multiply-add rounds: the product of two bf16 has 16 bits, and where it decides how a sum with it is rounded
+  // to 24 bits, the sum fits the 53 of a double.
+  static float add_product(float sum, float a, float b) { return flushed(float(double(sum) + double(a) * double(b))); }
   void dot(float (&sums)[16][16], const Tile &a, const Tile &b) const {
     for (uint32_t m = 0; m < 16; m++) {
       for (uint32_t n = 0; n < columns_; n++) {
         float even = 0, odd = 0;
         for (uint32_t k = 0; k < 16; k++) {
-          even = flushed(even + low(a[m][k]) * low(b[k][n]));
-          odd = flushed(odd + high(a[m][k]) * high(b[k][n]));
+          even = add_product(even, low(a[m][k]), low(b[k][n]));
+          odd = add_product(odd, high(a[m][k]), high(b[k][n]));
         }
         sums[m][n] = flushed(sums[m][n] + flushed(even + odd));
       }
