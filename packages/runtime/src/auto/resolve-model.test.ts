@@ -34,6 +34,10 @@ test('a folder is itself', async () => {
   expect(await resolveModel(cache)).toEqual({ dir: cache });
 });
 
+test.each(['', ' ', undefined, new URL('file:///model')])('%s is no source', async (source) => {
+  await expect(resolveModel(source as string)).rejects.toSatisfy(OptionError.isInstance);
+});
+
 describe('a repository id', () => {
   const found = () => ({
     dir: join(cache, 'models--org--name', 'snapshots', COMMIT),

@@ -80,6 +80,10 @@ export async function lookUpModel(
   source: string,
   options: ResolveModelOptions = {},
 ): Promise<{ readonly here: ResolvedModel } | ModelToDownload> {
+  // A variable that is not set; as a path it would mean the present folder.
+  if (typeof source !== 'string' || source.trim() === '') {
+    throw new OptionError({ option: 'source', expected: 'a folder, a file or a repository id', found: source });
+  }
   options.signal?.throwIfAborted();
   const path = resolve(source);
   const found = await stat(path).catch(() => null);
