@@ -10,7 +10,7 @@ import { temporaryFolder } from '../testing/temporary';
 import { torchZip } from '../testing/torch-zip';
 import { AutoModel } from './auto-model';
 
-const REQUEST = { ids: [1, 5, 9], maxNewTokens: 4, ignoreEos: true };
+const REQUEST = { ids: [1, 5, 9], maxNewTokens: 2, ignoreEos: true };
 const FILE = 'pytorch_model.bin';
 const CONFIG = {
   model_type: 'llama',
