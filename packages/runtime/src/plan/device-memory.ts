@@ -22,8 +22,8 @@ const STAGED_PARTS = 2;
 const ACTIVATION_SHARE = 1 / 4;
 const LEAST_ROWS = 16;
 
-/** Shares of the memory for weights that uploads under way may take, tried in order. */
-const STAGED_SHARES = [1 / 8, 1 / 2, Number.POSITIVE_INFINITY];
+/** Of the most weights that stay with segments of any size, the share that larger ones must let stay. */
+const KEPT_SHARE = 7 / 8;
 
 /** What a division is made from; blocks are cut into segments of the first of `segmentSizes` that suits the device. */
 export interface DivideOptions extends Omit<DeviceOptions, 'segmentBytes'> {
@@ -47,19 +47,13 @@ export function divideDevice(
     if (!last && !roomy) continue;
     const divisions = cuts.map((cut) => divide(model, device, cut));
     const fitting = divisions.filter((memory) => memory === null || memory.bytes.total <= device.bytes);
-    for (const share of STAGED_SHARES) {
-      const memory = fitting.find((each) => each === null || each.uploadedBytes === 0 || stagedShare(each) <= share);
-      if (memory !== undefined) return { maxRows, memory };
-    }
+    const most = Math.max(...fitting.map((memory) => memory?.bytes.weights ?? 0));
+    const memory = fitting.find((each) => each === null || each.bytes.weights >= KEPT_SHARE * most);
+    if (memory !== undefined) return { maxRows, memory };
     if (!last) continue;
     const floor = Math.min(...divisions.map((memory) => memory!.bytes.total));
     throw new BudgetError({ option: 'vram', found: device.bytes, floor, contextLength: options.contextLength });
   }
-}
-
-/** Of the memory that is left for weights. */
-function stagedShare({ bytes }: DeviceMemory): number {
-  return bytes.staging / (bytes.limit - bytes.activations - bytes.state);
 }
 
 /**
