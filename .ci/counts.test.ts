@@ -24,7 +24,7 @@ function count(name: string, ...lines: string[]) {
   const vitest = path.join(path.dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
   const { status } = spawnSync(process.execPath, [vitest, 'run', '--root', folder], { encoding: 'utf8' });
   const all = readCounts(file);
-  const files = listFailedFiles(all)?.map(({ file }) => path.basename(file));
+  const files = listFailedFiles(all)?.map(({ file }: { file: string }) => path.basename(file));
   return { status, ...sumCounts(all), failures: listFailures(all), files };
 }
 
