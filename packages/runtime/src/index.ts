@@ -66,7 +66,7 @@ export {
   type BatchStats,
 } from './generate/batch';
 export { continuationRows } from './generate/continuation';
-export { NoCandidateError } from './generate/errors';
+export { InvalidLogitsError, NoCandidateError } from './generate/errors';
 export { generate, stream } from './generate/generate';
 export { type GenerationDefaults, loadGenerationDefaults, readGenerationDefaults } from './generate/generation-config';
 export type { ChosenLogprob, TokenLogprob } from './generate/logprobs';

@@ -13,12 +13,14 @@ import { DraftLength } from '../generate/speculate/draft-length';
 import { Grammars } from '../generate/structured/grammars';
 import type { Model } from '../models/model';
 import { type BuildModelOptions, buildModel } from '../models/registry';
+import { checkOptionNames } from '../option-names';
 import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
 import { checkContext } from './check-context';
 import { chooseDrafter } from './choose-drafter';
 import type { SpeculationOptions } from './draft-target';
 import { findWeights } from './find-weights';
 import { fitDevice } from './fit-device';
+import { FROM_PRETRAINED_NAMES } from './from-pretrained-names';
 import { LanguageModel } from './language-model';
 import type { DeviceOptions } from './open-device';
 import { openPlaces } from './open-places';
@@ -69,6 +71,7 @@ export class AutoModel {
    * same model is waited for (`onDelay`), and what it makes is used.
    */
   static async fromPretrained(source: string, options: FromPretrainedOptions = {}): Promise<LanguageModel> {
+    checkOptionNames(options, FROM_PRETRAINED_NAMES);
     const closing: (() => Promise<void>)[] = [];
     try {
       // First, since its thread takes a moment to start.

@@ -17,7 +17,7 @@ export function promptIds(request: GenerateRequest, session: GenerationSession):
   }
   if (request.ids !== undefined) return checkedIds(request.ids, session);
   const tokenizer = needTokenizer(session.tokenizer);
-  if (request.prompt !== undefined) return tokenizer.encode(request.prompt);
+  if (request.prompt !== undefined) return tokenizer.encode(checkedText(request.prompt));
   const text = renderChat(session.chatTemplate, request.messages!, {
     addGenerationPrompt: !request.chat?.continueFinalMessage,
     ...request.chat,
@@ -41,6 +41,11 @@ export function newTokenLimit(promptLength: number, contextLength: number, resol
 function needTokenizer(tokenizer: Tokenizer | null): Tokenizer {
   if (tokenizer === null) throw new MissingTokenizerError();
   return tokenizer;
+}
+
+function checkedText(prompt: unknown): string {
+  if (typeof prompt !== 'string') throw new OptionError({ option: 'prompt', expected: 'a text', found: prompt });
+  return prompt;
 }
 
 function checkedIds(ids: readonly number[], session: GenerationSession): readonly number[] {

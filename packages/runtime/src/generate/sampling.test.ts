@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { NoCandidateError } from './errors';
+import { InvalidLogitsError, NoCandidateError } from './errors';
 import { banSequences, banTokens } from './logits-processors';
 import { seededRandom } from './random';
 import { argmax, type LogitsProcessor, processLogits, type Sampling, sample, targetDistribution } from './sampling';
@@ -142,6 +142,15 @@ describe('what is done to scores', () => {
       expect.unreachable();
     } catch (error) {
       expect(NoCandidateError.isInstance(error) && error.position).toBe(3);
+    }
+  });
+
+  test.each(['greedy', 'random'] as const)('%s says so when no score is a number', (method) => {
+    try {
+      sample(Float32Array.of(Number.NaN, Number.NaN), [4, 5, 6], { ...off, method }, seededRandom(0));
+      expect.unreachable();
+    } catch (error) {
+      expect(InvalidLogitsError.isInstance(error) && error.position).toBe(3);
     }
   });
 });

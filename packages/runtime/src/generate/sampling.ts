@@ -1,6 +1,6 @@
 import { coupledDraw } from './coupled-draw';
 import { descending } from './descending';
-import { NoCandidateError } from './errors';
+import { InvalidLogitsError, NoCandidateError } from './errors';
 import { kthLargest } from './kth-largest';
 import type { RandomSource } from './random';
 
@@ -39,7 +39,7 @@ export interface Candidate {
 /**
  * Chooses a token from logits `[vocabSize]`. `logits` is left as it was; `history` holds every token of the sequence so
  * far, prompt included. Takes one number of `random` where it draws, none where it is greedy.
- * Throws `NoCandidateError` where processors rule out every token.
+ * Throws `NoCandidateError` where processors rule out every token, `InvalidLogitsError` where no score is a number.
  */
 export function sample(
   logits: Float32Array,
@@ -55,7 +55,7 @@ export function sample(
  * What the token after `history` is drawn from: the candidates that survive, most likely first, lower ids first among
  * equals. A pure function, so that speculation can ask it about positions that were only drafted. Greedy is one
  * candidate of probability 1. In transformers' order: bias, repetition penalty, processors, temperature, top-k, top-p,
- * min-p. Throws `NoCandidateError`.
+ * min-p. Throws `NoCandidateError`, `InvalidLogitsError`.
  */
 export function targetDistribution(
   logits: Float32Array,
@@ -68,7 +68,7 @@ export function targetDistribution(
     return [{ id, score: scores[id]!, probability: 1 }];
   }
   const survivors = filtered(scores, sampling);
-  if (survivors.length === 0) throw new NoCandidateError(history.length);
+  if (survivors.length === 0) throw noCandidate(scores, history.length);
   const probabilities = softmax(survivors);
   return survivors.map(({ id, score }, i) => ({ id, score, probability: probabilities[i]! }));
 }
@@ -109,8 +109,12 @@ interface Scored {
 
 function greedy(scores: Float32Array, history: readonly number[]): number {
   const id = argmax(scores);
-  if (scores[id] === Number.NEGATIVE_INFINITY) throw new NoCandidateError(history.length);
+  if (!(scores[id]! > Number.NEGATIVE_INFINITY)) throw noCandidate(scores, history.length);
   return id;
+}
+
+function noCandidate(scores: Float32Array, position: number): NoCandidateError | InvalidLogitsError {
+  return scores.some(Number.isNaN) ? new InvalidLogitsError(position) : new NoCandidateError(position);
 }
 
 function penalise(scores: Float32Array, history: readonly number[], penalty: number): void {
