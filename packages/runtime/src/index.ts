@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" />
-export { AutoModel, type FromPretrainedOptions } from './auto/auto-model';
+export { AutoModel } from './auto/auto-model';
 export { type ByteSize, parseByteSize } from './auto/byte-size';
 export {
   type ConversionCacheOptions,
@@ -9,6 +9,7 @@ export {
 } from './auto/conversion-cache';
 export type { SpeculationOptions } from './auto/draft-target';
 export { type ExaminedGpus, type ExamineGpusOptions, examineGpus } from './auto/examine-gpus';
+export type { FromPretrainedOptions } from './auto/from-pretrained-options';
 export { LanguageModel, type ModelInfo } from './auto/language-model';
 export { type DeviceOptions, type OpenDeviceOptions, type OpenedDevice, openDevice } from './auto/open-device';
 export { openPlaces, type Places } from './auto/open-places';

@@ -7,7 +7,8 @@ import { StaleWeightsError } from '../remote/errors';
 import { HubServer } from '../testing/hub-server';
 import { randomRepo } from '../testing/random-repo';
 import { temporaryFolder } from '../testing/temporary';
-import { AutoModel, type FromPretrainedOptions } from './auto-model';
+import { AutoModel } from './auto-model';
+import type { FromPretrainedOptions } from './from-pretrained-options';
 
 const CONFIG = {
   model_type: 'llama',

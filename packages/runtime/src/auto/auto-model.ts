@@ -1,12 +1,6 @@
-import {
-  type ComputeDType,
-  createExecutor,
-  type Executor,
-  type ExecutorName,
-  type ExecutorOptions,
-} from '@airllm/kernels';
+import { createExecutor, type Executor, type ExecutorOptions } from '@airllm/kernels';
 import { type DType, openReader, type Reader } from '@airllm/loader';
-import { Engine, type Observer } from '../engine';
+import { Engine } from '../engine';
 import { loadGenerationConfig, readGenerationDefaults } from '../generate/generation-config';
 import { Scheduler } from '../generate/scheduler';
 import { DraftLength } from '../generate/speculate/draft-length';
@@ -17,43 +11,13 @@ import { checkOptionNames } from '../option-names';
 import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
 import { checkContext } from './check-context';
 import { chooseDrafter } from './choose-drafter';
-import type { SpeculationOptions } from './draft-target';
 import { findWeights } from './find-weights';
 import { fitDevice } from './fit-device';
-import { FROM_PRETRAINED_NAMES } from './from-pretrained-names';
+import { FROM_PRETRAINED_NAMES, type FromPretrainedOptions } from './from-pretrained-options';
 import { LanguageModel } from './language-model';
-import type { DeviceOptions } from './open-device';
 import { openPlaces } from './open-places';
-import type { OpenWeightsOptions } from './open-weights';
-import { type MemoryOptions, resolvePlanOptions } from './plan-options';
+import { resolvePlanOptions } from './plan-options';
 import { openPromptCaches } from './prompt-caches';
-import type { ResolveModelOptions } from './resolve-model';
-
-/** What `AutoModel.fromPretrained` takes beside the model. */
-export interface FromPretrainedOptions
-  extends ResolveModelOptions,
-    OpenWeightsOptions,
-    MemoryOptions,
-    DeviceOptions,
-    SpeculationOptions {
-  /** What computes on the host. @defaultValue 'auto': native where its library is there, else onnx, else reference */
-  readonly executor?: 'auto' | ExecutorName | undefined;
-  /** @defaultValue as many as the machine runs at once */
-  readonly threads?: number | undefined;
-  /**
-   * What bf16 and quantised weights are multiplied with: activations in `float32`, or rounded to `bfloat16` (as are
-   * quantised weights then). `auto` is bfloat16 where the CPU has an instruction for it (AVX-512 BF16): prompts are then
-   * read about twice as fast, at results as close to the model as bf16 weights are. Float32 and float16 weights are always
-   * computed in float32. @defaultValue 'float32'
-   */
-  readonly computeDtype?: 'auto' | ComputeDType | undefined;
-  /** @defaultValue 'auto': direct where the drive allows it */
-  readonly reader?: 'auto' | 'direct' | 'plain' | undefined;
-  /** Is told what every read, wait and computation took: see `chromeTrace`. */
-  readonly observe?: Observer | undefined;
-  /** Told what a person should know, a line each. @defaultValue stderr */
-  readonly onWarning?: ((message: string) => void) | undefined;
-}
 
 /** Opens models as transformers' class of that name does. */
 export class AutoModel {

@@ -5,7 +5,8 @@ import { openReader } from '@airllm/loader';
 import { expect, test } from 'vitest';
 import type { Span } from '../engine';
 import { temporaryFolder } from '../testing/temporary';
-import { AutoModel, type FromPretrainedOptions } from './auto-model';
+import { AutoModel } from './auto-model';
+import type { FromPretrainedOptions } from './from-pretrained-options';
 
 const fixture = fileURLToPath(new URL('../../../../apps/conformance/fixtures/llama', import.meta.url));
 

@@ -3,7 +3,8 @@ import { DisposedError, OptionError } from '@airllm/loader';
 import { describe, expect, test } from 'vitest';
 import { haveShared, shared } from '../testing/shared';
 import { temporaryFolder } from '../testing/temporary';
-import { AutoModel, type FromPretrainedOptions } from './auto-model';
+import { AutoModel } from './auto-model';
+import type { FromPretrainedOptions } from './from-pretrained-options';
 import type { ConversionProgress } from './open-weights';
 
 const fixture = fileURLToPath(new URL('../../../../apps/conformance/fixtures/llama', import.meta.url));

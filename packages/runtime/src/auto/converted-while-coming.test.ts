@@ -5,8 +5,9 @@ import { ChecksumError } from '../hub';
 import { HubServer } from '../testing/hub-server';
 import { randomGguf } from '../testing/random-gguf';
 import { temporaryFolder } from '../testing/temporary';
-import { AutoModel, type FromPretrainedOptions } from './auto-model';
+import { AutoModel } from './auto-model';
 import { listConverted } from './conversion-cache';
+import type { FromPretrainedOptions } from './from-pretrained-options';
 
 const REQUEST = { ids: [1, 5, 9], maxNewTokens: 2, ignoreEos: true };
 const FILE = randomGguf();

@@ -4,7 +4,8 @@ import type { KvCacheDType } from '@airllm/kernels';
 import { OptionError } from '@airllm/loader';
 import { describe, expect, test } from 'vitest';
 import { stateBytes } from '../plan/state-bytes';
-import { AutoModel, type FromPretrainedOptions } from './auto-model';
+import { AutoModel } from './auto-model';
+import type { FromPretrainedOptions } from './from-pretrained-options';
 
 const fixtures = fileURLToPath(new URL('../../../../apps/conformance/fixtures/', import.meta.url));
 const DTYPES: readonly KvCacheDType[] = ['float32', 'bfloat16', 'int8'];

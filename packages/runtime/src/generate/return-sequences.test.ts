@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { OptionError } from '@airllm/loader';
 import { expect, onTestFinished, test } from 'vitest';
-import { AutoModel, type FromPretrainedOptions } from '../auto/auto-model';
+import { AutoModel } from '../auto/auto-model';
+import type { FromPretrainedOptions } from '../auto/from-pretrained-options';
 
 const fixtures = fileURLToPath(new URL('../../../../apps/conformance/fixtures/', import.meta.url));
 

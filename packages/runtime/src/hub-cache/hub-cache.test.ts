@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, w
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { acquireLock } from '../hub/lock';
+import { acquireLock } from '../hub/cache/lock';
 import { CacheInUseError } from './errors';
 import { listCached } from './list-cached';
 import { removeCached } from './remove-cached';

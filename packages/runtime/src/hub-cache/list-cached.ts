@@ -1,7 +1,7 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';
-import { CacheLayout, cachedRepos } from '../hub/cache-layout';
-import { type GgufModel, ggufModels } from '../hub/choose-gguf';
+import { CacheLayout, cachedRepos } from '../hub/cache/cache-layout';
+import { type GgufModel, ggufModels } from '../hub/repo/choose-gguf';
 import { hubCache } from '../hub/settings';
 import { describeFiles, type FilesDescription } from './describe-files';
 

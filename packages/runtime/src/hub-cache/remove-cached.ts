@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { CacheLayout } from '../hub/cache-layout';
+import { CacheLayout } from '../hub/cache/cache-layout';
 import { type CachedModel, type CachedSnapshot, readRefs } from './list-cached';
 import { withLocks } from './with-locks';
 

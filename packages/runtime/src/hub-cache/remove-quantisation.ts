@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { CacheLayout } from '../hub/cache-layout';
+import { CacheLayout } from '../hub/cache/cache-layout';
 import type { CachedFile, CachedModel, CachedSnapshot } from './list-cached';
 import { type RemovedModel, type RemoveOptions, removeCached } from './remove-cached';
 import { withLocks } from './with-locks';

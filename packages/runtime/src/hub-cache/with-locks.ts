@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { acquireLock, type FileLock } from '../hub/lock';
+import { acquireLock, type FileLock } from '../hub/cache/lock';
 import { CacheInUseError } from './errors';
 
 /** A download holds its locks for minutes. */

@@ -6,7 +6,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { bytesOf, hubOptions } from '../testing/hub-options';
 import { HubServer, patternContent } from '../testing/hub-server';
 import { temporaryFolder } from '../testing/temporary';
-import { openHub } from './client';
 import {
   GatedRepositoryError,
   HubAccessError,
@@ -17,6 +16,7 @@ import {
 } from './errors';
 import { proxyFor } from './http/proxies';
 import { pullModel } from './pull-model';
+import { openHub } from './repo/client';
 
 const TOKEN = 'hf_a_secret_that_nobody_may_see';
 const FILES = { 'config.json': '{}', 'model.safetensors': patternContent(2_000_000, 5) };

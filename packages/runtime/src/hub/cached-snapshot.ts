@@ -1,11 +1,11 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { OptionError } from '@airllm/loader';
-import type { CacheLayout } from './cache-layout';
-import { type ChooseOptions, chooseFiles } from './choose-files';
+import type { CacheLayout } from './cache/cache-layout';
+import { acquireLock } from './cache/lock';
+import { settleBlob, unsettledBlobs } from './download/settle';
 import { RepositoryFileError } from './errors';
-import { acquireLock } from './lock';
-import { settleBlob, unsettledBlobs } from './settle';
+import { type ChooseOptions, chooseFiles } from './repo/choose-files';
 import type { HubFile } from './types';
 
 /** What a cache has of a repository at a revision. */

@@ -2,8 +2,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import type { Delay } from '../delay';
 import { hubOptions } from '../testing/hub-options';
 import { HubServer, patternContent } from '../testing/hub-server';
-import { CacheLayout } from './cache-layout';
-import { acquireLock } from './lock';
+import { CacheLayout } from './cache/cache-layout';
+import { acquireLock } from './cache/lock';
 import { pullModel } from './pull-model';
 
 async function served() {

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { bytesOf, hubOptions } from '../testing/hub-options';
 import { type Fault, HubServer, patternContent } from '../testing/hub-server';
-import { openHub } from './client';
 import { ChecksumError, FileChangedError, HubError, HubUnavailableError, RateLimitError } from './errors';
 import { beginPull } from './pull-model';
+import { openHub } from './repo/client';
 import type { PullOptions } from './types';
 
 const MIB = 2 ** 20;

@@ -1,8 +1,5 @@
-export { type ModelAddress, parseAddress } from './address';
-export { CacheLayout, cachedRepos } from './cache-layout';
+export { CacheLayout, cachedRepos } from './cache/cache-layout';
 export { type CachedSnapshot, findCached } from './cached-snapshot';
-export { type ChooseOptions, chooseFiles } from './choose-files';
-export { openHub, REPO_ID } from './client';
 export {
   ChecksumError,
   FileChangedError,
@@ -16,8 +13,11 @@ export {
   RepositoryNotFoundError,
   RevisionNotFoundError,
 } from './errors';
-export { nearestNames } from './nearest';
 export { openPull, pullModel } from './pull-model';
+export { type ModelAddress, parseAddress } from './repo/address';
+export { type ChooseOptions, chooseFiles } from './repo/choose-files';
+export { openHub, REPO_ID } from './repo/client';
+export { nearestNames } from './repo/nearest';
 export { hubCache, isOffline } from './settings';
 export type {
   Hub,

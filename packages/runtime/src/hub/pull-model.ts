@@ -1,16 +1,16 @@
 import { setMaxListeners } from 'node:events';
 import { OptionError } from '@airllm/loader';
-import { CacheLayout } from './cache-layout';
-import { missingBytes } from './cached-bytes';
-import { chooseFiles } from './choose-files';
-import { type HubClient, openClient } from './client';
-import { type DownloadContext, downloadContext } from './download-context';
+import { CacheLayout } from './cache/cache-layout';
+import { missingBytes } from './cache/cached-bytes';
+import { checkSpace, ensureFolder } from './cache/files';
+import { type DownloadContext, downloadContext } from './download/download-context';
+import { fetchFile } from './download/fetch-file';
+import { Slots } from './download/slots';
 import { OfflineError, RepositoryFileError } from './errors';
-import { fetchFile } from './fetch-file';
-import { checkSpace, ensureFolder } from './files';
 import { ProgressMeter } from './progress';
 import { PulledFile } from './pulled-file';
-import { Slots } from './slots';
+import { chooseFiles } from './repo/choose-files';
+import { type HubClient, openClient } from './repo/client';
 import type { HubFile, HubModelInfo, Pull, PulledModel, PullOptions } from './types';
 
 /** For tests: what is too large to be crossed often in a quick one. */

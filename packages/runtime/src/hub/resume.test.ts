@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { bytesOf, hubOptions } from '../testing/hub-options';
 import { HubServer, patternContent, Ration } from '../testing/hub-server';
-import { bootId } from './boot-id';
-import { parseJournal } from './journal';
+import { bootId } from './cache/boot-id';
+import { parseJournal } from './download/journal';
 import { pullModel } from './pull-model';
 import { RangeSet } from './range-set';
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { nearestNames } from './nearest';
+import { Slots } from './download/slots';
+import { WritePace } from './download/write-pace';
+import { retryAfterMs } from './http/retry';
 import { ProgressMeter } from './progress';
-import { retryAfterMs } from './retry';
-import { Slots } from './slots';
+import { nearestNames } from './repo/nearest';
 import type { PullProgress } from './types';
-import { WritePace } from './write-pace';
 
 test('the nearest names are what a slip of the fingers meant', () => {
   const names = ['meta-llama/Llama-3.1-8B', 'meta-llama/Llama-3.1-70B', 'Qwen/Qwen3-8B', 'google/gemma-3-4b-it'];

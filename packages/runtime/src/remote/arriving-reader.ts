@@ -7,7 +7,7 @@ import {
   type ReadOptions,
 } from '@airllm/loader';
 import type { Arrival } from '../engine/arrival';
-import { isThere } from '../hub/cache-layout';
+import { isThere } from '../hub/cache/cache-layout';
 import type { HubFile, Pull } from '../hub/types';
 import { StaleWeightsError } from './errors';
 import { nameIn } from './name-in';

@@ -1,5 +1,5 @@
 import { CacheLayout, chooseFiles, type HubFile, openHub, type PullOptions } from '../hub';
-import { cachedBytes, freeBytes, missingBytes } from '../hub/cached-bytes';
+import { cachedBytes, freeBytes, missingBytes } from '../hub/cache/cached-bytes';
 
 /** A file that a download would see to. */
 export interface PlannedPullFile extends HubFile {

@@ -13,7 +13,7 @@ import {
   pullModel,
   RepositoryFileError,
 } from '../hub';
-import { freeBytes, missingBytes } from '../hub/cached-bytes';
+import { freeBytes, missingBytes } from '../hub/cache/cached-bytes';
 import { allowMany } from '../on-abort';
 
 /** Which files of a repository, of which revision, and how they are asked for. */

@@ -1,4 +1,4 @@
-import type { ByteRange } from './range-set';
+import type { ByteRange } from '../range-set';
 
 /**
  * Parts of a file in the order to fetch them, where somebody reads it in another order than that of its bytes. Two wait for

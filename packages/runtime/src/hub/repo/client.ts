@@ -1,18 +1,18 @@
 import { OptionError } from '@airllm/loader';
-import type { RetryDelay } from '../delay';
-import { answeredRange } from './answered-range';
-import { cachedRepos } from './cache-layout';
-import { HubError, OfflineError, shownUrl } from './errors';
-import { ConnectionError } from './http/connection-error';
-import { follow } from './http/follow';
-import { collect, decoded, MAX_SMALL_FILE } from './http/small-body';
-import { type HubRequest, type HubResponse, Transport } from './http/transport';
+import type { RetryDelay } from '../../delay';
+import { cachedRepos } from '../cache/cache-layout';
+import { HubError, OfflineError, shownUrl } from '../errors';
+import { answeredRange } from '../http/answered-range';
+import { ConnectionError } from '../http/connection-error';
+import { follow } from '../http/follow';
+import { type Asked, refusal } from '../http/refusals';
+import { Passing, Patience } from '../http/retry';
+import { collect, decoded, MAX_SMALL_FILE } from '../http/small-body';
+import { type HubRequest, type HubResponse, Transport } from '../http/transport';
+import type { ByteRange } from '../range-set';
+import { type HubSettings, resolveHubSettings } from '../settings';
+import type { Hub, HubCallOptions, HubFile, HubFileAddress, HubModelInfo, HubOptions } from '../types';
 import { nearestNames } from './nearest';
-import type { ByteRange } from './range-set';
-import { type Asked, refusal } from './refusals';
-import { Passing, Patience } from './retry';
-import { type HubSettings, resolveHubSettings } from './settings';
-import type { Hub, HubCallOptions, HubFile, HubFileAddress, HubModelInfo, HubOptions } from './types';
 
 /** `org/name`, or `name` for the oldest models. */
 export const REPO_ID = /^(?!.*(--|\.\.))(?:[\w.-]+\/)?[\w.-]+$/;

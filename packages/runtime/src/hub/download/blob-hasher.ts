@@ -1,9 +1,9 @@
 import type { FileHandle } from 'node:fs/promises';
 import { ReadError } from '@airllm/loader';
+import type { RangeSet } from '../range-set';
 import { type BlobHash, blobHash } from './blob-hash';
 import type { HeldBudget } from './held-budget';
 import { type Progress, progress } from './progress-made';
-import type { RangeSet } from './range-set';
 import { SLAB_BYTES, type Slab } from './slabs';
 import type { Slots } from './slots';
 

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { patternContent } from '../testing/hub-server';
+import { patternContent } from '../../testing/hub-server';
+import { RangeSet } from '../range-set';
 import { BlobHasher } from './blob-hasher';
 import { HeldBudget } from './held-budget';
-import { RangeSet } from './range-set';
 import { SLAB_BYTES, SlabPool } from './slabs';
 import { Slots } from './slots';
 

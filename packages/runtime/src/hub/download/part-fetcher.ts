@@ -1,14 +1,14 @@
-import type { HubClient } from './client';
+import { shownUrl } from '../errors';
+import type { ByteSink } from '../http/exchange';
+import { Passing, type Patience } from '../http/retry';
+import type { HubResponse } from '../http/transport';
+import type { ByteRange } from '../range-set';
+import type { HubClient } from '../repo/client';
+import type { HubFile, HubFileAddress } from '../types';
 import type { DownloadContext } from './download-context';
-import { shownUrl } from './errors';
-import type { ByteSink } from './http/exchange';
-import type { HubResponse } from './http/transport';
 import { partOrder } from './part-order';
-import type { ByteRange } from './range-set';
 import type { RangeWriter } from './range-writer';
 import { RemoteFile } from './remote-file';
-import { Passing, type Patience } from './retry';
-import type { HubFile, HubFileAddress } from './types';
 
 export interface PartFetcherOptions {
   readonly client: HubClient;

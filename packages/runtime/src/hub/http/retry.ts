@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RetryDelay } from '../delay';
-import { HubUnavailableError, RateLimitError, shownUrl } from './errors';
-import { isNetworkError, networkReason } from './http/connection-error';
-import type { HubSettings } from './settings';
+import type { RetryDelay } from '../../delay';
+import { HubUnavailableError, RateLimitError, shownUrl } from '../errors';
+import type { HubSettings } from '../settings';
+import { isNetworkError, networkReason } from './connection-error';
 
 /** Something that may go well the next time: thrown inside an attempt, never seen outside. */
 export class Passing extends Error {

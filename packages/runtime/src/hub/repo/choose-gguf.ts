@@ -1,5 +1,5 @@
 import { OptionError } from '@airllm/loader';
-import type { HubFile } from './types';
+import type { HubFile } from '../types';
 
 /** `name-00001-of-00003.gguf`: parts of one model. */
 const PART = /-\d{5}-of-\d{5}(?=\.gguf$)/;

@@ -1,6 +1,6 @@
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { writeFailure } from '../cache/files';
 import { BlobDownload, type BlobDownloadOptions } from './blob-download';
-import { writeFailure } from './files';
 import { Journal } from './journal';
 
 /** The bytes arrived, and are not those that the Hub promised. Never seen outside. */

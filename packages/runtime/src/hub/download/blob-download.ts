@@ -1,15 +1,15 @@
 import { setMaxListeners } from 'node:events';
 import type { FileHandle } from 'node:fs/promises';
+import type { CacheLayout } from '../cache/cache-layout';
+import { type ByteRange, RangeSet } from '../range-set';
+import type { HubClient } from '../repo/client';
+import type { HubFile, HubFileAddress } from '../types';
 import { BlobHasher } from './blob-hasher';
-import type { CacheLayout } from './cache-layout';
-import type { HubClient } from './client';
 import type { DownloadContext } from './download-context';
 import type { DownloadState, Journal } from './journal';
 import { PartFetcher } from './part-fetcher';
-import { type ByteRange, RangeSet } from './range-set';
 import { RangeWriter } from './range-writer';
 import type { Slab } from './slabs';
-import type { HubFile, HubFileAddress } from './types';
 
 /** A checkpoint makes what was written outlive a power failure. It costs more than the writing did, so they are rare. */
 const CHECKPOINT_MS = 10_000;

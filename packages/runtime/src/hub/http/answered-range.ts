@@ -1,7 +1,7 @@
-import { shownUrl } from './errors';
-import type { HubResponse } from './http/transport';
-import type { ByteRange } from './range-set';
+import { shownUrl } from '../errors';
+import type { ByteRange } from '../range-set';
 import { Passing } from './retry';
+import type { HubResponse } from './transport';
 
 export interface AnsweredRange {
   readonly from: number;

@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFailed, test } from 'vitest';
-import { temporaryFolder } from '../testing/temporary';
+import { temporaryFolder } from '../../testing/temporary';
 import { acquireLock, type FileLock, trySoft } from './lock';
 
 const lockFile = () => join(temporaryFolder(), '.locks', 'models--a--b', 'x.lock');

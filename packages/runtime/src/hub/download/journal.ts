@@ -1,7 +1,7 @@
 import { appendFileSync } from 'node:fs';
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
-import { bootId, isSameBoot } from './boot-id';
-import { type ByteRange, RangeSet } from './range-set';
+import { bootId, isSameBoot } from '../cache/boot-id';
+import { type ByteRange, RangeSet } from '../range-set';
 
 /** What is known of a file that is not whole yet. */
 export interface DownloadState {

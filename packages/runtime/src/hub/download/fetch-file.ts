@@ -1,16 +1,16 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { type CacheLayout, isThere } from '../cache/cache-layout';
+import { ensureFolder, writeFailure } from '../cache/files';
+import { acquireLock } from '../cache/lock';
+import { ChecksumError, FileChangedError, RepositoryFileError } from '../errors';
+import type { HubClient } from '../repo/client';
+import type { HubFile } from '../types';
 import type { BlobDownloadOptions } from './blob-download';
-import { type CacheLayout, isThere } from './cache-layout';
-import type { HubClient } from './client';
 import { downloadBlob, WrongBytes } from './download-blob';
-import { ChecksumError, FileChangedError, RepositoryFileError } from './errors';
-import { ensureFolder, writeFailure } from './files';
-import { acquireLock } from './lock';
 import { Changed } from './remote-file';
 import { settleBlob } from './settle';
-import type { HubFile } from './types';
 
 export interface FetchFileOptions extends Omit<BlobDownloadOptions, 'address' | 'file'> {
   readonly repo: string;

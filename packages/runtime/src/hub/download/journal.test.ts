@@ -1,8 +1,8 @@
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { temporaryFolder } from '../testing/temporary';
-import { isSameBoot } from './boot-id';
+import { temporaryFolder } from '../../testing/temporary';
+import { isSameBoot } from '../cache/boot-id';
 import { Journal, parseJournal } from './journal';
 
 const ETAG = 'e'.repeat(64);

@@ -1,10 +1,10 @@
-import { answeredRange } from './answered-range';
-import type { HubClient } from './client';
-import { HubError, shownUrl } from './errors';
-import type { HubResponse } from './http/transport';
-import type { ByteRange } from './range-set';
-import { Passing } from './retry';
-import type { HubFile, HubFileAddress } from './types';
+import { HubError, shownUrl } from '../errors';
+import { answeredRange } from '../http/answered-range';
+import { Passing } from '../http/retry';
+import type { HubResponse } from '../http/transport';
+import type { ByteRange } from '../range-set';
+import type { HubClient } from '../repo/client';
+import type { HubFile, HubFileAddress } from '../types';
 
 /** The server has another file below this address than the one that was begun. Never seen outside. */
 export class Changed extends Error {

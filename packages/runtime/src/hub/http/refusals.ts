@@ -6,9 +6,9 @@ import {
   RepositoryNotFoundError,
   RevisionNotFoundError,
   shownUrl,
-} from './errors';
-import type { HubResponse } from './http/transport';
+} from '../errors';
 import { Passing, retryAfterMs } from './retry';
+import type { HubResponse } from './transport';
 
 /** What was asked, for messages. */
 export interface Asked {

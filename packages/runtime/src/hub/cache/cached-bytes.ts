@@ -1,7 +1,7 @@
 import { stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { HubFile } from '../types';
 import type { CacheLayout } from './cache-layout';
-import type { HubFile } from './types';
 
 /** Bytes of a file that need not come again: blobs of other revisions, and what was begun. */
 export async function cachedBytes(layout: CacheLayout, { etag, size }: HubFile): Promise<number> {

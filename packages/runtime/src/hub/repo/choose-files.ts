@@ -1,6 +1,6 @@
+import { RepositoryFileError } from '../errors';
+import type { HubFile, WeightsWanted } from '../types';
 import { chooseGguf } from './choose-gguf';
-import { RepositoryFileError } from './errors';
-import type { HubFile, WeightsWanted } from './types';
 
 export interface ChooseOptions {
   readonly weights?: WeightsWanted | undefined;

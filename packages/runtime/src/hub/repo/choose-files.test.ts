@@ -1,7 +1,7 @@
 import { OptionError } from '@airllm/loader';
 import { describe, expect, test } from 'vitest';
+import { RepositoryFileError } from '../errors';
 import { type ChooseOptions, chooseFiles } from './choose-files';
-import { RepositoryFileError } from './errors';
 
 const index = JSON.stringify({
   weight_map: { a: 'model-1.safetensors', b: 'model-2.safetensors', c: 'model-1.safetensors' },

@@ -1,8 +1,8 @@
 import { writeSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import type { ByteSink } from './http/exchange';
+import type { ByteSink } from '../http/exchange';
+import type { ByteRange } from '../range-set';
 import { type Progress, progress } from './progress-made';
-import type { ByteRange } from './range-set';
 import { SLAB_BYTES, type Slab, type SlabPool } from './slabs';
 import type { Slots } from './slots';
 import type { WritePace } from './write-pace';

@@ -1,9 +1,9 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { hubOptions } from '../testing/hub-options';
-import { HubServer, patternContent } from '../testing/hub-server';
+import { hubOptions } from '../../testing/hub-options';
+import { HubServer, patternContent } from '../../testing/hub-server';
+import { beginPull } from '../pull-model';
+import type { ByteRange } from '../range-set';
 import { partOrder } from './part-order';
-import { beginPull } from './pull-model';
-import type { ByteRange } from './range-set';
 
 /** A file whose blocks lie in the order of their names, as safetensors writes them, and the order in which a pass uses them. */
 function byName(layers: number, layerBytes: number, edgeBytes: number) {

@@ -1,8 +1,8 @@
 import { open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { bootId, isSameBoot } from '../cache/boot-id';
+import type { CacheLayout } from '../cache/cache-layout';
 import { type BlobHash, blobHash } from './blob-hash';
-import { bootId, isSameBoot } from './boot-id';
-import type { CacheLayout } from './cache-layout';
 import { journalBoot } from './journal';
 
 const STEP = 2 ** 20;
