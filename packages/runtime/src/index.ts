@@ -1,30 +1,30 @@
 /// <reference lib="esnext.disposable" />
 export { AutoModel } from './auto/auto-model';
 export { type ByteSize, parseByteSize } from './auto/byte-size';
+export { type ExaminedGpus, type ExamineGpusOptions, examineGpus } from './auto/device/examine-gpus';
+export { type DeviceOptions, type OpenDeviceOptions, type OpenedDevice, openDevice } from './auto/device/open-device';
+export { openPlaces, type Places } from './auto/device/open-places';
+export type { SpeculationOptions } from './auto/draft/draft-target';
+export type { FromPretrainedOptions } from './auto/from-pretrained-options';
+export { LanguageModel, type ModelInfo } from './auto/language-model';
+export { type MemoryOptions, resolvePlanOptions } from './auto/plan-options';
+export { tokenizerMemory } from './auto/process-memory';
 export {
   type ConversionCacheOptions,
   type ConvertedCopy,
   listConverted,
   removeConverted,
-} from './auto/conversion-cache';
-export type { SpeculationOptions } from './auto/draft-target';
-export { type ExaminedGpus, type ExamineGpusOptions, examineGpus } from './auto/examine-gpus';
-export type { FromPretrainedOptions } from './auto/from-pretrained-options';
-export { LanguageModel, type ModelInfo } from './auto/language-model';
-export { type DeviceOptions, type OpenDeviceOptions, type OpenedDevice, openDevice } from './auto/open-device';
-export { openPlaces, type Places } from './auto/open-places';
+} from './auto/weights/conversion-cache';
 export {
   type ConversionProgress,
   needsConversion,
   type OpenWeightsOptions,
   openWeights,
   type RunnableWeights,
-} from './auto/open-weights';
-export { type MemoryOptions, resolvePlanOptions } from './auto/plan-options';
-export { tokenizerMemory } from './auto/process-memory';
-export { type ResolvedModel, type ResolveModelOptions, resolveModel } from './auto/resolve-model';
-export { type ShardedModel, type ShardModelOptions, shardModel } from './auto/shard-model';
-export { listSharded, recordSharded, removeSharded, type ShardedCopy } from './auto/sharded-copies';
+} from './auto/weights/open-weights';
+export { type ResolvedModel, type ResolveModelOptions, resolveModel } from './auto/weights/resolve-model';
+export { type ShardedModel, type ShardModelOptions, shardModel } from './auto/weights/shard-model';
+export { listSharded, recordSharded, removeSharded, type ShardedCopy } from './auto/weights/sharded-copies';
 export { AnswerFile } from './batch/answer-file';
 export { AnswerFileError } from './batch/answer-file-error';
 export type { BatchAnswer, BatchAnswerError } from './batch/answers';

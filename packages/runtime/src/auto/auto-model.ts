@@ -10,14 +10,14 @@ import { type BuildModelOptions, buildModel } from '../models/registry';
 import { checkOptionNames } from '../option-names';
 import { endTokens, loadChatTemplate, loadTokenizer } from '../text';
 import { checkContext } from './check-context';
-import { chooseDrafter } from './choose-drafter';
-import { findWeights } from './find-weights';
-import { fitDevice } from './fit-device';
+import { fitDevice } from './device/fit-device';
+import { openPlaces } from './device/open-places';
+import { chooseDrafter } from './draft/choose-drafter';
 import { FROM_PRETRAINED_NAMES, type FromPretrainedOptions } from './from-pretrained-options';
 import { LanguageModel } from './language-model';
-import { openPlaces } from './open-places';
 import { resolvePlanOptions } from './plan-options';
 import { openPromptCaches } from './prompt-caches';
+import { findWeights } from './weights/find-weights';
 
 /** Opens models as transformers' class of that name does. */
 export class AutoModel {

@@ -1,11 +1,11 @@
 import type { ComputeDType, ExecutorName } from '@airllm/kernels';
 import type { Observer } from '../engine';
 import type { OptionNames } from '../option-names';
-import type { SpeculationOptions } from './draft-target';
-import type { DeviceOptions } from './open-device';
-import type { OpenWeightsOptions } from './open-weights';
+import type { DeviceOptions } from './device/open-device';
+import type { SpeculationOptions } from './draft/draft-target';
 import type { MemoryOptions } from './plan-options';
-import type { ResolveModelOptions } from './resolve-model';
+import type { OpenWeightsOptions } from './weights/open-weights';
+import type { ResolveModelOptions } from './weights/resolve-model';
 
 /** What `AutoModel.fromPretrained` takes beside the model. */
 export interface FromPretrainedOptions

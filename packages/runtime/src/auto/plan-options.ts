@@ -5,9 +5,9 @@ import { grammarMemory } from '../generate/structured/grammars';
 import type { Model } from '../models/model';
 import type { PlanOptions, StatePlace } from '../plan/types';
 import { type ByteSize, parseByteSize } from './byte-size';
-import { conversionRoot } from './conversion-cache';
 import { drivesOf } from './drives';
 import { defaultMemory, processBytes } from './process-memory';
+import { conversionRoot } from './weights/conversion-cache';
 
 /** How much memory a model gets, and for how long a text. */
 export interface MemoryOptions {

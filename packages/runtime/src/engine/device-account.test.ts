@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { createExecutor } from '@airllm/kernels';
 import { openCheckpoint, openReader } from '@airllm/loader';
 import { describe, expect, test } from 'vitest';
-import { grantOf } from '../auto/open-device';
+import { grantOf } from '../auto/device/open-device';
 import { BudgetError } from '../errors';
 import { buildModel } from '../models/registry';
 import { planResidency } from '../plan/residency';

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { createExecutor } from '@airllm/kernels';
 import { openCheckpoint, openReader } from '@airllm/loader';
 import { expect, test } from 'vitest';
-import { grantOf } from '../../auto/open-device';
+import { grantOf } from '../../auto/device/open-device';
 import { openPromptCaches } from '../../auto/prompt-caches';
 import { Engine, type Sequence } from '../../engine';
 import { buildModel } from '../../models/registry';

@@ -1,7 +1,7 @@
 import { createExecutor } from '@airllm/kernels';
 import { openReader } from '@airllm/loader';
 import { afterAll, describe, expect, test } from 'vitest';
-import { openWeights } from '../../auto/open-weights';
+import { openWeights } from '../../auto/weights/open-weights';
 import { Engine } from '../../engine';
 import { buildModel } from '../../models/registry';
 import { planResidency } from '../../plan/residency';

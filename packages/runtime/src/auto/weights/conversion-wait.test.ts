@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { makeFolder } from '@airllm/loader';
 import { TargetLock } from '@airllm/shard';
 import { expect, test } from 'vitest';
-import type { Delay } from '../delay';
-import { randomGguf } from '../testing/random-gguf';
-import { temporaryFolder } from '../testing/temporary';
-import { AutoModel } from './auto-model';
+import type { Delay } from '../../delay';
+import { randomGguf } from '../../testing/random-gguf';
+import { temporaryFolder } from '../../testing/temporary';
+import { AutoModel } from '../auto-model';
 import { conversionDir, conversionRoot, listConverted } from './conversion-cache';
 
 const REQUEST = { ids: [1, 5, 9], maxNewTokens: 2, ignoreEos: true };

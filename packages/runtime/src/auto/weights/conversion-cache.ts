@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import { writeJson } from './write-json';
+import { writeJson } from '../write-json';
 
 /** In a finished copy: what it was made from. */
 const RECORD = 'airllm-source.json';

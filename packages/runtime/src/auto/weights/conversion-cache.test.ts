@@ -1,7 +1,7 @@
 import { mkdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { temporaryFolder } from '../testing/temporary';
+import { temporaryFolder } from '../../testing/temporary';
 import { conversionDir, isConverted, listConverted, recordConversion, removeConverted } from './conversion-cache';
 
 async function sourceAndCopy() {

@@ -2,9 +2,9 @@ import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { SourceChangedError, splitCheckpoint, verifyShards } from '@airllm/shard';
 import { expect, onTestFinished, test } from 'vitest';
-import { HubServer } from '../testing/hub-server';
-import { randomRepo } from '../testing/random-repo';
-import { temporaryFolder } from '../testing/temporary';
+import { HubServer } from '../../testing/hub-server';
+import { randomRepo } from '../../testing/random-repo';
+import { temporaryFolder } from '../../testing/temporary';
 import { shardModel } from './shard-model';
 
 const CONFIG = {

@@ -6,8 +6,8 @@ import {
   type Provider,
 } from '@airllm/kernels';
 import { OptionError } from '@airllm/loader';
-import type { DeviceBlocks, DeviceGrant, GraphPasses } from '../plan/types';
-import { type ByteSize, parseByteSize } from './byte-size';
+import type { DeviceBlocks, DeviceGrant, GraphPasses } from '../../plan/types';
+import { type ByteSize, parseByteSize } from '../byte-size';
 import { gpuChoice } from './gpu-choice';
 import { freeGpuMemory, mayHaveGpu } from './gpu-memory';
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OptionError } from '@airllm/loader';
-import { loadTokenizer, type Tokenizer } from '../text';
+import { loadTokenizer, type Tokenizer } from '../../text';
 
 /**
  * Makes sure that two models mean the same by every token id that both have. Throws `OptionError` naming `draftModel` and

@@ -3,8 +3,8 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gpuProviders, type Provider } from '@airllm/kernels';
 import { makeFolder } from '@airllm/loader';
-import { conversionRoot } from './conversion-cache';
-import { writeJson } from './write-json';
+import { conversionRoot } from '../weights/conversion-cache';
+import { writeJson } from '../write-json';
 
 /** What was measured here to be the quickest, as it is kept. */
 interface GpuChoice {

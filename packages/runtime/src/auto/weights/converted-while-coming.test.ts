@@ -1,13 +1,13 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { ChecksumError } from '../hub';
-import { HubServer } from '../testing/hub-server';
-import { randomGguf } from '../testing/random-gguf';
-import { temporaryFolder } from '../testing/temporary';
-import { AutoModel } from './auto-model';
+import { ChecksumError } from '../../hub';
+import { HubServer } from '../../testing/hub-server';
+import { randomGguf } from '../../testing/random-gguf';
+import { temporaryFolder } from '../../testing/temporary';
+import { AutoModel } from '../auto-model';
+import type { FromPretrainedOptions } from '../from-pretrained-options';
 import { listConverted } from './conversion-cache';
-import type { FromPretrainedOptions } from './from-pretrained-options';
 
 const REQUEST = { ids: [1, 5, 9], maxNewTokens: 2, ignoreEos: true };
 const FILE = randomGguf();

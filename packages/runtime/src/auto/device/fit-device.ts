@@ -1,9 +1,9 @@
 import { type Device, OnnxError } from '@airllm/kernels';
-import { BudgetError } from '../errors';
-import type { Model } from '../models/model';
-import { planResidency } from '../plan/residency';
-import type { DeviceGrant, Plan, PlanOptions } from '../plan/types';
-import { gigabytes } from './byte-size';
+import { BudgetError } from '../../errors';
+import type { Model } from '../../models/model';
+import { planResidency } from '../../plan/residency';
+import type { DeviceGrant, Plan, PlanOptions } from '../../plan/types';
+import { gigabytes } from '../byte-size';
 
 /** What others may take of a device between this and the first pass. */
 const MARGIN = 1 / 10;

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openReader } from '@airllm/loader';
 import { expect, test } from 'vitest';
-import type { Span } from '../engine';
-import { temporaryFolder } from '../testing/temporary';
-import { AutoModel } from './auto-model';
-import type { FromPretrainedOptions } from './from-pretrained-options';
+import type { Span } from '../../engine';
+import { temporaryFolder } from '../../testing/temporary';
+import { AutoModel } from '../auto-model';
+import type { FromPretrainedOptions } from '../from-pretrained-options';
 
-const fixture = fileURLToPath(new URL('../../../../apps/conformance/fixtures/llama', import.meta.url));
+const fixture = fileURLToPath(new URL('../../../../../apps/conformance/fixtures/llama', import.meta.url));
 
 test('a model in the page cache is computed with there, then in memory of its own, and gives the same', async (context) => {
   const dir = temporaryFolder();

@@ -1,10 +1,10 @@
 import { OptionError } from '@airllm/loader';
 import { compressTensors, convertedTensor, openSource } from '@airllm/shard';
-import type { Model } from '../models/model';
-import { buildModel } from '../models/registry';
+import type { Model } from '../../models/model';
+import { buildModel } from '../../models/registry';
+import { openCompressed, openWeights, type RunnableWeights } from '../weights/open-weights';
+import { resolveModel } from '../weights/resolve-model';
 import type { ChooseDrafterOptions, DraftTarget } from './draft-target';
-import { openCompressed, openWeights, type RunnableWeights } from './open-weights';
-import { resolveModel } from './resolve-model';
 import { checkSameTokenizer } from './same-tokenizer';
 
 /** A model that could draft. */

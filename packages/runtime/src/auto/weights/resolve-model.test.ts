@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OptionError } from '@airllm/loader';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { ModelNotFoundError } from '../errors';
-import { type PullProgress, RepositoryNotFoundError } from '../hub';
-import { HubServer, patternContent } from '../testing/hub-server';
+import { ModelNotFoundError } from '../../errors';
+import { type PullProgress, RepositoryNotFoundError } from '../../hub';
+import { HubServer, patternContent } from '../../testing/hub-server';
 import { resolveModel } from './resolve-model';
 
 const COMMIT = '0123456789abcdef0123456789abcdef01234567';

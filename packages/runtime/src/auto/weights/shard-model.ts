@@ -1,7 +1,7 @@
 import { type SplitOptions, type SplitReport, splitCheckpoint } from '@airllm/shard';
-import { StaleWeightsError } from '../remote/errors';
-import { openRemoteModel } from '../remote/remote-model';
-import { pullSmallFiles, whileComing } from '../remote/while-coming';
+import { StaleWeightsError } from '../../remote/errors';
+import { openRemoteModel } from '../../remote/remote-model';
+import { pullSmallFiles, whileComing } from '../../remote/while-coming';
 import { lookUpModel, type ModelToDownload, type ResolveModelOptions, resolveModel } from './resolve-model';
 
 export interface ShardModelOptions extends ResolveModelOptions {

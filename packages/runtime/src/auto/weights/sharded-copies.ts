@@ -3,8 +3,8 @@ import { readdir, readFile, realpath, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { makeFolder } from '@airllm/loader';
 import { type Manifest, readManifest } from '@airllm/shard';
+import { writeJson } from '../write-json';
 import { type ConversionCacheOptions, conversionRoot } from './conversion-cache';
-import { writeJson } from './write-json';
 
 /** A split checkpoint, wherever it lies. */
 export interface ShardedCopy {

@@ -1,16 +1,16 @@
 import { realpath } from 'node:fs/promises';
 import type { Reader } from '@airllm/loader';
-import type { Model } from '../models/model';
-import { arrive } from '../remote/arrive';
-import type { ArrivingReader } from '../remote/arriving-reader';
-import type { Coming } from '../remote/begin-pull';
-import { consumptionOrder } from '../remote/consumption-order';
-import { StaleWeightsError } from '../remote/errors';
-import { nameIn } from '../remote/name-in';
-import { openRemoteModel, type RemoteModel } from '../remote/remote-model';
-import { pullSmallFiles, whileComing } from '../remote/while-coming';
+import type { Model } from '../../models/model';
+import { arrive } from '../../remote/arrive';
+import type { ArrivingReader } from '../../remote/arriving-reader';
+import type { Coming } from '../../remote/begin-pull';
+import { consumptionOrder } from '../../remote/consumption-order';
+import { StaleWeightsError } from '../../remote/errors';
+import { nameIn } from '../../remote/name-in';
+import { openRemoteModel, type RemoteModel } from '../../remote/remote-model';
+import { pullSmallFiles, whileComing } from '../../remote/while-coming';
+import type { SpeculationOptions } from '../draft/draft-target';
 import { checkPlaces } from './check-places';
-import type { SpeculationOptions } from './draft-target';
 import {
   type OpenWeightsOptions,
   openAbsentWeights,

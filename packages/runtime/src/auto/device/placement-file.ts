@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { Provider } from '@airllm/kernels';
 import { FormatError } from '@airllm/loader';
-import type { Model } from '../models/model';
-import type { Plan } from '../plan/types';
-import { writeJson } from './write-json';
+import type { Model } from '../../models/model';
+import type { Plan } from '../../plan/types';
+import { writeJson } from '../write-json';
 
 /** Which blocks of a model a device computes, as `planFile` keeps it: what decides bytes, and nothing that does not. */
 export interface Placement {

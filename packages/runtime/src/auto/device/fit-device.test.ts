@@ -1,9 +1,9 @@
 import { OnnxError } from '@airllm/kernels';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { BudgetError } from '../errors';
-import { planResidency } from '../plan/residency';
-import { laidOut } from '../testing/laid-out';
-import { type PretendDevice, pretendDevice } from '../testing/pretend-device';
+import { BudgetError } from '../../errors';
+import { planResidency } from '../../plan/residency';
+import { laidOut } from '../../testing/laid-out';
+import { type PretendDevice, pretendDevice } from '../../testing/pretend-device';
 import { fitDevice } from './fit-device';
 
 const model = laidOut({

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { splitCheckpoint } from '@airllm/shard';
 import { expect, test } from 'vitest';
-import { temporaryFolder } from '../testing/temporary';
+import { temporaryFolder } from '../../testing/temporary';
 import { listSharded, recordSharded, removeSharded } from './sharded-copies';
 
-const fixture = fileURLToPath(new URL('../../../../apps/conformance/fixtures/llama', import.meta.url));
+const fixture = fileURLToPath(new URL('../../../../../apps/conformance/fixtures/llama', import.meta.url));
 
 test('split checkpoints are found while they are where they were written, and go without what is not theirs', async () => {
   const cacheDir = temporaryFolder();

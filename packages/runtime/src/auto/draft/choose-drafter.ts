@@ -1,18 +1,18 @@
 import { OptionError } from '@airllm/loader';
-import { Engine } from '../engine';
-import { BudgetError } from '../errors';
-import type { Drafter } from '../generate/speculate/drafter';
-import { type DraftForecast, forecastDraft } from '../generate/speculate/forecast';
-import { ModelDrafter } from '../generate/speculate/model-drafter';
-import { PromptLookup } from '../generate/speculate/prompt-lookup';
-import type { Model } from '../models/model';
-import type { PassSpeeds } from '../plan/predict';
-import { planResidency } from '../plan/residency';
-import type { Plan, PlanOptions } from '../plan/types';
-import { gigabytes } from './byte-size';
+import { Engine } from '../../engine';
+import { BudgetError } from '../../errors';
+import type { Drafter } from '../../generate/speculate/drafter';
+import { type DraftForecast, forecastDraft } from '../../generate/speculate/forecast';
+import { ModelDrafter } from '../../generate/speculate/model-drafter';
+import { PromptLookup } from '../../generate/speculate/prompt-lookup';
+import type { Model } from '../../models/model';
+import type { PassSpeeds } from '../../plan/predict';
+import { planResidency } from '../../plan/residency';
+import type { Plan, PlanOptions } from '../../plan/types';
+import { gigabytes } from '../byte-size';
+import { sampleReadRate } from '../read-rate';
 import type { ChooseDrafterOptions, DraftTarget, SpeculationOptions } from './draft-target';
 import { type DraftWeights, otherModel, selfCopy } from './draft-weights';
-import { sampleReadRate } from './read-rate';
 
 export interface ChosenDrafter {
   /** Of the target, with what the drafter holds taken off its memory. */

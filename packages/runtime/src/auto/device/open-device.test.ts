@@ -1,7 +1,7 @@
 import { type ExecutorOptions, ExecutorUnavailableError, type Provider } from '@airllm/kernels';
 import { OptionError } from '@airllm/loader';
 import { describe, expect, test } from 'vitest';
-import { pretendDevice } from '../testing/pretend-device';
+import { pretendDevice } from '../../testing/pretend-device';
 import { openDevice } from './open-device';
 
 const GIB = 2 ** 30;

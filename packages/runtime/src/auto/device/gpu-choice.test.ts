@@ -2,7 +2,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gpuProviders } from '@airllm/kernels';
 import { afterEach, expect, test, vi } from 'vitest';
-import { temporaryFolder } from '../testing/temporary';
+import { temporaryFolder } from '../../testing/temporary';
 import { gpuChoice, rememberGpuChoice } from './gpu-choice';
 
 afterEach(() => vi.unstubAllEnvs());

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FormatError } from '@airllm/loader';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { buildModel } from '../models/registry';
-import { planResidency } from '../plan/residency';
+import { buildModel } from '../../models/registry';
+import { planResidency } from '../../plan/residency';
 import { placementOf, readPlacement, writePlacement } from './placement-file';
 
 const config = (layers: number) => ({

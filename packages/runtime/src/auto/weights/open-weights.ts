@@ -14,8 +14,8 @@ import {
   TargetLock,
   whenUnlocked,
 } from '@airllm/shard';
-import type { DelayOptions } from '../delay';
-import type { ModelTensor } from '../models/model';
+import type { DelayOptions } from '../../delay';
+import type { ModelTensor } from '../../models/model';
 import { checkPlaces } from './check-places';
 import {
   type ConversionCacheOptions,

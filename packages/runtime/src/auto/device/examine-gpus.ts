@@ -1,7 +1,7 @@
 import type { Provider } from '@airllm/kernels';
-import type { MeasuredDType } from '../measure/chain';
-import { fastestProvider, measureGpus, type ProviderSpeeds, type UnusableProvider } from '../measure/gpus';
-import { type ByteSize, parseByteSize } from './byte-size';
+import type { MeasuredDType } from '../../measure/chain';
+import { fastestProvider, measureGpus, type ProviderSpeeds, type UnusableProvider } from '../../measure/gpus';
+import { type ByteSize, parseByteSize } from '../byte-size';
 import { rememberGpuChoice } from './gpu-choice';
 import { freeGpuMemory, mayHaveGpu } from './gpu-memory';
 

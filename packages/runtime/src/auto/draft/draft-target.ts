@@ -1,9 +1,9 @@
 import type { Executor } from '@airllm/kernels';
 import type { Reader } from '@airllm/loader';
-import type { Model } from '../models/model';
-import type { PlanOptions } from '../plan/types';
-import type { OpenWeightsOptions } from './open-weights';
-import type { ResolveModelOptions } from './resolve-model';
+import type { Model } from '../../models/model';
+import type { PlanOptions } from '../../plan/types';
+import type { OpenWeightsOptions } from '../weights/open-weights';
+import type { ResolveModelOptions } from '../weights/resolve-model';
 
 /** Who guesses tokens ahead, if anybody. */
 export interface SpeculationOptions {

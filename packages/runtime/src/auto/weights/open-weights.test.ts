@@ -3,11 +3,11 @@ import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PackedTensor } from '@airllm/kernels';
 import { expect, test } from 'vitest';
-import { temporaryFolder } from '../testing/temporary';
+import { temporaryFolder } from '../../testing/temporary';
 import { listConverted } from './conversion-cache';
 import { type ConversionProgress, openCompressed } from './open-weights';
 
-const fixture = fileURLToPath(new URL('../../../../apps/conformance/fixtures/llama', import.meta.url));
+const fixture = fileURLToPath(new URL('../../../../../apps/conformance/fixtures/llama', import.meta.url));
 
 test('a compressed copy is made once, beside the converted one, and found again', async () => {
   const cacheDir = temporaryFolder();

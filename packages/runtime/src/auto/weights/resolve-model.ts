@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { OptionError } from '@airllm/loader';
-import { ModelNotFoundError } from '../errors';
+import { ModelNotFoundError } from '../../errors';
 import {
   type CachedSnapshot,
   CacheLayout,
@@ -14,7 +14,7 @@ import {
   type PullOptions,
   parseAddress,
   pullModel,
-} from '../hub';
+} from '../../hub';
 
 /** Where a model is looked for, and how it is downloaded if it is not here. */
 export interface ResolveModelOptions

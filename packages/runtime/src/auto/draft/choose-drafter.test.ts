@@ -1,13 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import { DisposedError, OptionError } from '@airllm/loader';
 import { describe, expect, test } from 'vitest';
-import { haveShared, shared } from '../testing/shared';
-import { temporaryFolder } from '../testing/temporary';
-import { AutoModel } from './auto-model';
-import type { FromPretrainedOptions } from './from-pretrained-options';
-import type { ConversionProgress } from './open-weights';
+import { haveShared, shared } from '../../testing/shared';
+import { temporaryFolder } from '../../testing/temporary';
+import { AutoModel } from '../auto-model';
+import type { FromPretrainedOptions } from '../from-pretrained-options';
+import type { ConversionProgress } from '../weights/open-weights';
 
-const fixture = fileURLToPath(new URL('../../../../apps/conformance/fixtures/llama', import.meta.url));
+const fixture = fileURLToPath(new URL('../../../../../apps/conformance/fixtures/llama', import.meta.url));
 const request = { ids: [1, 5, 9, 20, 5, 9], maxNewTokens: 40, ignoreEos: true };
 
 async function open(source: string, options: FromPretrainedOptions) {

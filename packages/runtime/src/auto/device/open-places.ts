@@ -1,5 +1,5 @@
-import type { Model } from '../models/model';
-import type { Plan } from '../plan/types';
+import type { Model } from '../../models/model';
+import type { Plan } from '../../plan/types';
 import { type DeviceOptions, type OpenedDevice, openDevice } from './open-device';
 import { placementOf, readPlacement, writePlacement } from './placement-file';
 

@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
 import { MetaTensor } from '@airllm/loader';
 import { isConversion, openSource, type SourceTensor } from '@airllm/shard';
-import type { ModelTensor } from '../models/model';
-import { StaleWeightsError } from '../remote/errors';
+import type { ModelTensor } from '../../models/model';
+import { StaleWeightsError } from '../../remote/errors';
 
 /** Tensors, and where they were taken to be. */
 type Placed = ReadonlyMap<string, SourceTensor | ModelTensor>;
