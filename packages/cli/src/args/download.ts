@@ -10,8 +10,6 @@ const options = {
   connections: number({ value: '<n>', help: 'Connections in use at once, 1 to 64. Default: 8.' }),
   order: { declined: 'small files come first, then weights by name' },
   wanted: { declined: 'airllm run reads models while they come' },
-  retry: { declined: 'eight attempts in a row without a new byte, with growing pauses' },
-  stallTimeoutMs: { declined: '20 seconds suit every network' },
   onFile: { declined: 'progress goes to stderr' },
   onDiscarded: { declined: 'what was thrown away is fetched anew' },
 } satisfies Covers<Omit<PullOptions, keyof ResolveModelOptions>>;

@@ -23,6 +23,8 @@ const options = {
   }),
   endpoint: { declined: 'HF_ENDPOINT names it' },
   token: { declined: 'arguments are seen by every user of a machine: HF_TOKEN, or `hf auth login`' },
+  retry: { declined: 'eight attempts in a row without a new byte, with growing pauses' },
+  stallTimeoutMs: { declined: '20 seconds suit every network' },
   onProgress: { declined: 'shown as a bar' },
   onDelay: { declined: 'told on stderr' },
   signal: { declined: 'Ctrl-C is' },

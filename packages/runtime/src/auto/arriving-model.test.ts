@@ -156,6 +156,6 @@ test('a network that goes away is told by the call that waits', async () => {
   const { server, options } = await served();
   server.fault({ route: 'cdn', path: /00003/, fault: { kind: 'status', status: 503 }, after: 1 });
   const retry = { attempts: 2, baseMs: 1 };
-  await using model = await AutoModel.fromPretrained('org/name', { ...options, ...({ retry } as object) });
+  await using model = await AutoModel.fromPretrained('org/name', { ...options, retry });
   await expect(model.generate(REQUEST)).rejects.toSatisfy(HubUnavailableError.isInstance);
 });

@@ -42,6 +42,8 @@ export const FROM_PRETRAINED_NAMES: OptionNames<FromPretrainedOptions> = {
   cacheDir: true,
   revision: true,
   offline: true,
+  retry: true,
+  stallTimeoutMs: true,
   onProgress: true,
   onDelay: true,
   signal: true,

@@ -18,7 +18,10 @@ import {
 
 /** Where a model is looked for, and how it is downloaded if it is not here. */
 export interface ResolveModelOptions
-  extends Pick<PullOptions, 'endpoint' | 'token' | 'weights' | 'quantisation' | 'onProgress' | 'onDelay'> {
+  extends Pick<
+    PullOptions,
+    'endpoint' | 'token' | 'weights' | 'quantisation' | 'retry' | 'stallTimeoutMs' | 'onProgress' | 'onDelay'
+  > {
   /** The Hugging Face hub cache. @defaultValue HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub */
   readonly cacheDir?: string | undefined;
   /** Branch, tag or commit of a repository. @defaultValue main */
