@@ -55,6 +55,7 @@ export async function run(args: string[]): Promise<void> {
   const cells = [
     plan.device.name,
     `${bytes(plan.device.bytes.total)} of ${bytes(plan.device.bytes.limit)}`,
+    bytes((await model.engine.deviceMemory())!.most),
     rate(speeds.diskBytesPerSecond),
     rate(speeds.device!.uploadBytesPerSecond),
     rate(speeds.device!.bytesPerSecond),
@@ -69,7 +70,8 @@ export async function run(args: string[]): Promise<void> {
 
 const TITLES = [
   'device',
-  'its memory',
+  'its memory, planned',
+  'at most taken',
   'disk',
   'upload',
   'its weights',

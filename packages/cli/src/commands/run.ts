@@ -107,7 +107,7 @@ export const run = defineCommand({
           ? chat(context, model, style, options)
           : [await answer(context, model, { prompt, ...style, ...options, json: values.output.json })],
       );
-      if (results.length > 0) terminal.note(`\n${terminal.style.dim(summary(model, results, values.memory))}`);
+      if (results.length > 0) terminal.note(`\n${terminal.style.dim(await summary(model, results, values.memory))}`);
       return EXIT.ok;
     } finally {
       await model.dispose();

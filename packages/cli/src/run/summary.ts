@@ -39,7 +39,9 @@ export function planLine({ info }: LanguageModel, granted: Granted): string {
 }
 
 /** What one answer or several took, in aligned lines. */
-export function summary({ info }: LanguageModel, results: readonly GenerateResult[], granted: Granted): string {
+export async function summary(model: LanguageModel, results: readonly GenerateResult[], granted: Granted) {
+  const { info } = model;
+  const deviceMemory = await model.engine.deviceMemory();
   const { bytes, streamedBytes } = info.plan;
   const sum = (of: (result: GenerateResult) => number) => results.reduce((total, result) => total + of(result), 0);
   const seconds = sum(({ stats }) => stats.totalSeconds);
@@ -59,6 +61,7 @@ export function summary({ info }: LanguageModel, results: readonly GenerateResul
     ['pinned', `${formatBytes(bytes.pinned)}${experts}, ${formatBytes(bytes.ring)} ring`],
     ...(bytes.draft === 0 ? [] : [['drafting', `${formatBytes(bytes.draft)}, all of it in memory`] as const]),
     ...deviceRows(summarisePlan(info.plan).device),
+    ...(deviceMemory === null ? [] : [['  at most taken', formatBytes(deviceMemory.most)] as const]),
     ['streamed', `${formatBytes(streamedBytes)} per pass`],
     [
       results.length === 1 ? 'first token' : 'mean first token',

@@ -37,7 +37,7 @@ async function measure(name: string, vram: number, contextLength: number) {
       }));
     await engine.step(rows(0, contextLength - 2));
     for (const position of [contextLength - 2, contextLength - 1]) await engine.step(rows(position, position + 1));
-    const { most } = await device.held();
+    const { most } = (await engine.deviceMemory())!;
     const kept = device.usedBytes;
     sequence.dispose();
     await engine.dispose();

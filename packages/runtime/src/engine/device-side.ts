@@ -57,6 +57,11 @@ export class DeviceSide {
     this.#admission = new Admission(plan.bytes.state);
   }
 
+  /** Bytes of buffers by the device's own count. */
+  memory(): ReturnType<Device['held']> {
+    return this.#device.held();
+  }
+
   /** Waits for room for a sequence's states, and resolves to what gives it back. */
   admit(model: Model, maxLength: number, signal: AbortSignal | undefined): Promise<() => void> {
     let bytes = 0;

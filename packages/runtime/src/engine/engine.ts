@@ -161,6 +161,11 @@ export class Engine {
     };
   }
 
+  /** Bytes a device's buffers take now and took at most, by its own count; null where none computes. */
+  async deviceMemory(): Promise<{ readonly now: number; readonly most: number } | null> {
+    return (await this.#passes.device?.memory()) ?? null;
+  }
+
   get disposed(): boolean {
     return this.#disposed;
   }

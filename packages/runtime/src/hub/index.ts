@@ -16,7 +16,7 @@ export {
 export { openPull, pullModel } from './pull-model';
 export { type ModelAddress, parseAddress } from './repo/address';
 export { type ChooseOptions, chooseFiles } from './repo/choose-files';
-export { openHub, REPO_ID } from './repo/client';
+export { openHub } from './repo/client';
 export { nearestNames } from './repo/nearest';
 export { hubCache, isOffline } from './settings';
 export type {

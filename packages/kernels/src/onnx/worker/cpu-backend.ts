@@ -24,12 +24,7 @@ export function borrowed({ buffer, byteOffset, byteLength }: Float32Array): Devi
 }
 
 /** A tensor over memory of this process. */
-export function hostTensor(
-  type: ElementType,
-  memory: ArrayBufferLike,
-  offset: number,
-  dims: readonly number[],
-): Tensor {
+function hostTensor(type: ElementType, memory: ArrayBufferLike, offset: number, dims: readonly number[]): Tensor {
   const length = dims.reduce((product, size) => product * size, 1);
   switch (type) {
     case 'float32':

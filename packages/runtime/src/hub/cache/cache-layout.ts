@@ -3,8 +3,6 @@ import { copyFile, link, lstat, readdir, readFile, rename, rm, stat, symlink, wr
 import { dirname, join, relative, sep } from 'node:path';
 import { makeFolder } from '@airllm/loader';
 
-/** A commit id of git. */
-export const COMMIT = /^[0-9a-f]{40}$/;
 /** A name becomes a path below the cache and must stay there: no part of it is `..`. */
 const SAFE_PATH = /^(?!.*(^|\/)\.{1,2}(\/|$))(?!\/)[^\\:\0]+(?<!\/)$/;
 
@@ -120,7 +118,7 @@ export async function cachedRepos(cacheDir: string): Promise<string[]> {
 }
 
 /** Whether a path leads to a file, through links. */
-export async function isFile(path: string): Promise<boolean> {
+async function isFile(path: string): Promise<boolean> {
   return stat(path).then(
     (stats) => stats.isFile(),
     () => false,
