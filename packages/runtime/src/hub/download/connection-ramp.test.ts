@@ -29,6 +29,14 @@ test('on a quick line more are tried, and kept where they bring more', () => {
   expect(counts(new ConnectionRamp(8), 4, (count) => Math.min(4, count) * 200e6)).toEqual([4, 8, 4, 4]);
 });
 
+test('a line that was quick at first gets all of them once it is slow for a second', () => {
+  const ramp = new ConnectionRamp(8);
+  expect(counts(ramp, 3, () => 900e6)).toEqual([4, 2, 2]);
+  expect(counts(ramp, 4, () => 100e6)).toEqual([2, 2, 2, 2]);
+  expect(counts(ramp, 1, () => 900e6)).toEqual([2]);
+  expect(counts(ramp, 7, () => 100e6)).toEqual([2, 2, 2, 2, 4, 8, 8]);
+});
+
 test('so many tasks run at once as there are connections', async () => {
   const ramp = new ConnectionRamp(8);
   const ends: (() => void)[] = [];

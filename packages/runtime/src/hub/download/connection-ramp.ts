@@ -7,6 +7,8 @@ const QUICK = 300e6;
 /** Above it more of them must bring so many times as much. */
 const WORTH = 1.15;
 const STEP_MS = 200;
+/** Steps in a row below it after which a line that was quick counts as slow: many servers are so for the first bytes only. */
+const SLOWED = 5;
 
 /**
  * Places for connections: two at first, then twice as many, as long as that brings more. The fewer there are, the nearer to
@@ -18,7 +20,9 @@ export class ConnectionRamp {
   #count: number;
   /** What came when there were half as many, where that was much. */
   #before: number | undefined;
-  #settled: boolean;
+  #settled = false;
+  /** Slow steps in a row since then. */
+  #slow = 0;
   #received = 0;
   #total = 0;
   #tasks = 0;
@@ -27,7 +31,6 @@ export class ConnectionRamp {
   constructor(most: number) {
     this.#most = most;
     this.#count = Math.min(FIRST, most);
-    this.#settled = this.#count === most;
     this.#slots = new Slots(this.#count);
   }
 
@@ -58,18 +61,20 @@ export class ConnectionRamp {
 
   /** So much time has passed since the last step. */
   step(ms: number): void {
-    if (this.#settled) return;
+    if (!this.#judges) return this.#stop();
     const rate = (this.#received / ms) * 1000;
     this.#received = 0;
-    if (this.#before !== undefined && rate < this.#before * WORTH) {
-      this.#settled = true;
-      this.#change(Math.max(FIRST, Math.ceil(this.#count / 2)));
-    } else {
-      this.#settled = this.#count === this.#most;
-      this.#before = rate < QUICK ? undefined : rate;
-      this.#change(Math.min(this.#most, this.#count * 2));
-    }
-    if (this.#settled) this.#stop();
+    const quick = rate >= QUICK;
+    this.#slow = quick ? 0 : this.#slow + 1;
+    if (this.#settled && this.#slow < SLOWED) return;
+    this.#settled = this.#before !== undefined && quick && rate < this.#before * WORTH;
+    this.#before = quick && !this.#settled && this.#count < this.#most ? rate : undefined;
+    this.#change(this.#settled ? Math.max(FIRST, Math.ceil(this.#count / 2)) : Math.min(this.#most, this.#count * 2));
+  }
+
+  /** There may be more, or those that were added last may not be worth it. */
+  get #judges(): boolean {
+    return this.#count < this.#most || this.#before !== undefined;
   }
 
   #change(count: number): void {
@@ -79,7 +84,7 @@ export class ConnectionRamp {
 
   #start(): void {
     this.#stop();
-    if (this.#settled) return;
+    if (!this.#judges) return;
     let last = performance.now();
     this.#timer = setInterval(() => {
       const now = performance.now();
