@@ -5,10 +5,12 @@ import { Batch, type BatchOptions, type BatchRequests } from '../generate/batch'
 import { continuationRows } from '../generate/continuation';
 import { generate, stream } from '../generate/generate';
 import { type PerplexityOptions, type PerplexityResult, perplexity } from '../generate/perplexity';
+import { REQUEST_NAMES } from '../generate/request-names';
 import type { RowLimit } from '../generate/row-limit';
 import type { GenerationSession } from '../generate/session';
 import type { DrafterName } from '../generate/speculate/drafter';
 import type { GenerateRequest, GenerateResult, StreamEvent } from '../generate/types';
+import { checkOptionNames } from '../option-names';
 import type { Plan } from '../plan/types';
 import type { ChatTemplate, Tokenizer } from '../text';
 
@@ -72,6 +74,7 @@ export class LanguageModel {
 
   /** Generates to the end. Throws as {@link LanguageModel.stream}. */
   async generate(request: GenerateRequest): Promise<GenerateResult> {
+    checkOptionNames(request, REQUEST_NAMES);
     return generate(this.#live(), request);
   }
 
@@ -82,6 +85,7 @@ export class LanguageModel {
    * signal's reason.
    */
   stream(request: GenerateRequest): AsyncGenerator<StreamEvent, void> {
+    checkOptionNames(request, REQUEST_NAMES);
     return stream(this.#live(), request);
   }
 

@@ -1,8 +1,6 @@
 import { OptionError } from '@airllm/loader';
 import type { Sequence } from '../engine';
-import { checkOptionNames } from '../option-names';
 import type { Generation } from './generation';
-import { REQUEST_NAMES } from './request-names';
 import { generateSequences, resultOf } from './return-sequences';
 import type { GenerationSession } from './session';
 import { openGeneration, openSequenceFor, type PreparedRequest, prepareRequest, runGeneration } from './start';
@@ -18,7 +16,6 @@ const LEFT = new Error('nobody reads this any more');
  * `MissingTokenizerError`, `ChatTemplateError`, and what reading weights throws.
  */
 export async function* stream(session: GenerationSession, request: GenerateRequest): AsyncGenerator<StreamEvent, void> {
-  checkOptionNames(request, REQUEST_NAMES);
   if ((request.numReturnSequences ?? 1) !== 1) {
     const expected = '1 for a stream; generate returns several';
     throw new OptionError({ option: 'numReturnSequences', expected, found: request.numReturnSequences });
@@ -52,6 +49,5 @@ async function begin(session: GenerationSession, prepared: Constrained<PreparedR
 
 /** Generates to the end, `numReturnSequences` times from one prompt; see {@link stream}. */
 export async function generate(session: GenerationSession, request: GenerateRequest): Promise<GenerateResult> {
-  checkOptionNames(request, REQUEST_NAMES);
   return resultOf(request, await generateSequences(session, request));
 }
