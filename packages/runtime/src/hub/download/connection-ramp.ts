@@ -61,7 +61,10 @@ export class ConnectionRamp {
 
   /** So much time has passed since the last step. */
   step(ms: number): void {
-    if (!this.#judges) return this.#stop();
+    if (!this.#judges) {
+      this.#stop();
+      return;
+    }
     const rate = (this.#received / ms) * 1000;
     this.#received = 0;
     const quick = rate >= QUICK;
