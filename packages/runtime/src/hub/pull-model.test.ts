@@ -199,8 +199,9 @@ describe('a pull', () => {
     const controller = new AbortController();
     const options = hubOptions(server);
     const reason = new Error('enough');
+    // Whichever file comes first, some of this one comes and not all of both.
     const ration = new Ration();
-    ration.give(MIB);
+    ration.give(4 * MIB);
     const rationed = server.fault({ route: 'cdn', fault: { kind: 'link', link: ration } });
     const signalled = { ...options, connections: 1, signal: controller.signal };
     const running = await beginPull('org/name', signalled, { partBytes: MIB });
